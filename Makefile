@@ -1,0 +1,65 @@
+# Everything a developer or CI does, by name. `make` alone prints this list.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+PACKAGES := libs/stubs libs/observability libs/chassis services/registration services/gateway deploy/local
+export GRPC_VERBOSITY ?= ERROR
+
+.PHONY: help
+help: ## Print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | column -t -s "$$(printf '\t')"
+
+.PHONY: install
+install: $(VENV)/.installed ## Make the virtual environment with everything in it (run and test do it by themselves)
+
+# The lock is hashed and names no host; the packages of this workspace are linked in, not copied.
+$(VENV)/.installed: requirements.lock $(PACKAGES:=/pyproject.toml)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	  echo "python3 cannot make virtual environments: install Debian's python3-venv, then try again" >&2; exit 1; }
+	@$(BIN)/python -m uv --version 2>/dev/null | grep -q "^uv $(UV_VERSION)" || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@echo "installing into $(VENV)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+	@touch $@
+
+.PHONY: run
+run: install ## Start the embedded stack: database, services, trace sink; Ctrl-C stops all
+	@exec $(BIN)/ticketcap up
+
+.PHONY: test
+test: install ## Lint, then every test (real PostgreSQL, real processes), under 10 minutes
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: install ## ruff, mypy, buf lint and buf breaking over everything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tools/protos.py check
+
+.PHONY: format
+format: install ## Let ruff and buf format the sources
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+	$(BIN)/buf format -w protos
+
+.PHONY: protos
+protos: install ## Generate libs/stubs from protos/
+	$(BIN)/python tools/protos.py generate
+
+.PHONY: bench
+bench: install ## A rush of 2,000 registrations and an idle event, as figures
+	$(BIN)/python tools/bench.py
+
+.PHONY: lock
+lock: ## Resolve the dependencies anew into the hashed, host-free lock files
+	$(BIN)/python tools/lock.py
+
+.PHONY: clean
+clean: ## Remove what make made; .ticketcap (the state of make run) stays
+	rm -rf $(VENV) .build .mypy_cache .ruff_cache .pytest_cache .hypothesis
