@@ -1,0 +1,6 @@
+"""What every TicketCap service starts with: settings, gRPC, database, health, drain, errors.
+
+Import the module that answers your question: ``errors``, ``status``,
+``identity``, ``settings``, ``validation``, ``deadlines``, ``calls``,
+``grpc_server``, ``grpc_channel``, ``database``, ``lifecycle``.
+"""

@@ -1,0 +1,159 @@
+"""What surrounds every RPC that a service serves: limit, deadline, caller, validation, error answers.
+
+One interceptor does all of it, inside the telemetry's, so that every refusal is
+measured like any other answer.
+"""
+
+import contextvars
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+from grpc_status import rpc_status
+from ticketcap_observability import get_logger
+
+from ticketcap_chassis import deadlines
+from ticketcap_chassis.errors import Busy, InternalError, ServiceError, Unauthenticated
+from ticketcap_chassis.identity import Principal, TokenVerifier, bearer_token
+from ticketcap_chassis.status import to_status
+from ticketcap_chassis.validation import validate
+
+Context = grpc.aio.ServicerContext[Any, Any]
+UnaryHandler = Callable[[Any, Context], Awaitable[Any]]
+StreamHandler = Callable[[Any, Context], AsyncIterator[Any]]
+
+_OURS: Final = "/ticketcap."
+_log = get_logger(__name__)
+_authorization: Final[contextvars.ContextVar[str]] = contextvars.ContextVar("authorization", default="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallLimits:
+    """How many calls of a kind are served at once; more get RESOURCE_EXHAUSTED with RetryInfo."""
+
+    unary: int = 2048
+    streams: int = 1024
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps every handler of ours; health and reflection pass untouched."""
+
+    def __init__(self, limits: CallLimits) -> None:
+        self._unary = _Gate(limits.unary, "calls")
+        self._streams = _Gate(limits.streams, "streams")
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Return the wrapped handler of a method; made once per method."""
+        method = handler_call_details.method
+        if method in self._wrapped:
+            return self._wrapped[method]
+        handler = await continuation(handler_call_details)
+        # Unknown methods are not kept: a caller could name ever new ones.
+        if handler is None or not method.startswith(_OURS):
+            return handler
+        self._wrapped[method] = self._wrap(handler)
+        return self._wrapped[method]
+
+    def _wrap(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        if handler.unary_unary and inspect.iscoroutinefunction(handler.unary_unary):
+            return grpc.unary_unary_rpc_method_handler(
+                _serve_unary(handler.unary_unary, self._unary),  # type: ignore[arg-type]  # aio handlers are coroutines
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        if handler.unary_stream and inspect.isasyncgenfunction(handler.unary_stream):
+            return grpc.unary_stream_rpc_method_handler(
+                _serve_stream(handler.unary_stream, self._streams),  # type: ignore[arg-type]  # aio handlers are generators
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        raise TypeError(f"{handler!r}: handlers are coroutines or async generators with one request")
+
+
+class _Gate:
+    """Counts calls of one kind and refuses those above the limit."""
+
+    def __init__(self, limit: int, kind: str) -> None:
+        self._limit = limit
+        self._kind = kind
+        self._inside = 0
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        if self._inside >= self._limit:
+            raise Busy(f"{self._limit} {self._kind} are being served already", reason="TOO_MANY_CALLS")
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
+
+def _serve_unary(behaviour: UnaryHandler, gate: _Gate) -> UnaryHandler:
+    async def serve(request: Message, context: Context) -> Any:
+        try:
+            with gate.enter(), _call(context):
+                validate(request)
+                return await behaviour(request, context)
+        except Exception as error:  # noqa: BLE001 - every failure becomes a status
+            return await _refuse(context, error)
+
+    return serve
+
+
+def _serve_stream(behaviour: StreamHandler, gate: _Gate) -> StreamHandler:
+    async def serve(request: Message, context: Context) -> AsyncGenerator[Any, None]:
+        try:
+            with gate.enter(), _call(context):
+                validate(request)
+                responses = behaviour(request, context)
+                assert isinstance(responses, AsyncGenerator)  # noqa: S101 - checked when it was wrapped
+                async with aclosing(responses):
+                    async for response in responses:
+                        yield response
+        except Exception as error:  # noqa: BLE001 - every failure becomes a status
+            await _refuse(context, error)
+
+    return serve
+
+
+@contextmanager
+def _call(context: Context) -> Iterator[None]:
+    """Keep the caller's deadline and token for the code inside; the server runs each call in a context of its own."""
+    metadata = dict(context.invocation_metadata() or ())
+    _authorization.set(str(metadata.get("authorization", "")))
+    with deadlines.within(context.time_remaining()):
+        yield
+
+
+async def _refuse(context: Context, error: Exception) -> None:
+    """Answer with the status that ``error`` stands for; never with a text that we did not write."""
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if not isinstance(error, ServiceError):
+        _log.error("rpc.unexpected_error", exc_info=error)
+        error = InternalError("an unexpected error; the log has it under this trace id")
+    await context.abort_with_status(rpc_status.to_status(to_status(error)))
+
+
+async def caller(verifier: TokenVerifier) -> Principal:
+    """Return who makes the current call, or raise Unauthenticated."""
+    token = bearer_token(_authorization.get())
+    if not token:
+        raise Unauthenticated("this call takes a token: send 'authorization: Bearer <token>'")
+    return await verifier.verify(token)
+
+
+async def caller_or_none(verifier: TokenVerifier) -> Principal | None:
+    """Return who makes the current call, or None when it carries no token."""
+    return await caller(verifier) if bearer_token(_authorization.get()) else None

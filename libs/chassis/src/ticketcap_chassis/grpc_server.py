@@ -1,0 +1,58 @@
+"""A gRPC server as every service runs it: health, reflection, interceptors, drain."""
+
+from collections.abc import Sequence
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from ticketcap_observability import Telemetry
+
+from ticketcap_chassis.calls import CallInterceptor, CallLimits
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+_OPTIONS = [
+    # A second server on the same port is a mistake here, not a wish for load balancing.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 1024 * 1024),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+]
+
+
+class GrpcServer:
+    """One listening server. End your endless streams before ``drain``: it waits for them too."""
+
+    def __init__(self, *, telemetry: Telemetry, limits: CallLimits | None = None) -> None:
+        self.server = grpc.aio.server(
+            interceptors=[telemetry.grpc_server_interceptor(), CallInterceptor(limits or CallLimits())],
+            options=_OPTIONS,
+        )
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
+
+    async def start(self, address: str, services: Sequence[str]) -> int:
+        """Listen on ``address`` (host:port; port 0 takes any) and return the port.
+
+        ``services`` are the full names that reflection lists. Raises OSError
+        when the address is taken.
+        """
+        reflected = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(reflected, self.server)
+        try:
+            port = self.server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"can't listen on {address}; set LISTEN_ADDRESS to a free one") from error
+        await self.server.start()
+        return port
+
+    async def set_health(self, service: str, *, serving: bool) -> None:
+        """Say whether ``service`` ("" is the whole process) can do its work."""
+        await self._health.set(service, SERVING if serving else NOT_SERVING)
+
+    async def drain(self, grace: float) -> None:
+        """Stop accepting and let the calls under way finish within ``grace`` seconds."""
+        await self._health.enter_graceful_shutdown()
+        await self.server.stop(grace)

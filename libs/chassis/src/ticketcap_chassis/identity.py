@@ -1,0 +1,129 @@
+"""Who is calling: verifies JSON Web Tokens and answers what a role may do."""
+
+import asyncio
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+
+from ticketcap_chassis.errors import NotFound, PermissionDenied, Unauthenticated, Unavailable
+
+ISSUER: Final = "ticketcap"
+_LEEWAY_SECONDS: Final = 10
+_JWKS_TIMEOUT_SECONDS: Final = 5
+_MAX_TOKEN_LENGTH: Final = 4096
+
+
+class Role(enum.StrEnum):
+    """What a token holder is; SERVICE is another service of ours."""
+
+    SUPER_ADMIN = "SUPER_ADMIN"
+    OWNER = "OWNER"
+    ADMIN = "ADMIN"
+    MANAGER = "MANAGER"
+    VIEWER = "VIEWER"
+    SERVICE = "SERVICE"
+
+
+VIEWERS: Final = frozenset({Role.SUPER_ADMIN, Role.OWNER, Role.ADMIN, Role.MANAGER, Role.VIEWER})
+MANAGERS: Final = VIEWERS - {Role.VIEWER}
+ADMINS: Final = MANAGERS - {Role.MANAGER}
+SUPER_ADMINS: Final = frozenset({Role.SUPER_ADMIN})
+SERVICES: Final = frozenset({Role.SERVICE})
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A verified caller. ``school`` is a slug; None where the role spans schools."""
+
+    subject: str
+    role: Role
+    school: str | None
+
+    def require(self, roles: frozenset[Role]) -> None:
+        """Raise PermissionDenied unless this caller has one of ``roles``."""
+        if self.role not in roles:
+            raise PermissionDenied(f"the role {self.role} may not do this; it takes one of {', '.join(sorted(roles))}")
+
+    def require_school(self, school: str, roles: frozenset[Role]) -> None:
+        """Raise unless this caller may act for ``school`` (a slug) with one of ``roles``.
+
+        Another school's caller gets NotFound: its objects' existence is not told.
+        """
+        if not self.belongs_to(school):
+            raise NotFound(f"no school {school!r}")
+        self.require(roles)
+
+    def belongs_to(self, school: str) -> bool:
+        """Say whether this caller may see anything of ``school`` (a slug)."""
+        return self.role in {Role.SUPER_ADMIN, Role.SERVICE} or self.school == school
+
+
+class TokenVerifier:
+    """Verifies tokens against a shared secret (HS256) or an identity provider's keys (JWKS).
+
+    The provider's algorithms are asymmetric only, so that a public key can
+    never be passed off as a shared secret.
+    """
+
+    def __init__(self, *, secret: str = "", jwks_url: str = "", audience: str = "", issuer: str = ISSUER) -> None:
+        if bool(secret) == bool(jwks_url):
+            raise ValueError("set exactly one of JWT_SECRET and JWT_JWKS_URL")
+        self._secret = secret
+        self._keys = jwt.PyJWKClient(jwks_url, timeout=_JWKS_TIMEOUT_SECONDS) if jwks_url else None
+        self._audience = audience or None
+        self._issuer = issuer or None
+
+    async def verify(self, token: str) -> Principal:
+        """Return the caller that ``token`` stands for, or raise Unauthenticated."""
+        if len(token) > _MAX_TOKEN_LENGTH:
+            raise Unauthenticated(f"the token is longer than {_MAX_TOKEN_LENGTH} characters")
+        try:
+            return _principal(await self._claims(token))
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("the token has expired; get a new one", reason="TOKEN_EXPIRED") from None
+        except jwt.PyJWKClientConnectionError:
+            raise Unavailable("the identity provider's keys can't be fetched") from None
+        except (jwt.PyJWTError, ValueError):
+            raise Unauthenticated("the token does not hold", reason="TOKEN_INVALID") from None
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        if self._keys is None:
+            return self._decode(token, self._secret, ["HS256"])
+        # Fetching keys blocks on the network now and then; never on the event loop.
+        key = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
+        return self._decode(token, key.key, ["RS256", "ES256", "EdDSA"])
+
+    def _decode(self, token: str, key: Any, algorithms: Sequence[str]) -> dict[str, Any]:
+        return jwt.decode(
+            token,
+            key,
+            algorithms=list(algorithms),
+            audience=self._audience,
+            issuer=self._issuer,
+            leeway=_LEEWAY_SECONDS,
+            options={"require": ["sub", "role", "exp"], "verify_aud": self._audience is not None},
+        )
+
+
+def _principal(claims: dict[str, Any]) -> Principal:
+    role = Role(claims["role"])
+    school = claims.get("school")
+    if role in {Role.SUPER_ADMIN, Role.SERVICE}:
+        return Principal(subject=str(claims["sub"]), role=role, school=None)
+    if not isinstance(school, str) or not school:
+        raise ValueError("the claim school is missing")
+    return Principal(subject=str(claims["sub"]), role=role, school=school)
+
+
+def looks_like_jwt(token: str) -> bool:
+    """Tell a JSON Web Token from a manage token, which has no dots."""
+    return token.count(".") == 2  # noqa: PLR2004 - header.payload.signature
+
+
+def bearer_token(header: str) -> str:
+    """Return the token of an Authorization header, or "" when it holds none."""
+    scheme, _, token = header.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -1,0 +1,43 @@
+"""Runs a service from start to SIGTERM."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ticketcap_observability import get_logger
+
+_log = get_logger(__name__)
+
+
+def stop_requested() -> asyncio.Event:
+    """Return an event that SIGTERM or SIGINT sets. Call it inside the running loop."""
+    requested = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, requested.set)
+    return requested
+
+
+@asynccontextmanager
+async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Run ``work`` beside the code inside; cancel it and wait for it at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def every(seconds: float, work: Callable[[], Awaitable[None]], *, name: str) -> None:
+    """Do ``work`` again and again, ``seconds`` apart, for ever; a failure is logged and the next turn comes."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - a job outlives its failures; they are logged and seen
+            _log.error("job.failed", job=name, error_type=type(error).__name__, exc_info=error)
+        await asyncio.sleep(seconds)

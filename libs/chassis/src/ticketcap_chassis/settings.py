@@ -1,0 +1,95 @@
+"""Typed settings, read once from the environment at start."""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_MIN_SECRET_LENGTH = 32
+
+
+def _host_and_port(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not (host and colon and port.isdigit() and int(port) < 65536):  # noqa: PLR2004 - the ports there are
+        raise ValueError("must be host:port")
+    return value
+
+
+def _long_enough(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < _MIN_SECRET_LENGTH:
+        raise ValueError(f"must have at least {_MIN_SECRET_LENGTH} characters")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_host_and_port)]
+"""host:port"""
+
+Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
+"""At least 32 characters; never printed."""
+
+
+class ServiceSettings(BaseSettings):
+    """What every service reads. A field's name in capitals is its variable."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    deployment_environment: Literal["development", "staging", "production"] = "development"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    drain_seconds: float = Field(default=10.0, ge=0, le=300)
+    """How long a draining service lets its calls finish."""
+
+    @property
+    def in_production(self) -> bool:
+        """Whether the strict rules of production hold."""
+        return self.deployment_environment == "production"
+
+
+class IdentitySettings(BaseSettings):
+    """How tokens are verified: a shared secret locally, an identity provider's keys in production."""
+
+    jwt_secret: SecretStr = SecretStr("")
+    jwt_jwks_url: str = ""
+    jwt_issuer: str = "ticketcap"
+    jwt_audience: str = ""
+
+    @model_validator(mode="after")
+    def _one_source_of_keys(self) -> Self:
+        if bool(self.jwt_secret.get_secret_value()) == bool(self.jwt_jwks_url):
+            raise ValueError("set exactly one of JWT_SECRET and JWT_JWKS_URL")
+        if not self.jwt_jwks_url:
+            _long_enough(self.jwt_secret)
+        return self
+
+
+_Settings = TypeVar("_Settings", bound=BaseSettings)
+
+
+def load(kind: type[_Settings]) -> _Settings:
+    """Read settings of ``kind`` from the environment.
+
+    Stops the process, naming each wrong variable, when one does not hold.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        sys.exit(explain(error))
+
+
+def explain(error: ValidationError) -> str:
+    """Say which variables are wrong and how, without their values."""
+    lines = []
+    for problem in error.errors(include_input=False, include_url=False):
+        variable = "_".join(str(part) for part in problem["loc"]).upper()
+        lines.append(f"{variable or 'settings'}: {problem['msg']}")
+    return "the environment's settings are wrong:\n  " + "\n  ".join(lines)
+
+
+def release(environ: Mapping[str, str] = os.environ, version: str = "0.1.0") -> str:
+    """Return the release as every signal names it: ``ticketcap@<version>+<git sha>``.
+
+    The sha comes from GIT_SHA, which the build sets; "dev" without it.
+    """
+    return f"ticketcap@{version}+{environ.get('GIT_SHA', 'dev') or 'dev'}"

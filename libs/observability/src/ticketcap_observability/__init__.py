@@ -1,0 +1,31 @@
+"""The telemetry that every TicketCap service shares: tracing, per-RPC metrics, logs."""
+
+from ticketcap_observability import schema
+from ticketcap_observability.http import HttpTelemetry
+from ticketcap_observability.logs import configure_logging, get_logger
+from ticketcap_observability.propagation import (
+    context_from_traceparent,
+    current_trace_id,
+    link_to,
+    set_school,
+    traceparent_of,
+)
+from ticketcap_observability.settings import TelemetrySettingError
+from ticketcap_observability.sql import instrument_engine
+from ticketcap_observability.telemetry import InMemoryTelemetry, Telemetry
+
+__all__ = [
+    "HttpTelemetry",
+    "InMemoryTelemetry",
+    "Telemetry",
+    "TelemetrySettingError",
+    "configure_logging",
+    "context_from_traceparent",
+    "current_trace_id",
+    "get_logger",
+    "instrument_engine",
+    "link_to",
+    "schema",
+    "set_school",
+    "traceparent_of",
+]

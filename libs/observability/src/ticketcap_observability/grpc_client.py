@@ -1,0 +1,164 @@
+"""The client's side of an RPC: one span and one histogram point, and nothing in the way of cancellation."""
+
+import asyncio
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.metrics import Histogram
+from opentelemetry.trace import SpanKind, Tracer
+
+from ticketcap_observability.calls import METHOD, SYSTEM, Call, as_status_code, is_quiet
+from ticketcap_observability.propagation import inject
+
+Details = grpc.aio.ClientCallDetails
+Continuation = Callable[[Details, Any], Any]
+
+# Strong references: the loop keeps only weak ones to its tasks.
+_ending: Final[set[asyncio.Task[None]]] = set()
+
+
+class _ClientTelemetry:
+    """What the four kinds of calls share."""
+
+    def __init__(self, tracer: Tracer, duration: Histogram) -> None:
+        self._tracer = tracer
+        self._duration = duration
+
+    def _begin(self, details: Details) -> tuple[Call, Details]:
+        method = _text(details.method)
+        name = method.removeprefix("/")
+        span: trace.Span = trace.INVALID_SPAN
+        if not is_quiet(method):
+            span = self._tracer.start_span(
+                name, kind=SpanKind.CLIENT, attributes={**SYSTEM, METHOD: name}, record_exception=False
+            )
+        return Call(span, name, SpanKind.CLIENT, self._duration), _with_trace(details, span)
+
+    async def _unary(self, continuation: Continuation, details: Details, request: Any) -> Any:
+        """Wait for the end of a call with one answer."""
+        call, details = self._begin(details)
+        try:
+            rpc = await continuation(details, request)
+            try:
+                code = await rpc.code()
+            except asyncio.CancelledError:
+                # grpc does not cancel the call of an interceptor that is cancelled.
+                rpc.cancel()
+                raise
+        except asyncio.CancelledError:
+            call.end(grpc.StatusCode.CANCELLED)
+            raise
+        except BaseException as error:
+            call.end(grpc.StatusCode.UNKNOWN, error)
+            raise
+        call.end(as_status_code(code))
+        return rpc
+
+    async def _stream(self, continuation: Continuation, details: Details, request: Any) -> Any:
+        """Let a stream go on; its end is recorded when it comes. Awaiting it here would stop ``write``."""
+        call, details = self._begin(details)
+        try:
+            rpc = await continuation(details, request)
+        except asyncio.CancelledError:
+            call.end(grpc.StatusCode.CANCELLED)
+            raise
+        except BaseException as error:
+            call.end(grpc.StatusCode.UNKNOWN, error)
+            raise
+        rpc.add_done_callback(lambda _: _end_later(call, rpc))
+        return rpc
+
+
+class UnaryUnary(_ClientTelemetry, grpc.aio.UnaryUnaryClientInterceptor):
+    """One request, one answer."""
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Continuation,
+        client_call_details: Details,
+        request: Any,
+    ) -> Any:
+        """Make the call under a span."""
+        return await self._unary(continuation, client_call_details, request)
+
+
+class UnaryStream(_ClientTelemetry, grpc.aio.UnaryStreamClientInterceptor):
+    """One request, many answers."""
+
+    async def intercept_unary_stream(
+        self,
+        continuation: Continuation,
+        client_call_details: Details,
+        request: Any,
+    ) -> Any:
+        """Make the call under a span."""
+        return await self._stream(continuation, client_call_details, request)
+
+
+class StreamUnary(_ClientTelemetry, grpc.aio.StreamUnaryClientInterceptor):
+    """Many requests, one answer."""
+
+    async def intercept_stream_unary(
+        self,
+        continuation: Continuation,
+        client_call_details: Details,
+        request_iterator: AsyncIterable[Any] | Iterable[Any],
+    ) -> Any:
+        """Make the call under a span."""
+        return await self._stream(continuation, client_call_details, request_iterator)
+
+
+class StreamStream(_ClientTelemetry, grpc.aio.StreamStreamClientInterceptor):
+    """Many requests, many answers."""
+
+    async def intercept_stream_stream(
+        self,
+        continuation: Continuation,
+        client_call_details: Details,
+        request_iterator: AsyncIterable[Any] | Iterable[Any],
+    ) -> Any:
+        """Make the call under a span."""
+        return await self._stream(continuation, client_call_details, request_iterator)
+
+
+def client_interceptors(tracer: Tracer, duration: Histogram) -> list[grpc.aio.ClientInterceptor]:
+    """Return the interceptors of a channel, one per kind of call."""
+    return [kind(tracer, duration) for kind in (UnaryUnary, UnaryStream, StreamUnary, StreamStream)]
+
+
+def _text(method: Any) -> str:
+    """Return a method's name: grpc hands it out as bytes, though its types say str."""
+    return method.decode() if isinstance(method, bytes) else str(method)
+
+
+def _with_trace(details: Details, span: trace.Span) -> Details:
+    current = otel_context.get_current()
+    carried = inject(trace.set_span_in_context(span, current) if span.get_span_context().is_valid else current)
+    metadata = grpc.aio.Metadata(*(details.metadata or ()))
+    for key, value in carried.items():
+        metadata[key] = value
+    return Details(
+        method=details.method,
+        timeout=details.timeout,
+        metadata=metadata,
+        credentials=details.credentials,
+        wait_for_ready=details.wait_for_ready,
+    )
+
+
+def _end_later(call: Call, rpc: Any) -> None:
+    task = asyncio.ensure_future(_end(call, rpc))
+    _ending.add(task)
+    task.add_done_callback(_ending.discard)
+
+
+async def _end(call: Call, rpc: Any) -> None:
+    try:
+        call.end(as_status_code(await rpc.code()))
+    except asyncio.CancelledError:
+        call.end(grpc.StatusCode.CANCELLED)
+        raise

@@ -1,0 +1,146 @@
+"""The HTTP server's side: one span and one histogram point per request, and the client kept out of our traces."""
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from ticketcap_observability.calls import record_exception
+from ticketcap_observability.propagation import extract
+from ticketcap_observability.telemetry import Telemetry
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+ROUTE_KEY: Final = "ticketcap.route"
+"""Where an app leaves the template of the route that it chose, in the scope."""
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_SERVER_ERROR: Final = 500
+
+
+class HttpTelemetry:
+    """ASGI middleware; put it outermost.
+
+    At the edge a caller's trace is continued, but its sampled flag does not
+    count and its baggage is dropped.
+    """
+
+    def __init__(self, app: App, telemetry: Telemetry, *, edge: bool = True) -> None:
+        self._app = app
+        self._telemetry = telemetry
+        self._edge = edge
+        self._duration = telemetry.duration("http.server.request.duration")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request under a span."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = _Request(scope, self._begin(scope), send)
+        token = otel_context.attach(trace.set_span_in_context(request.span, Context()))
+        try:
+            await self._app(scope, receive, request.send)
+        except BaseException as error:
+            request.failed(error)
+            raise
+        finally:
+            otel_context.detach(token)
+            self._end(request)
+
+    def _begin(self, scope: Scope) -> Span:
+        parent = extract((key.decode("latin-1"), value) for key, value in scope["headers"])
+        if self._edge:
+            parent = self._own_decision(parent)
+        method = _method(scope)
+        span = self._telemetry.tracer.start_span(
+            method,
+            parent,
+            kind=SpanKind.SERVER,
+            attributes={"http.request.method": method, "url.scheme": scope.get("scheme", "http")},
+            record_exception=False,
+        )
+        if span.is_recording():
+            span.set_attribute("url.path", scope["path"])
+        return span
+
+    def _own_decision(self, parent: Context) -> Context:
+        """Keep the caller's trace id; decide ourselves whether it is kept."""
+        caller = trace.get_current_span(parent).get_span_context()
+        if not caller.is_valid:
+            return Context()
+        flags = TraceFlags.SAMPLED if self._telemetry.samples_new_trace() else TraceFlags.DEFAULT
+        kept = SpanContext(caller.trace_id, caller.span_id, is_remote=True, trace_flags=TraceFlags(flags))
+        return trace.set_span_in_context(NonRecordingSpan(kept), Context())
+
+    def _end(self, request: "_Request") -> None:
+        attributes = request.attributes()
+        self._duration.record(
+            time.perf_counter() - request.began, attributes, context=trace.set_span_in_context(request.span, Context())
+        )
+        request.end(attributes)
+
+
+class _Request:
+    def __init__(self, scope: Scope, span: Span, send: Send) -> None:
+        self.span = span
+        self.began = time.perf_counter()
+        self._scope = scope
+        self._send = send
+        self._status: int | None = None
+        self._error: str | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = [*message.get("headers", ()), (b"traceresponse", _traceresponse(self.span))]
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+    def failed(self, error: BaseException) -> None:
+        self._error = type(error).__name__
+        if self.span.is_recording() and isinstance(error, Exception):
+            record_exception(self.span, error)
+
+    def attributes(self) -> dict[str, str | int]:
+        attributes: dict[str, str | int] = {
+            "http.request.method": _method(self._scope),
+            "url.scheme": self._scope.get("scheme", "http"),
+        }
+        if route := _route(self._scope):
+            attributes["http.route"] = route
+        if self._status is not None:
+            attributes["http.response.status_code"] = self._status
+        if self._error or (self._status or 0) >= _SERVER_ERROR:
+            attributes["error.type"] = self._error or str(self._status)
+        return attributes
+
+    def end(self, attributes: dict[str, str | int]) -> None:
+        if self.span.is_recording():
+            self.span.update_name(" ".join(filter(None, (_method(self._scope), _route(self._scope)))))
+            self.span.set_attributes(attributes)
+            if "error.type" in attributes:
+                self.span.set_status(Status(StatusCode.ERROR))
+        self.span.end()
+
+
+def _method(scope: Scope) -> str:
+    method = scope["method"]
+    return method if method in _METHODS else "_OTHER"
+
+
+def _route(scope: Scope) -> str:
+    route = scope.get(ROUTE_KEY) or getattr(scope.get("route"), "path", "")
+    return str(route or "")
+
+
+def _traceresponse(span: Span) -> bytes:
+    ids = span.get_span_context()
+    return f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}".encode()

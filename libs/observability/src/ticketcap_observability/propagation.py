@@ -1,0 +1,65 @@
+"""Trace context and baggage as they travel: W3C headers in, W3C headers out."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from opentelemetry import baggage, context, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanContext
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from ticketcap_observability import schema
+
+_TRACE: Final = TraceContextTextMapPropagator()
+_BAGGAGE: Final = W3CBaggagePropagator()
+_KEYS: Final = frozenset({"traceparent", "tracestate", "baggage"})
+
+
+def extract(headers: Iterable[tuple[str, str | bytes]]) -> Context:
+    """Return the context that ``headers`` (lower-case keys) carry; an empty one when they carry none."""
+    carrier: dict[str, list[str]] = {}
+    for key, value in headers:
+        if key in _KEYS:
+            carrier.setdefault(key, []).append(value.decode("latin-1") if isinstance(value, bytes) else value)
+    return _BAGGAGE.extract(carrier, _TRACE.extract(carrier, Context())) if carrier else Context()
+
+
+def inject(current: Context | None = None) -> dict[str, str]:
+    """Return the headers that carry ``current``, or the current context."""
+    carrier: dict[str, str] = {}
+    _TRACE.inject(carrier, current)
+    _BAGGAGE.inject(carrier, current)
+    return carrier
+
+
+def context_from_traceparent(traceparent: str) -> Context | None:
+    """Return the context of a traceparent, with the baggage of the current one; None when it is not valid."""
+    if not traceparent:
+        return None
+    parsed = _TRACE.extract({"traceparent": traceparent}, context.get_current())
+    return parsed if trace.get_current_span(parsed).get_span_context().is_remote else None
+
+
+def traceparent_of(current: Context | None = None) -> str:
+    """Return the traceparent of ``current`` or of the current context; "" outside of any trace."""
+    carrier: dict[str, str] = {}
+    _TRACE.inject(carrier, current)
+    return carrier.get("traceparent", "")
+
+
+def current_trace_id() -> str | None:
+    """Return the current trace's id (32 hex digits), or None outside of any."""
+    span = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(span.trace_id) if span.is_valid else None
+
+
+def link_to(span: Span | SpanContext, attributes: Mapping[str, str] | None = None) -> Link:
+    """Return a link to a span."""
+    return Link(span if isinstance(span, SpanContext) else span.get_span_context(), attributes)
+
+
+def set_school(slug: str) -> None:
+    """Name the school that the current work is for, on the current span and to every service it calls."""
+    trace.get_current_span().set_attribute(schema.SCHOOL_ID, slug)
+    context.attach(baggage.set_baggage(schema.SCHOOL_ID, slug))

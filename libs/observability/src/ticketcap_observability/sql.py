@@ -1,0 +1,106 @@
+"""One span and one histogram point per SQL statement, and how busy the pool is. Never a parameter's value."""
+
+import re
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import trace
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from ticketcap_observability import schema
+from ticketcap_observability.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+_NAMED: Final = re.compile(r"\s*--\s*([\w.]+)\s*\n")
+_VERB: Final = re.compile(r"\s*([A-Za-z]+)")
+_TABLE: Final = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+([a-z_][a-z0-9_.]*)", re.IGNORECASE)
+_STATE: Final = "ticketcap_statement"
+_SYSTEM: Final = {"db.system.name": "postgresql"}
+_NAMES_KEPT: Final = 1000
+
+
+def instrument_engine(engine: "AsyncEngine", telemetry: Telemetry, *, pool_name: str) -> None:
+    """Measure every statement of ``engine``. A statement that begins with ``-- name`` is known by that name."""
+    from sqlalchemy import event
+
+    statements = _Statements(telemetry)
+    event.listen(engine.sync_engine, "before_cursor_execute", statements.began)
+    event.listen(engine.sync_engine, "after_cursor_execute", statements.ended)
+    event.listen(engine.sync_engine, "handle_error", statements.failed)
+    _observe_pool(engine, telemetry, pool_name)
+
+
+class _Statements:
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._tracer = telemetry.tracer
+        self._duration = telemetry.duration("db.client.operation.duration", schema.QUERY_BUCKETS)
+        self._names: dict[str, tuple[str, dict[str, str]]] = {}
+
+    def began(self, _connection: Any, _cursor: Any, statement: str, _values: Any, context: Any, _many: bool) -> None:
+        name, attributes = self._known(statement)
+        span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False)
+        if span.is_recording():
+            span.set_attribute("db.query.text", statement)
+        setattr(context, _STATE, (span, time.perf_counter(), attributes))
+
+    def ended(self, _connection: Any, _cursor: Any, _statement: str, _values: Any, context: Any, _many: bool) -> None:
+        self._end(context, None)
+
+    def failed(self, exception_context: Any) -> None:
+        if exception_context.execution_context is not None:
+            self._end(exception_context.execution_context, exception_context.original_exception)
+
+    def _end(self, context: Any, error: BaseException | None) -> None:
+        state = getattr(context, _STATE, None)
+        if state is None:
+            return
+        delattr(context, _STATE)
+        span, began, attributes = state
+        if error is not None:
+            # The message may quote a row: say the SQLSTATE and nothing else.
+            error_type = getattr(error, "sqlstate", None) or type(error).__name__
+            attributes = {**attributes, "error.type": error_type}
+            span.set_attribute("error.type", error_type)
+            span.set_status(Status(StatusCode.ERROR))
+        self._duration.record(time.perf_counter() - began, attributes, context=trace.set_span_in_context(span))
+        span.end()
+
+    def _known(self, statement: str) -> tuple[str, dict[str, str]]:
+        known = self._names.get(statement)
+        if known is None:
+            known = _describe(statement)
+            if len(self._names) < _NAMES_KEPT:
+                self._names[statement] = known
+        return known
+
+
+def _describe(statement: str) -> tuple[str, dict[str, str]]:
+    """Return a statement's span name and attributes."""
+    attributes = dict(_SYSTEM)
+    named = _NAMED.match(statement)
+    verb = _VERB.match(statement, named.end() if named else 0)
+    table = _TABLE.search(statement)
+    operation = verb[1].upper() if verb else "QUERY"
+    attributes["db.operation.name"] = operation
+    if table and not named:
+        attributes["db.collection.name"] = table[1]
+    if named:
+        attributes["db.query.summary"] = named[1]
+    return (named[1] if named else f"{operation} {table[1]}" if table else operation), attributes
+
+
+def _observe_pool(engine: "AsyncEngine", telemetry: Telemetry, pool_name: str) -> None:
+    pool: Any = engine.sync_engine.pool
+    name = {"db.client.connection.pool.name": pool_name}
+
+    def count(_options: CallbackOptions) -> Iterable[Observation]:
+        yield Observation(pool.checkedin(), {**name, "db.client.connection.state": "idle"})
+        yield Observation(pool.checkedout(), {**name, "db.client.connection.state": "used"})
+
+    telemetry.meter.create_observable_up_down_counter(
+        "db.client.connection.count", callbacks=[count], unit="{connection}"
+    )

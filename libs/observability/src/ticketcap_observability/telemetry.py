@@ -1,0 +1,187 @@
+"""Sets telemetry up from the environment, hands out its parts, and shuts it down within a bound."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import grpc.aio
+from opentelemetry import metrics, trace
+from opentelemetry.metrics import Histogram, Meter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, TraceIdRatioBased
+from opentelemetry.trace import Tracer
+
+from ticketcap_observability import exporters, schema
+from ticketcap_observability.grpc_client import client_interceptors
+from ticketcap_observability.grpc_server import ServerTelemetry
+from ticketcap_observability.settings import TelemetrySettings
+
+_SCOPE: Final = "ticketcap"
+_QUEUE_SPANS: Final = 8192
+_EXPORTED_AT_ONCE: Final = 1024
+_EXPORT_DELAY_MS: Final = 1000
+
+_ids: Final = RandomIdGenerator()
+
+
+class Telemetry:
+    """The telemetry of one process."""
+
+    def __init__(self, settings: TelemetrySettings, tracers: TracerProvider, meters: MeterProvider) -> None:
+        self._tracers = tracers
+        self._meters = meters
+        self._root = TraceIdRatioBased(settings.sampling_ratio)
+        self.tracer: Final[Tracer] = tracers.get_tracer(_SCOPE)
+        self.meter: Final[Meter] = meters.get_meter(_SCOPE)
+
+    @classmethod
+    def start(
+        cls,
+        service_name: str,
+        service_version: str,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        set_global: bool = True,
+    ) -> "Telemetry":
+        """Begin. Without an endpoint nothing is exported, but traces still have ids.
+
+        Raises TelemetrySettingError, which names the variable, when a setting does not hold.
+        """
+        settings = TelemetrySettings.read(environ, service_name)
+        resource = _resource(settings, service_version, environ)
+        meters = MeterProvider(
+            metric_readers=[] if settings.disabled else _readers(settings), resource=resource, shutdown_on_exit=False
+        )
+        dropped = meters.get_meter(_SCOPE).create_counter(schema.DROPPED, unit="{item}")
+        tracers = TracerProvider(resource=resource, sampler=_sampler(settings), shutdown_on_exit=False)
+        if settings.traces_endpoint and not settings.disabled:
+            exporter = exporters.CountingSpanExporter(exporters.span_exporter(settings), dropped)
+            tracers.add_span_processor(
+                BatchSpanProcessor(
+                    exporter,
+                    max_queue_size=_QUEUE_SPANS,
+                    max_export_batch_size=_EXPORTED_AT_ONCE,
+                    schedule_delay_millis=_EXPORT_DELAY_MS,
+                )
+            )
+        if set_global:
+            trace.set_tracer_provider(tracers)
+            metrics.set_meter_provider(meters)
+        return cls(settings, tracers, meters)
+
+    @classmethod
+    def in_memory(cls, *, sampling_ratio: float = 1.0) -> "InMemoryTelemetry":
+        """Return telemetry that keeps everything where a test can look at it."""
+        return InMemoryTelemetry(TelemetrySettings(service_name="test", sampling_ratio=sampling_ratio))
+
+    def samples_new_trace(self) -> bool:
+        """Decide whether a trace that begins here is kept, whatever its caller wished."""
+        decision = self._root.should_sample(None, _ids.generate_trace_id(), "").decision
+        return decision is Decision.RECORD_AND_SAMPLE
+
+    def grpc_server_interceptor(self) -> grpc.aio.ServerInterceptor:
+        """Return the interceptor to put first on a server."""
+        return ServerTelemetry(self.tracer, self.duration("rpc.server.call.duration"))
+
+    def grpc_client_interceptors(self) -> list[grpc.aio.ClientInterceptor]:
+        """Return the interceptors to put first on a channel."""
+        return client_interceptors(self.tracer, self.duration("rpc.client.call.duration"))
+
+    def duration(self, name: str, buckets: Sequence[float] = schema.DURATION_BUCKETS) -> Histogram:
+        """Return a histogram of seconds."""
+        return self.meter.create_histogram(name, unit="s", explicit_bucket_boundaries_advisory=list(buckets))
+
+    async def shutdown(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - a bound, not a cancellation
+        """Send what is left and end, within ``timeout`` seconds whatever the collector does."""
+        loop = asyncio.get_running_loop()
+        ends = [_in_thread(loop, work) for work in (self._tracers.shutdown, self._meters.shutdown)]
+        await asyncio.wait(ends, timeout=timeout)
+
+
+class InMemoryTelemetry(Telemetry):
+    """Telemetry of a test."""
+
+    def __init__(self, settings: TelemetrySettings) -> None:
+        self._exporter = InMemorySpanExporter()
+        self._reader = InMemoryMetricReader()
+        tracers = TracerProvider(sampler=_sampler(settings), shutdown_on_exit=False)
+        tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
+        super().__init__(settings, tracers, MeterProvider([self._reader], shutdown_on_exit=False))
+
+    @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        """The spans that have ended, in the order of their ends."""
+        return self._exporter.get_finished_spans()
+
+    def points(self, name: str) -> list[Any]:
+        """Return the data points of a metric."""
+        data = self._reader.get_metrics_data()
+        if data is None:
+            return []
+        found = [
+            metric.data.data_points
+            for resource in data.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == name
+        ]
+        return [point for points in found for point in points]
+
+    def clear(self) -> None:
+        """Forget the spans."""
+        self._exporter.clear()
+
+
+def _sampler(settings: TelemetrySettings) -> Sampler:
+    return ParentBased(TraceIdRatioBased(0.0 if settings.disabled else settings.sampling_ratio))
+
+
+def _resource(settings: TelemetrySettings, version: str, environ: Mapping[str, str]) -> Resource:
+    return Resource(
+        {
+            "service.version": version,
+            "deployment.environment.name": environ.get("DEPLOYMENT_ENVIRONMENT") or "development",
+            **settings.resource,
+            "service.name": settings.service_name,
+            "telemetry.sdk.language": "python",
+            "telemetry.sdk.name": "opentelemetry",
+        }
+    )
+
+
+def _readers(settings: TelemetrySettings) -> list[MetricReader]:
+    if not settings.metrics_endpoint:
+        return []
+    return [
+        PeriodicExportingMetricReader(
+            exporters.metric_exporter(settings), export_interval_millis=settings.metric_interval * 1000
+        )
+    ]
+
+
+def _in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> asyncio.Future[None]:
+    """Run ``work`` in a thread that a process may leave behind when it exits."""
+    done: asyncio.Future[None] = loop.create_future()
+
+    def tell() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            # The loop is closed when the bound was reached before.
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(tell)
+
+    threading.Thread(target=run, name="telemetry-shutdown", daemon=True).start()
+    return done

@@ -1,0 +1,1 @@
+"""HTTP: translates requests into calls of the services and their answers back; decides nothing about seats."""

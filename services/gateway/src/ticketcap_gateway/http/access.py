@@ -1,0 +1,106 @@
+"""What a request says about its sender: token, address, idempotency key, and the objects that its path names."""
+
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+from ticketcap_chassis.errors import InvalidInput, NotFound, Unauthenticated
+from ticketcap_chassis.identity import Role, TokenVerifier, bearer_token, looks_like_jwt
+from ticketcap_observability import set_school
+
+from ticketcap_gateway.limits import client_address
+from ticketcap_gateway.settings import Network
+
+_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_KEY: Final = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
+_MAX_MANAGE_TOKEN: Final = 200
+_MAX_SHOWN: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who acts on a registration: an organiser's JSON Web Token, or a manage token; the other one is ""."""
+
+    organiser: str
+    manage_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Reads who is calling. The services verify again, and decide whose an object is."""
+
+    verifier: TokenVerifier
+    trusted_proxies: Sequence[Network]
+
+    async def organiser(self, request: Request, roles: frozenset[Role], school: str | None = None) -> str:
+        """Return the token of a caller with one of ``roles`` in ``school`` (a slug; None: in any or none).
+
+        Raises Unauthenticated, PermissionDenied, or NotFound for another school's caller.
+        """
+        token = bearer_token(request.headers.get("authorization", ""))
+        if not token:
+            raise Unauthenticated("this call takes a token: send 'Authorization: Bearer <token>'")
+        principal = await self.verifier.verify(token)
+        if school is None:
+            principal.require(roles)
+        else:
+            principal.require_school(school, roles)
+        return token
+
+    async def credentials(self, request: Request, roles: frozenset[Role]) -> Credentials:
+        """Return what opens one registration: its manage token, or the token of an organiser with one of ``roles``."""
+        bearer = bearer_token(request.headers.get("authorization", ""))
+        if bearer and looks_like_jwt(bearer):
+            return Credentials(await self.organiser(request, roles), "")
+        manage_token = request.headers.get("x-manage-token", "").strip() or bearer
+        if not manage_token:
+            raise Unauthenticated(
+                "this call takes the registration's manage token (X-Manage-Token, or Authorization: Bearer) "
+                "or an organiser's token"
+            )
+        # Longer than any token is as wrong as any other wrong one: the service answers that it knows none.
+        return Credentials("", manage_token[:_MAX_MANAGE_TOKEN])
+
+    def address(self, request: Request) -> str:
+        """Return the address that the request really came from."""
+        peer = request.client.host if request.client else ""
+        return client_address(peer, request.headers.getlist("x-forwarded-for"), self.trusted_proxies)
+
+
+def school_of(request: Request) -> str:
+    """Return the school that the path names; NotFound when no school can have that name."""
+    school = request.path_params["school"]
+    if not _NAME.fullmatch(school):
+        raise NotFound(f"no school {school[:_MAX_SHOWN]!r}", reason="SCHOOL_NOT_FOUND")
+    set_school(school)
+    return str(school)
+
+
+def event_of(request: Request) -> tuple[str, str]:
+    """Return the school and the event (its id or slug) that the path names."""
+    school, event = school_of(request), request.path_params["event"]
+    if not _NAME.fullmatch(event):
+        raise NotFound(f"school {school!r} has no event {event[:_MAX_SHOWN]!r}", reason="EVENT_NOT_FOUND")
+    return school, str(event)
+
+
+def registration_of(request: Request) -> str:
+    """Return the registration's id that the path names; NotFound when it can't be one."""
+    registration = request.path_params["id"]
+    if not _UUID.fullmatch(registration):
+        raise NotFound(f"no registration {registration[:_MAX_SHOWN]!r}", reason="REGISTRATION_NOT_FOUND")
+    return str(registration)
+
+
+def idempotency_key(request: Request) -> str:
+    """Return the request's Idempotency-Key, or a new one: 1 to 255 printable ASCII characters."""
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
+        return uuid.uuid4().hex
+    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+        raise InvalidInput.of("Idempotency-Key", "must be one value of 1 to 255 printable ASCII characters")
+    return keys[0]

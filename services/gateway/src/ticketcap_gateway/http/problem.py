@@ -1,0 +1,154 @@
+"""What a caller is told when a request can't be served: RFC 9457 problems, made of errors.
+
+    Refusal                 what only HTTP knows
+     ├─ MalformedRequest     400  not JSON, or not text
+     ├─ UnknownPath          404
+     ├─ MethodNotAllowed     405
+     ├─ RequestTimeout       408  the body did not come in time
+     ├─ BodyTooLarge         413
+     └─ UnsupportedMediaType 415
+
+Everything else is a ServiceError, whichever service it came from.
+"""
+
+import http
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+from starlette.responses import Response
+from ticketcap_chassis import errors
+from ticketcap_chassis.errors import FieldViolation, ServiceError
+from ticketcap_observability import current_trace_id
+
+MEDIA_TYPE: Final = "application/problem+json"
+_MAX_ERRORS: Final = 50
+_MAX_DETAIL: Final = 1_000
+
+_STATUSES: Final[Mapping[type[ServiceError], int]] = {
+    errors.InvalidInput: 422,
+    errors.Unauthenticated: 401,
+    errors.PermissionDenied: 403,
+    errors.NotFound: 404,
+    errors.AlreadyExists: 409,
+    errors.FailedPrecondition: 409,
+    errors.Aborted: 409,
+    errors.Busy: 429,
+    errors.DeadlineExceeded: 504,
+    errors.Unavailable: 503,
+    errors.InternalError: 500,
+}
+# Not the state of the event but the request is wrong, whichever code the service gave it.
+_UNPROCESSABLE_REASONS: Final = frozenset({"IDEMPOTENCY_KEY_REUSED"})
+
+
+class Refusal(Exception):
+    """A request that HTTP itself refuses. ``headers`` go into the answer."""
+
+    status: ClassVar[int] = 400
+    code: str = "MALFORMED_REQUEST"
+
+    def __init__(self, detail: str, *, code: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code or self.code
+        self.headers = dict(headers or {})
+
+
+class MalformedRequest(Refusal):
+    """What was sent can't be read."""
+
+
+class UnknownPath(Refusal):
+    """Nothing is served under this path."""
+
+    status = 404
+    code = "UNKNOWN_PATH"
+
+
+class MethodNotAllowed(Refusal):
+    """The path is there, but not for this method."""
+
+    status = 405
+    code = "METHOD_NOT_ALLOWED"
+
+
+class RequestTimeout(Refusal):
+    """The client took too long to send its body."""
+
+    status = 408
+    code = "REQUEST_TIMEOUT"
+
+
+class BodyTooLarge(Refusal):
+    """The body is larger than the limit."""
+
+    status = 413
+    code = "BODY_TOO_LARGE"
+
+
+class UnsupportedMediaType(Refusal):
+    """The body is not declared as JSON."""
+
+    status = 415
+    code = "UNSUPPORTED_MEDIA_TYPE"
+
+
+def response_to(error: Refusal | ServiceError) -> Response:
+    """Return the problem that ``error`` stands for."""
+    if isinstance(error, Refusal):
+        return problem(error.status, code=error.code, detail=error.detail, headers=error.headers)
+    return problem(
+        status_of(error), code=error.reason, detail=error.message, fields=error.fields, headers=_headers(error)
+    )
+
+
+def status_of(error: ServiceError) -> int:
+    """Return the HTTP status of an error, by the nearest class that has one."""
+    if error.reason in _UNPROCESSABLE_REASONS:
+        return 422
+    return next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
+
+
+def _headers(error: ServiceError) -> dict[str, str]:
+    headers = {}
+    if isinstance(error, errors.Unauthenticated):
+        headers["www-authenticate"] = 'Bearer realm="ticketcap"'
+    if error.retry_after is not None:
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+    return headers
+
+
+def problem(
+    status: int,
+    *,
+    code: str,
+    detail: str,
+    fields: tuple[FieldViolation, ...] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return an answer of type application/problem+json."""
+    return Response(
+        encode(status, code=code, detail=detail, fields=fields, trace_id=current_trace_id()),
+        status,
+        media_type=MEDIA_TYPE,
+        headers=headers,
+    )
+
+
+def encode(
+    status: int, *, code: str, detail: str, fields: tuple[FieldViolation, ...] = (), trace_id: str | None = None
+) -> bytes:
+    """Return a problem as JSON. ``code`` is stable, for programs; ``detail`` is for people."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail[:_MAX_DETAIL],
+        "code": code,
+        "trace_id": trace_id or "",
+    }
+    if fields:
+        body["errors"] = [{"field": field.field, "message": field.message} for field in fields[:_MAX_ERRORS]]
+    return json.dumps(body, ensure_ascii=False).encode()

@@ -1,0 +1,139 @@
+"""Calls about registrations: claiming spots, seeing them, giving them back, and an event's list."""
+
+from collections.abc import Sequence
+
+from pydantic import MISSING
+from starlette.requests import Request
+from starlette.responses import Response
+from ticketcap.registration.v1 import registration_pb2 as pb
+from ticketcap_chassis.identity import MANAGERS, VIEWERS
+
+from ticketcap_gateway.claims import ClaimCoalescer
+from ticketcap_gateway.http import schemas, translate
+from ticketcap_gateway.http.access import Access, event_of, idempotency_key, registration_of
+from ticketcap_gateway.http.json_body import BodyReader
+from ticketcap_gateway.http.operation import Answer, Caller, Operation
+from ticketcap_gateway.http.query import read_query
+from ticketcap_gateway.http.responses import created, json
+from ticketcap_gateway.limits import RateLimiter
+from ticketcap_gateway.registration_client import RegistrationClient
+
+_TOPIC = "Registrations"
+_OF_EVENT = "/api/v1/schools/{school}/events/{event}/registrations"
+_ONE = "/api/v1/registrations/{id}"
+
+
+class Registrations:
+    """Serves registrations. The public writes are limited by client address, each kind for itself."""
+
+    def __init__(
+        self,
+        registration: RegistrationClient,
+        claims: ClaimCoalescer,
+        access: Access,
+        bodies: BodyReader,
+        *,
+        writes_per_hour: int | None,
+    ) -> None:
+        self._registration = registration
+        self._claims = claims
+        self._access = access
+        self._bodies = bodies
+        self._creations = RateLimiter(writes_per_hour)
+        self._cancellations = RateLimiter(writes_per_hour)
+
+    def operations(self) -> Sequence[Operation]:
+        """Return every call about registrations; the one that a rush makes comes first."""
+        one = Answer(status=200, description="The registration.", body=schemas.Registration)
+        return (
+            Operation(
+                method="POST",
+                path=_OF_EVENT,
+                name="createRegistration",
+                summary="Claim spots: confirmed, held for payment, or on the waitlist, at once and finally.",
+                topic=_TOPIC,
+                handler=self.create,
+                body=schemas.RegistrationCreate,
+                creates=True,
+                answers=[Answer(status=201, description="The final answer.", body=schemas.RegistrationCreated)],
+                problems=[409, 429],
+            ),
+            Operation(
+                method="GET",
+                path=_OF_EVENT,
+                name="listRegistrations",
+                summary="A page of an event's registrations, oldest first. VIEWER and up.",
+                topic=_TOPIC,
+                handler=self.list,
+                caller=Caller.ORGANISER,
+                query=schemas.RegistrationPageQuery,
+                answers=[Answer(status=200, description="A page.", body=schemas.RegistrationPage)],
+            ),
+            Operation(
+                method="GET",
+                path=_ONE,
+                name="getRegistration",
+                summary="One registration: its state, and its position on the waitlist.",
+                topic=_TOPIC,
+                handler=self.get,
+                caller=Caller.HOLDER,
+                answers=[one],
+            ),
+            Operation(
+                method="POST",
+                path=_ONE + "/cancel",
+                name="cancelRegistration",
+                summary="Give the spots back; they go to the waitlist at once. Organisers: MANAGER and up.",
+                topic=_TOPIC,
+                handler=self.cancel,
+                caller=Caller.HOLDER,
+                body=schemas.Cancellation,
+                body_required=False,
+                answers=[one],
+                problems=[409, 429],
+            ),
+        )
+
+    async def create(self, request: Request) -> Response:
+        """Claim spots."""
+        school, event = event_of(request)
+        key = idempotency_key(request)
+        body = await self._bodies.read(request, schemas.RegistrationCreate)
+        self._creations.use(self._access.address(request))
+        claim = translate.claim(body, school=school, event=event, idempotency_key=key)
+        answer = await self._claims.register(claim)
+        location = f"/api/v1/registrations/{answer.id}"
+        return created(translate.registration_created(answer), location=location, replayed=answer.replayed)
+
+    async def list(self, request: Request) -> Response:
+        """Return a page of an event's registrations."""
+        school, event = event_of(request)
+        token = await self._access.organiser(request, VIEWERS, school)
+        page = read_query(request, schemas.RegistrationPageQuery)
+        message = pb.ListRegistrationsRequest(school=school, event=event, cursor=page.cursor, limit=page.limit)
+        if page.status is not MISSING:
+            message.status = translate.registration_status(page.status)
+        answer = await self._registration.list_registrations(message, token)
+        items = [translate.registration(item) for item in answer.items]
+        return json(schemas.RegistrationPage(items=items, next_cursor=answer.next_cursor or None))
+
+    async def get(self, request: Request) -> Response:
+        """Return one registration."""
+        registration = registration_of(request)
+        credentials = await self._access.credentials(request, VIEWERS)
+        message = pb.GetRegistrationRequest(id=registration, manage_token=credentials.manage_token)
+        answer = await self._registration.get_registration(message, credentials.organiser)
+        return json(translate.registration(answer.registration))
+
+    async def cancel(self, request: Request) -> Response:
+        """Give spots back."""
+        registration = registration_of(request)
+        credentials = await self._access.credentials(request, MANAGERS)
+        body = await self._bodies.read_optional(request, schemas.Cancellation)
+        if credentials.manage_token:
+            self._cancellations.use(self._access.address(request))
+        message = pb.CancelRegistrationRequest(
+            id=registration, manage_token=credentials.manage_token, reason=body.reason
+        )
+        answer = await self._registration.cancel_registration(message, credentials.organiser)
+        return json(translate.registration(answer.registration))

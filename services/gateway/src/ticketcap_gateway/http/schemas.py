@@ -1,0 +1,359 @@
+"""The shapes of JSON that the gateway takes and gives. Requests are strict; in answers, what is not set is absent."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import (
+    MISSING,
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_SLUG: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_DIGITS: Final = re.compile(r"[0-9]{1,9}")
+# The registration service decides what a number is; here is only refused what can't be one, beside the other fields.
+_PHONE: Final = re.compile(r"[0-9 \-().+/\u2010-\u2013\u05be\u200e\u200f\u00a0]*")
+_PHONE_DIGITS: Final = range(7, 16)
+# The e-mail rule of the HTML standard, which is also the one of the protos.
+_EMAIL: Final = re.compile(
+    r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+    r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*"
+)
+_YEARS: Final = range(2000, 2101)
+
+
+def _refuse(message: str) -> PydanticCustomError:
+    return PydanticCustomError("rule", "{message}", {"message": message})
+
+
+def _one_line(value: str) -> str:
+    if _CONTROL.search(value):
+        raise _refuse("must not hold control characters")
+    return value
+
+
+def _no_nul(value: str) -> str:
+    if "\x00" in value:
+        raise _refuse("must not hold NUL")
+    return value
+
+
+def _slug(value: str) -> str:
+    if not _SLUG.fullmatch(value):
+        raise _refuse("must be lower-case letters, digits and single hyphens, and begin with a letter")
+    return value
+
+
+def _phone(value: str) -> str:
+    digits = sum(character.isdigit() for character in value)
+    if digits not in _PHONE_DIGITS or not _PHONE.fullmatch(value):
+        raise _refuse("must be a valid Israeli phone number, like 050-123-4567")
+    return value
+
+
+def _email(value: str) -> str:
+    if not _EMAIL.fullmatch(value):
+        raise _refuse("must be a valid e-mail address")
+    return value
+
+
+def _time(value: object) -> datetime:
+    if not (isinstance(value, str) and _TIME.fullmatch(value)):
+        raise _refuse("must be an RFC 3339 time with a zone, like 2026-12-01T18:00:00Z")
+    try:
+        time = datetime.fromisoformat(value.upper())
+    except ValueError:
+        raise _refuse("must be a time that exists") from None
+    if time.year not in _YEARS:
+        raise _refuse(f"must lie in the years {_YEARS.start} to {_YEARS.stop - 1}")
+    return time.astimezone(UTC)
+
+
+def _utc(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _whole_number(value: object) -> object:
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        return int(value)
+    raise _refuse("must be a whole number")
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+Text = Annotated[str, AfterValidator(_no_nul)]
+Slug = Annotated[str, Field(min_length=2, max_length=63), AfterValidator(_slug)]
+Phone = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_phone)]
+Email = Annotated[str, Field(max_length=254), AfterValidator(_email)]
+# Not pydantic's own parser: it takes numbers of seconds and times without a zone.
+TimeIn = Annotated[datetime, PlainValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+Time = Annotated[datetime, PlainSerializer(_utc), WithJsonSchema({"type": "string", "format": "date-time"})]
+
+EventStatus = Literal["OPEN", "PAUSED", "CLOSED"]
+WaitlistPolicy = Literal["FIRST_FIT", "STRICT_FIFO"]
+RegistrationStatus = Literal["PENDING_PAYMENT", "CONFIRMED", "WAITLISTED", "CANCELLED", "EXPIRED"]
+
+
+class Input(BaseModel):
+    """What a caller sends: exact types, no unknown fields."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Query(BaseModel):
+    """What stands after the question mark; unknown parameters are ignored."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+
+class Output(BaseModel):
+    """What a caller gets."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class SchoolCreate(Input):
+    """A new tenant."""
+
+    slug: Slug
+    name: Annotated[Line, Field(min_length=2, max_length=200)]
+
+
+class School(Output):
+    """A tenant."""
+
+    id: str
+    slug: str
+    name: str
+    created_at: Time
+
+
+Title = Annotated[Line, Field(min_length=2, max_length=200)]
+Description = Annotated[Text, Field(max_length=5_000)]
+Location = Annotated[Line, Field(max_length=200)]
+Capacity = Annotated[int, Field(ge=1, le=100_000, description="spots")]
+MaxSpots = Annotated[int, Field(ge=1, le=100, description="spots")]
+PriceAgorot = Annotated[int, Field(ge=0, le=10_000_000, description="agorot for one spot; 0 is free")]
+Currency = Literal["ILS", "USD", "EUR", "GBP"]
+HoldSeconds = Annotated[int, Field(ge=1, le=86_400)]
+DeadlineHours = Annotated[int, Field(ge=0, le=8_760, description="hours before starts_at")]
+
+
+class EventPatch(Input):
+    """What changes in an event. What is absent stays as it is; null is refused, for nothing can be unset."""
+
+    slug: Slug | MISSING = MISSING
+    title: Title | MISSING = MISSING
+    description: Description | MISSING = MISSING
+    location: Location | MISSING = MISSING
+    starts_at: TimeIn | MISSING = MISSING
+    ends_at: TimeIn | MISSING = MISSING
+    capacity: Capacity | MISSING = MISSING
+    max_spots_per_registration: MaxSpots | MISSING = MISSING
+    price_agorot: PriceAgorot | MISSING = MISSING
+    currency: Currency | MISSING = MISSING
+    waitlist_enabled: bool | MISSING = MISSING
+    waitlist_policy: WaitlistPolicy | MISSING = MISSING
+    hold_seconds: HoldSeconds | MISSING = MISSING
+    cancellation_deadline_hours: DeadlineHours | MISSING = MISSING
+    status: EventStatus | MISSING = MISSING
+
+
+class EventCreate(EventPatch):
+    """A new event; what is absent gets its default."""
+
+    title: Title
+    starts_at: TimeIn
+    capacity: Capacity
+
+
+class Price(Output):
+    """The price of one spot, in agorot."""
+
+    agorot: int
+    currency: str
+
+
+class Event(Output):
+    """An event and its seats. capacity, confirmed, held, waitlisted and available are in spots."""
+
+    id: str
+    school: str
+    slug: str
+    title: str
+    description: str
+    location: str
+    starts_at: Time
+    ends_at: Time | None
+    status: EventStatus
+    capacity: int
+    confirmed: int
+    held: int
+    waitlisted: int
+    available: int
+    max_spots_per_registration: int
+    price: Price
+    price_agorot: int
+    currency: str
+    waitlist_enabled: bool
+    waitlist_policy: WaitlistPolicy
+    hold_seconds: int
+    cancellation_deadline_hours: int
+    created_at: Time
+    updated_at: Time
+
+
+class EventPage(Output):
+    """Some of a school's open events, soonest first."""
+
+    items: list[Event]
+    next_cursor: str | None
+
+
+class Page(Query):
+    """Which page to show."""
+
+    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=200)] = 50
+    cursor: Annotated[Text, Field(max_length=500)] = ""
+
+
+class RegistrationPageQuery(Page):
+    """Which page of which registrations to show."""
+
+    status: RegistrationStatus | MISSING = MISSING
+
+
+class RegistrationCreate(Input):
+    """A claim of spots."""
+
+    name: Annotated[Line, Field(min_length=2, max_length=100)]
+    phone: Phone
+    email: Email | None = None
+    spots: Annotated[int, Field(ge=1, le=100)]
+
+
+class RegistrationCreated(Output):
+    """The final answer to a claim. manage_token is secret: its holder may see and cancel the registration."""
+
+    id: str
+    status: RegistrationStatus
+    confirmation_code: str
+    spots: int
+    waitlist_position: int | MISSING = MISSING
+    hold_expires_at: Time | MISSING = MISSING
+    manage_token: str
+
+
+class Registration(Output):
+    """A registration, for its holder and its school only."""
+
+    id: str
+    school: str
+    event: str
+    event_id: str
+    status: RegistrationStatus
+    name: str
+    phone: str
+    email: str | MISSING = MISSING
+    spots: int
+    confirmation_code: str
+    waitlist_position: int | MISSING = MISSING
+    hold_expires_at: Time | MISSING = MISSING
+    created_at: Time
+    cancelled_at: Time | MISSING = MISSING
+    cancel_reason: str | MISSING = MISSING
+    checked_in_at: Time | MISSING = MISSING
+
+
+class RegistrationPage(Output):
+    """Some of an event's registrations, oldest first."""
+
+    items: list[Registration]
+    next_cursor: str | None
+
+
+class Cancellation(Input):
+    """Why a registration is cancelled."""
+
+    reason: Annotated[Text, Field(max_length=500)] | None = None
+
+
+class CheckInCreate(Input):
+    """Who arrived."""
+
+    confirmation_code: Annotated[Line, Field(min_length=1, max_length=32)]
+
+
+class SchoolStats(Output):
+    """A school's events added up: counts of registrations, except where spots are named."""
+
+    events: int
+    active_events: int
+    registrations: int
+    confirmed: int
+    pending_payment: int
+    waitlisted: int
+    cancelled: int
+    expired: int
+    checked_in: int
+    capacity_spots: int
+    confirmed_spots: int
+    held_spots: int
+    capacity_utilization: float
+
+
+class Seats(Output):
+    """The seats of an event at one version, in spots; promoted counts registrations since the last event."""
+
+    event_id: str
+    status: EventStatus
+    capacity: int
+    confirmed: int
+    held: int
+    waitlisted: int
+    available: int
+    promoted: int
+    version: int
+
+
+class Health(Output):
+    """Whether the gateway can do its work, and what it needs for it."""
+
+    status: Literal["healthy", "unhealthy"]
+    timestamp: Time
+    version: str
+    checks: dict[str, Literal["ok", "failing", "unreachable"]]
+
+
+class Readiness(Output):
+    """Whether this process is up, or ready to take traffic."""
+
+    status: Literal["live", "ready", "draining", "unavailable"]
+
+
+class FieldProblem(Output):
+    """One wrong field."""
+
+    field: str
+    message: str
+
+
+class Problem(Output):
+    """Why a request was not served (RFC 9457). code is stable, for programs."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    trace_id: str
+    errors: list[FieldProblem] | MISSING = MISSING

@@ -1,0 +1,37 @@
+"""``python -m ticketcap_registration`` serves; ``python -m ticketcap_registration migrate`` brings the schema up."""
+
+import sys
+
+import uvloop
+from ticketcap_chassis.settings import load, release
+from ticketcap_observability import Telemetry, configure_logging
+
+from ticketcap_registration.main import serve
+from ticketcap_registration.settings import MigrateSettings, Settings
+from ticketcap_registration.store.migrate import migrate
+
+_NAME = "registration"
+
+
+def main(arguments: list[str]) -> None:
+    """Do what the command line says."""
+    match arguments:
+        case []:
+            uvloop.run(_serve())
+        case ["migrate"]:
+            migrate(load(MigrateSettings).database_url)
+        case _:
+            sys.exit("usage: python -m ticketcap_registration [migrate]")
+
+
+async def _serve() -> None:
+    settings = load(Settings)
+    configure_logging(_NAME, release(), settings.log_level)
+    telemetry = Telemetry.start(_NAME, release())
+    try:
+        await serve(settings, telemetry)
+    finally:
+        await telemetry.shutdown()
+
+
+main(sys.argv[1:])

@@ -1,0 +1,20 @@
+"""Codes that people read aloud at the door: random, unique, without look-alikes."""
+
+import secrets
+from typing import Final
+
+ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
+"""Letters and digits less I, L, O, 0 and 1."""
+
+LENGTH: Final = 8
+"""31^8 codes, about 8.5e11: two of a million clash once in two full sets; the table's unique index catches that."""
+
+
+def new_code() -> str:
+    """Return a fresh random code. It identifies a registration and grants nothing."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+
+
+def normalized(spelled: str) -> str:
+    """Return a code as stored, from how a person typed it."""
+    return spelled.replace("-", "").replace(" ", "").upper()

@@ -1,0 +1,109 @@
+"""An event: what an organiser sets, and which of it is allowed."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, TypedDict
+from uuid import UUID
+
+from ticketcap_chassis.errors import FieldViolation, InvalidInput
+from ticketcap_chassis.validation import invalid
+
+from ticketcap_registration.domain.errors import CapacityBelowSold
+from ticketcap_registration.domain.states import EventStatus, WaitlistPolicy
+
+_REQUIRED: Final = ("title", "starts_at", "capacity")
+
+
+class EventFields(TypedDict, total=False):
+    """What an organiser sets; in a change, only what is present changes."""
+
+    slug: str
+    title: str
+    description: str
+    location: str
+    starts_at: datetime
+    ends_at: datetime | None
+    capacity: int
+    max_spots_per_registration: int
+    price_agorot: int
+    currency: str
+    waitlist_enabled: bool
+    waitlist_policy: WaitlistPolicy
+    hold_seconds: int
+    cancellation_deadline_hours: int
+    status: EventStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """An event with its seats at one version. Capacity, confirmed, held and waitlisted are in spots.
+
+    ``waitlist_length`` counts registrations; ``waitlist_sequence`` is the number
+    that the last one to join the waitlist got.
+    """
+
+    id: UUID
+    school_id: UUID
+    slug: str
+    title: str
+    starts_at: datetime
+    capacity: int
+    created_at: datetime
+    updated_at: datetime
+    description: str = ""
+    location: str = ""
+    ends_at: datetime | None = None
+    max_spots_per_registration: int = 10
+    price_agorot: int = 0
+    currency: str = "ILS"
+    waitlist_enabled: bool = True
+    waitlist_policy: WaitlistPolicy = WaitlistPolicy.FIRST_FIT
+    hold_seconds: int = 900
+    cancellation_deadline_hours: int = 0
+    status: EventStatus = EventStatus.OPEN
+    confirmed: int = 0
+    held: int = 0
+    waitlisted: int = 0
+    waitlist_length: int = 0
+    waitlist_sequence: int = 0
+    version: int = 1
+
+    @property
+    def sold(self) -> int:
+        """Spots that nobody else can have: confirmed and held."""
+        return self.confirmed + self.held
+
+    @property
+    def available(self) -> int:
+        """Spots left."""
+        return self.capacity - self.sold
+
+    @classmethod
+    def opened(cls, *, event_id: UUID, school_id: UUID, spare_slug: str, now: datetime, fields: EventFields) -> "Event":
+        """Return a new event, or raise InvalidInput that names every missing or wrong field.
+
+        ``spare_slug`` is taken when ``fields`` has none.
+        """
+        missing = [FieldViolation(name, "is required") for name in _REQUIRED if name not in fields]
+        if missing:
+            raise invalid(missing)
+        event = cls(
+            id=event_id,
+            school_id=school_id,
+            slug=spare_slug,
+            title=fields["title"],
+            starts_at=fields["starts_at"],
+            capacity=fields["capacity"],
+            created_at=now,
+            updated_at=now,
+        )
+        return event.changed(fields, now)
+
+    def changed(self, fields: EventFields, now: datetime) -> "Event":
+        """Return the event with ``fields`` changed; raise CapacityBelowSold or InvalidInput."""
+        event = replace(self, **fields, updated_at=now)
+        if event.ends_at is not None and event.ends_at <= event.starts_at:
+            raise InvalidInput.of("ends_at", "must be after starts_at")
+        if event.capacity < self.sold:
+            raise CapacityBelowSold(self.id, event.capacity, self.sold)
+        return event

@@ -1,0 +1,36 @@
+"""Where a registration and an event can stand."""
+
+import enum
+from typing import Final
+
+
+class RegistrationStatus(enum.StrEnum):
+    """A registration's state; see ``COUNTED`` for those that take spots."""
+
+    PENDING_PAYMENT = "PENDING_PAYMENT"
+    CONFIRMED = "CONFIRMED"
+    WAITLISTED = "WAITLISTED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+
+
+COUNTED: Final = frozenset({RegistrationStatus.PENDING_PAYMENT, RegistrationStatus.CONFIRMED})
+"""States that count against capacity."""
+
+LIVE: Final = COUNTED | {RegistrationStatus.WAITLISTED}
+"""States of which an event has at most one registration per phone."""
+
+
+class EventStatus(enum.StrEnum):
+    """Whether an event takes registrations. PAUSED still promotes; CLOSED does not."""
+
+    OPEN = "OPEN"
+    PAUSED = "PAUSED"
+    CLOSED = "CLOSED"
+
+
+class WaitlistPolicy(enum.StrEnum):
+    """Who gets a freed spot: the oldest that fits, or strictly the oldest."""
+
+    FIRST_FIT = "FIRST_FIT"
+    STRICT_FIFO = "STRICT_FIFO"

@@ -1,0 +1,59 @@
+"""Who of the waitlist gets freed spots."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ticketcap_registration.domain.commands import Cancel, ChangeEvent, Command, ReleaseHold
+from ticketcap_registration.domain.event import Event
+from ticketcap_registration.domain.registration import Registration
+from ticketcap_registration.domain.states import COUNTED, RegistrationStatus, WaitlistPolicy
+
+
+def picks(waiting: Iterable[Registration], available: int, policy: WaitlistPolicy) -> Iterator[Registration]:
+    """Yield who is promoted into ``available`` spots. ``waiting`` is oldest first.
+
+    FIRST_FIT passes over those who do not fit: what is left only shrinks, so
+    none of them fits later. STRICT_FIFO stops at the first of them.
+    """
+    for registration in waiting:
+        if available == 0:
+            return
+        if registration.spots <= available:
+            available -= registration.spots
+            yield registration
+        elif policy is WaitlistPolicy.STRICT_FIFO:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """How much of a waitlist a decision must see, so that nobody has to load all of it.
+
+    At most ``spots`` can be free, and at most ``leaving`` of those waiting can
+    leave before. Under FIRST_FIT the oldest ``spots // size + leaving`` of each
+    size can matter; under STRICT_FIFO the oldest ``spots + leaving``, and one
+    more that may block.
+    """
+
+    policy: WaitlistPolicy
+    spots: int
+    leaving: int
+
+
+def candidates(event: Event, known: Sequence[Registration], commands: Sequence[Command]) -> Candidates | None:
+    """Return how much of the waitlist ``commands`` can need, or None when they can't promote anyone who waits now.
+
+    ``known`` are the registrations that the commands name and the holds that are due.
+    """
+    ends = {command.registration_id for command in commands if isinstance(command, Cancel | ReleaseHold)}
+    changes = [command.fields for command in commands if isinstance(command, ChangeEvent)]
+    freed = sum(row.spots for row in known if row.status in COUNTED)
+    leaving = sum(row.status is RegistrationStatus.WAITLISTED and row.id in ends for row in known)
+    if event.waitlist_length == 0 or not (freed or leaving or changes):
+        return None
+    raised = sum(max(0, fields.get("capacity", 0) - event.capacity) for fields in changes)
+    policies = [
+        event.waitlist_policy,
+        *(fields["waitlist_policy"] for fields in changes if "waitlist_policy" in fields),
+    ]
+    return Candidates(policies[-1], event.available + freed + raised, leaving)

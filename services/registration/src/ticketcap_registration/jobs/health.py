@@ -1,0 +1,39 @@
+"""Keeps the health answers true: the service can do its work only while its database answers."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from ticketcap_chassis.errors import ServiceError
+from ticketcap_chassis.grpc_server import GrpcServer
+from ticketcap_observability import get_logger
+
+from ticketcap_registration.store.watchkeeping import Watchkeeping
+
+DATABASE: Final = "database"
+"""The name under which the health service tells of the database alone."""
+
+_log = get_logger(__name__)
+
+
+class DatabaseHealth:
+    """Asks the database and sets the health of ``services`` and of DATABASE accordingly."""
+
+    def __init__(self, watchkeeping: Watchkeeping, server: GrpcServer, services: Sequence[str]) -> None:
+        self._watchkeeping = watchkeeping
+        self._server = server
+        self._services = (*services, DATABASE)
+        self._serving: bool | None = None
+
+    async def check(self) -> None:
+        """Ask once; tell and log when the answer has changed."""
+        try:
+            await self._watchkeeping.ping()
+            serving = True
+        except ServiceError as error:
+            serving = False
+            if self._serving is not False:
+                _log.error("database.unreachable", reason=error.reason)
+        if serving is not self._serving:
+            self._serving = serving
+            for service in self._services:
+                await self._server.set_health(service, serving=serving)

@@ -1,0 +1,48 @@
+"""Finds the lane of an event; keeps only lanes in which something waits."""
+
+import asyncio
+from uuid import UUID
+
+from ticketcap_chassis.errors import Unavailable
+
+from ticketcap_registration.domain.commands import Command
+from ticketcap_registration.lanes.batch import Batches
+from ticketcap_registration.lanes.lane import Lane, LaneLimits
+from ticketcap_registration.lanes.waiter import Answer
+from ticketcap_registration.store.directory import EventKey
+
+
+class Lanes:
+    """Every lane of this process."""
+
+    def __init__(self, batches: Batches, limits: LaneLimits) -> None:
+        self._batches = batches
+        self._limits = limits
+        self._turns = asyncio.Semaphore(limits.transactions)
+        self._lanes: dict[UUID, Lane] = {}
+        self._closing = False
+
+    async def submit(self, event: EventKey, command: Command) -> Answer:
+        """Run ``command`` in its event's lane; see ``Lane.submit`` for what it raises."""
+        if self._closing:
+            raise Unavailable("this replica is stopping; nothing was done, try again", reason="STOPPING")
+        return await self._lane(event).submit(command)
+
+    async def close(self, grace: float) -> None:
+        """Refuse new commands; give those that wait ``grace`` seconds to finish."""
+        self._closing = True
+        draining = [asyncio.create_task(lane.drained()) for lane in self._lanes.values()]
+        if draining:
+            await asyncio.wait(draining, timeout=grace)
+        for lane in list(self._lanes.values()):
+            lane.cancel()
+
+    def _lane(self, event: EventKey) -> Lane:
+        lane = self._lanes.get(event.id)
+        if lane is None:
+            lane = Lane(event, self._batches, self._limits, self._turns, lambda: self._drop(event.id))
+            self._lanes[event.id] = lane
+        return lane
+
+    def _drop(self, event_id: UUID) -> None:
+        self._lanes.pop(event_id, None)

@@ -1,0 +1,147 @@
+"""Wires the registration service together: the only place that does."""
+
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
+
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
+from ticketcap_chassis.database import PoolLimits, create_engine
+from ticketcap_chassis.grpc_server import GrpcServer
+from ticketcap_chassis.identity import TokenVerifier
+from ticketcap_chassis.lifecycle import background, every, stop_requested
+from ticketcap_observability import Telemetry, get_logger
+
+from ticketcap_registration.domain.ledger import SeatRules
+from ticketcap_registration.domain.manage_token import ManageTokens
+from ticketcap_registration.jobs.audit import Audit
+from ticketcap_registration.jobs.feed import SeatFeed
+from ticketcap_registration.jobs.health import DatabaseHealth
+from ticketcap_registration.jobs.hold_expiry import expire_due_holds
+from ticketcap_registration.jobs.housekeeping import delete_aged
+from ticketcap_registration.lanes.batch import Batches
+from ticketcap_registration.lanes.lane import LaneLimits
+from ticketcap_registration.lanes.lanes import Lanes
+from ticketcap_registration.lanes.seat_transaction import SeatTransactions
+from ticketcap_registration.rpc.access import Access
+from ticketcap_registration.rpc.claims import Claims
+from ticketcap_registration.rpc.service import SERVICE, RegistrationService
+from ticketcap_registration.settings import Settings
+from ticketcap_registration.store import roles
+from ticketcap_registration.store.directory import Directory
+from ticketcap_registration.store.events import Events
+from ticketcap_registration.store.registrations import Registrations
+from ticketcap_registration.store.schools import Schools
+from ticketcap_registration.store.watchkeeping import Watchkeeping
+
+_JOBS_CONNECTIONS: Final = 2
+_HEALTH_SECONDS: Final = 1.0
+_DAY_SECONDS: Final = 86_400
+
+_log = get_logger(__name__)
+
+
+async def serve(settings: Settings, telemetry: Telemetry) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    stop = stop_requested()
+    async with running(settings, telemetry) as port:
+        _log.info("service.ready", port=port)
+        await stop.wait()
+        _log.info("service.draining", seconds=settings.drain_seconds)
+
+
+@asynccontextmanager
+async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int]:
+    """Run the service while the code inside does; yields its port."""
+    async with AsyncExitStack() as stack:
+        limits = PoolLimits(size=settings.database_connections)
+        engine = await _engine(stack, settings, telemetry, roles.APP, "registration", limits)
+        jobs_engine = await _engine(
+            stack, settings, telemetry, roles.JOBS, "registration-jobs", PoolLimits(size=_JOBS_CONNECTIONS)
+        )
+        await roles.must_be_bound(engine)
+        directory = Directory(jobs_engine)
+        stack.push_async_callback(directory.close)
+        watchkeeping = Watchkeeping(jobs_engine)
+        lanes = _lanes(settings, engine, telemetry)
+        feed = SeatFeed(make_url(settings.database_url).set(drivername="postgresql").render_as_string(False))
+        server = GrpcServer(telemetry=telemetry)
+        service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed)
+        pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
+
+        health = DatabaseHealth(watchkeeping, server, ["", SERVICE])
+        await health.check()
+        for name, seconds, work in (
+            ("health", _HEALTH_SECONDS, health.check),
+            ("hold_expiry", settings.hold_expiry_seconds, partial(expire_due_holds, watchkeeping, lanes)),
+            ("audit", settings.audit_seconds, Audit(watchkeeping).run),
+            ("housekeeping", settings.housekeeping_seconds, _housekeeping(settings, watchkeeping)),
+        ):
+            await stack.enter_async_context(background(every(seconds, work, name=name)))
+        await stack.enter_async_context(background(feed.run()))
+        port = await server.start(settings.listen_address, [SERVICE])
+        try:
+            yield port
+        finally:
+            feed.end()
+            await server.drain(settings.drain_seconds)
+            await lanes.close(settings.drain_seconds)
+
+
+async def _engine(
+    stack: AsyncExitStack, settings: Settings, telemetry: Telemetry, role: str, name: str, limits: PoolLimits
+) -> AsyncEngine:
+    engine = create_engine(settings.database_url, role=role, pool_name=name, limits=limits, telemetry=telemetry)
+    stack.push_async_callback(engine.dispose)
+    return engine
+
+
+def _lanes(settings: Settings, engine: AsyncEngine, telemetry: Telemetry) -> Lanes:
+    rules = SeatRules(offer_seconds=settings.offer_seconds, waitlist_limit=settings.waitlist_limit)
+    limits = LaneLimits(queue=settings.lane_queue, batch=settings.lane_batch, transactions=settings.lane_transactions)
+    return Lanes(Batches(SeatTransactions(engine, rules), telemetry.tracer), limits)
+
+
+def _service(
+    settings: Settings,
+    telemetry: Telemetry,
+    engine: AsyncEngine,
+    jobs_engine: AsyncEngine,
+    directory: Directory,
+    lanes: Lanes,
+    feed: SeatFeed,
+) -> RegistrationService:
+    tokens = _manage_tokens(settings)
+    verifier = TokenVerifier(
+        secret=settings.jwt_secret.get_secret_value(),
+        jwks_url=settings.jwt_jwks_url,
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+    )
+    return RegistrationService(
+        access=Access(verifier, tokens, directory),
+        directory=directory,
+        schools=Schools(engine, jobs_engine),
+        events=Events(engine, jobs_engine),
+        registrations=Registrations(engine),
+        lanes=lanes,
+        claims=Claims(directory=directory, lanes=lanes, tokens=tokens, tracer=telemetry.tracer),
+        feed=feed,
+        tracer=telemetry.tracer,
+    )
+
+
+def _manage_tokens(settings: Settings) -> ManageTokens:
+    secrets = [settings.manage_token_secret, settings.manage_token_secret_old]
+    return ManageTokens(tuple(secret.get_secret_value().encode() for secret in secrets if secret))
+
+
+def _housekeeping(settings: Settings, watchkeeping: Watchkeeping) -> partial[Coroutine[None, None, None]]:
+    return partial(
+        delete_aged,
+        watchkeeping,
+        idempotency_seconds=settings.idempotency_days * _DAY_SECONDS,
+        outbox_seconds=settings.outbox_days * _DAY_SECONDS,
+    )

@@ -1,0 +1,30 @@
+"""Where a page ended, as callers carry it: opaque, and checked when it comes back."""
+
+import base64
+import binascii
+from datetime import datetime
+from uuid import UUID
+
+from ticketcap_chassis.errors import InvalidInput
+
+Position = tuple[datetime, UUID]
+
+
+def write(position: Position) -> str:
+    """Return a cursor that stands behind ``position``."""
+    at, row_id = position
+    return base64.urlsafe_b64encode(f"{at.isoformat()} {row_id}".encode()).decode()
+
+
+def read(cursor: str) -> Position | None:
+    """Return the position of a cursor, None for the empty one; raise InvalidInput for one that is not ours."""
+    if not cursor:
+        return None
+    try:
+        at, row_id = base64.urlsafe_b64decode(cursor.encode()).decode().split(" ")
+        position = datetime.fromisoformat(at), UUID(row_id)
+    except (ValueError, binascii.Error):
+        raise InvalidInput.of("cursor", "is not one that a page ended with") from None
+    if position[0].tzinfo is None:
+        raise InvalidInput.of("cursor", "is not one that a page ended with")
+    return position

@@ -1,0 +1,194 @@
+"""From the domain's objects to messages and back."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from ticketcap.registration.v1 import registration_pb2 as pb
+from ticketcap_chassis.errors import InvalidInput
+
+from ticketcap_registration.domain.event import Event, EventFields
+from ticketcap_registration.domain.ledger import ClaimAnswer
+from ticketcap_registration.domain.states import EventStatus, RegistrationStatus, WaitlistPolicy
+from ticketcap_registration.store.registrations import RegistrationView
+from ticketcap_registration.store.schools import School, SchoolStats
+from ticketcap_registration.store.seats import SeatNews
+
+_REGISTRATION: Final = "REGISTRATION_STATUS_"
+_EVENT: Final = "EVENT_STATUS_"
+_POLICY: Final = "WAITLIST_POLICY_"
+_PLAIN_FIELDS: Final = frozenset(
+    {
+        "slug",
+        "title",
+        "description",
+        "location",
+        "capacity",
+        "max_spots_per_registration",
+        "price_agorot",
+        "currency",
+        "waitlist_enabled",
+        "hold_seconds",
+        "cancellation_deadline_hours",
+    }
+)
+
+
+def moment(at: datetime | None) -> Timestamp | None:
+    """Return a timestamp message, None for None."""
+    if at is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(at)
+    return message
+
+
+def _datetime(message: Timestamp, field: str) -> datetime:
+    try:
+        return message.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInput.of(field, "must be a time between the years 1 and 9999") from None
+
+
+def school(of: School) -> pb.School:
+    """Return the message of a school."""
+    return pb.School(id=str(of.id), slug=of.slug, name=of.name, created_at=moment(of.created_at))
+
+
+def event(of: Event, school_slug: str) -> pb.Event:
+    """Return the message of an event."""
+    return pb.Event(
+        id=str(of.id),
+        school=school_slug,
+        slug=of.slug,
+        title=of.title,
+        description=of.description,
+        location=of.location,
+        starts_at=moment(of.starts_at),
+        ends_at=moment(of.ends_at),
+        status=_EVENT + of.status,
+        capacity=of.capacity,
+        confirmed=of.confirmed,
+        held=of.held,
+        waitlisted=of.waitlisted,
+        available=of.available,
+        max_spots_per_registration=of.max_spots_per_registration,
+        price_agorot=of.price_agorot,
+        currency=of.currency,
+        waitlist_enabled=of.waitlist_enabled,
+        waitlist_policy=_POLICY + of.waitlist_policy,
+        hold_seconds=of.hold_seconds,
+        cancellation_deadline_hours=of.cancellation_deadline_hours,
+        version=of.version,
+        created_at=moment(of.created_at),
+        updated_at=moment(of.updated_at),
+    )
+
+
+def event_fields(message: pb.EventFields) -> EventFields:
+    """Return the fields that are present in ``message``."""
+    fields = EventFields()
+    for descriptor, value in message.ListFields():
+        if descriptor.name in _PLAIN_FIELDS:
+            fields[descriptor.name] = value  # type: ignore[literal-required]  # the same names, checked by a test
+    if message.HasField("starts_at"):
+        fields["starts_at"] = _datetime(message.starts_at, "starts_at")
+    if message.HasField("ends_at"):
+        fields["ends_at"] = _datetime(message.ends_at, "ends_at")
+    if message.HasField("waitlist_policy"):
+        fields["waitlist_policy"] = WaitlistPolicy(pb.WaitlistPolicy.Name(message.waitlist_policy)[len(_POLICY) :])
+    if message.HasField("status"):
+        fields["status"] = EventStatus(pb.EventStatus.Name(message.status)[len(_EVENT) :])
+    return fields
+
+
+def seats(of: Event) -> pb.Seats:
+    """Return the message of an event's seats."""
+    return pb.Seats(
+        event_id=str(of.id),
+        status=_EVENT + of.status,
+        capacity=of.capacity,
+        confirmed=of.confirmed,
+        held=of.held,
+        waitlisted=of.waitlisted,
+        available=of.available,
+        version=of.version,
+    )
+
+
+def seats_heard(of: SeatNews) -> pb.Seats:
+    """Return the message of seats that the feed told of."""
+    return pb.Seats(
+        event_id=str(of.event_id),
+        status=_EVENT + of.status,
+        capacity=of.capacity,
+        confirmed=of.confirmed,
+        held=of.held,
+        waitlisted=of.waitlisted,
+        available=of.capacity - of.confirmed - of.held,
+        version=of.version,
+    )
+
+
+def wanted_status(of: pb.RegistrationStatus) -> RegistrationStatus | None:
+    """Return the status that a page is narrowed to, None for every status."""
+    if of == pb.REGISTRATION_STATUS_UNSPECIFIED:
+        return None
+    return RegistrationStatus(pb.RegistrationStatus.Name(of)[len(_REGISTRATION) :])
+
+
+def claim_answer(of: ClaimAnswer, manage_token: str, *, replayed: bool) -> pb.RegisterResponse:
+    """Return the message that a claim is answered with."""
+    return pb.RegisterResponse(
+        id=str(of.id),
+        status=_REGISTRATION + of.status,
+        confirmation_code=of.confirmation_code,
+        spots=of.spots,
+        waitlist_position=of.waitlist_position,
+        hold_expires_at=moment(of.hold_expires_at),
+        manage_token=manage_token,
+        replayed=replayed,
+    )
+
+
+def registration(of: RegistrationView, school_slug: str) -> pb.Registration:
+    """Return the message of a registration."""
+    row = of.registration
+    is_hold = row.status is RegistrationStatus.PENDING_PAYMENT
+    return pb.Registration(
+        id=str(row.id),
+        event_id=str(row.event_id),
+        school=school_slug,
+        event=of.event_slug,
+        status=_REGISTRATION + row.status,
+        name=row.name,
+        phone=row.phone,
+        email=row.email,
+        spots=row.spots,
+        confirmation_code=row.confirmation_code,
+        waitlist_position=of.waitlist_position,
+        hold_expires_at=moment(row.hold_expires_at) if is_hold else None,
+        created_at=moment(row.created_at),
+        cancelled_at=moment(row.cancelled_at),
+        cancel_reason=row.cancel_reason,
+        checked_in_at=moment(row.checked_in_at),
+    )
+
+
+def stats(of: SchoolStats) -> pb.GetSchoolStatsResponse:
+    """Return the message of a school's sums."""
+    return pb.GetSchoolStatsResponse(
+        events=of.events,
+        active_events=of.active_events,
+        registrations=of.registrations,
+        confirmed=of.confirmed,
+        pending_payment=of.pending_payment,
+        waitlisted=of.waitlisted,
+        cancelled=of.cancelled,
+        expired=of.expired,
+        checked_in=of.checked_in,
+        capacity_spots=of.capacity_spots,
+        confirmed_spots=of.confirmed_spots,
+        held_spots=of.held_spots,
+        capacity_utilization=of.capacity_utilization,
+    )

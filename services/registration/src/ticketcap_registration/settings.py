@@ -1,0 +1,37 @@
+"""What the environment says to the registration service."""
+
+from pydantic import Field
+from ticketcap_chassis.settings import Address, IdentitySettings, Secret, ServiceSettings
+
+
+class Settings(ServiceSettings, IdentitySettings):
+    """A field's name in capitals is its variable. Times are in seconds."""
+
+    listen_address: Address = "127.0.0.1:50051"
+    database_url: str = Field(min_length=1)
+    """postgresql://user:password@host:port/database; the login that ran the migrations."""
+    manage_token_secret: Secret
+    """Makes the manage tokens."""
+    manage_token_secret_old: Secret | None = None
+    """Still accepted after MANAGE_TOKEN_SECRET was replaced."""
+
+    database_connections: int = Field(default=8, ge=2, le=100)
+    lane_queue: int = Field(default=4096, ge=1, le=100_000)
+    """Requests that wait for one event; more are answered RESOURCE_EXHAUSTED."""
+    lane_batch: int = Field(default=256, ge=1, le=1000)
+    lane_transactions: int = Field(default=4, ge=1, le=50)
+    waitlist_limit: int = Field(default=20_000, ge=0, le=1_000_000)
+    offer_seconds: int = Field(default=7200, ge=1, le=604_800)
+    """How long a promoted registration of a paid event has to pay."""
+
+    hold_expiry_seconds: float = Field(default=1.0, gt=0, le=60)
+    audit_seconds: float = Field(default=60.0, gt=0, le=3600)
+    housekeeping_seconds: float = Field(default=300.0, gt=0, le=86_400)
+    idempotency_days: float = Field(default=7.0, gt=0, le=365)
+    outbox_days: float = Field(default=7.0, gt=0, le=365)
+
+
+class MigrateSettings(ServiceSettings):
+    """What ``migrate`` needs."""
+
+    database_url: str = Field(min_length=1)

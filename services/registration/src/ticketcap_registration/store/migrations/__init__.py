@@ -1,0 +1,1 @@
+"""The schema's history, run by ``python -m ticketcap_registration migrate``."""

@@ -1,0 +1,197 @@
+"""The schema. The migrations make it; a test holds the two against each other."""
+
+from datetime import datetime
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from ticketcap_registration.domain.states import COUNTED, LIVE, EventStatus, RegistrationStatus, WaitlistPolicy
+
+
+def one_of(values: frozenset[RegistrationStatus] | type[RegistrationStatus | EventStatus | WaitlistPolicy]) -> str:
+    """Return ``values`` as an SQL list, always in the same order."""
+    return ", ".join(f"'{value}'" for value in sorted(values))
+
+
+LIVE_STATUSES: Final = one_of(LIVE)
+COUNTED_STATUSES: Final = one_of(COUNTED)
+
+
+class Base(DeclarativeBase):
+    """Times carry their zone; counts are integers."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+            "ck": "%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: DateTime(timezone=True),
+        UUID: Uuid(),
+        str: Text(),
+        int: Integer(),
+        dict[str, Any]: JSONB(),
+    }
+
+
+class SchoolRow(Base):
+    """A tenant."""
+
+    __tablename__ = "schools"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class EventRow(Base):
+    """An event and the counters of its seats, in spots."""
+
+    __tablename__ = "events"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    school_id: Mapped[UUID] = mapped_column(ForeignKey("schools.id"))
+    slug: Mapped[str]
+    title: Mapped[str]
+    description: Mapped[str]
+    location: Mapped[str]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime | None]
+    status: Mapped[str]
+    capacity: Mapped[int]
+    max_spots_per_registration: Mapped[int]
+    price_agorot: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str]
+    waitlist_enabled: Mapped[bool]
+    waitlist_policy: Mapped[str]
+    hold_seconds: Mapped[int]
+    cancellation_deadline_hours: Mapped[int]
+    confirmed: Mapped[int]
+    held: Mapped[int]
+    waitlisted: Mapped[int]
+    waitlist_length: Mapped[int]
+    waitlist_sequence: Mapped[int] = mapped_column(BigInteger)
+    version: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    __table_args__ = (
+        UniqueConstraint("school_id", "slug"),
+        # So that a registration's school is always its event's.
+        UniqueConstraint("school_id", "id"),
+        CheckConstraint("capacity >= 1", name="capacity_positive"),
+        CheckConstraint("confirmed >= 0 AND held >= 0 AND confirmed + held <= capacity", name="never_oversold"),
+        CheckConstraint("waitlist_length >= 0 AND waitlisted >= waitlist_length", name="waitlist_counts"),
+        CheckConstraint("ends_at > starts_at", name="ends_after_start"),
+        CheckConstraint("price_agorot >= 0", name="price_not_negative"),
+        CheckConstraint(f"status IN ({one_of(EventStatus)})", name="status_known"),
+        CheckConstraint(f"waitlist_policy IN ({one_of(WaitlistPolicy)})", name="waitlist_policy_known"),
+        Index("events_open", "school_id", "starts_at", "id", postgresql_where=text("status = 'OPEN'")),
+        # Every change of a seat rewrites its event's row: leave room for that on the page.
+        {"postgresql_with": {"fillfactor": "50"}},
+    )
+
+
+class RegistrationRow(Base):
+    """One person's spots in one event."""
+
+    __tablename__ = "registrations"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    event_id: Mapped[UUID]
+    school_id: Mapped[UUID]
+    status: Mapped[str]
+    name: Mapped[str]
+    phone: Mapped[str]
+    email: Mapped[str | None]
+    spots: Mapped[int]
+    confirmation_code: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    waitlist_seq: Mapped[int | None] = mapped_column(BigInteger)
+    hold_expires_at: Mapped[datetime | None]
+    cancelled_at: Mapped[datetime | None]
+    cancel_reason: Mapped[str | None]
+    checked_in_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        ForeignKeyConstraint(["school_id", "event_id"], ["events.school_id", "events.id"]),
+        CheckConstraint("spots >= 1", name="spots_positive"),
+        CheckConstraint(f"status IN ({one_of(RegistrationStatus)})", name="status_known"),
+        CheckConstraint("status <> 'WAITLISTED' OR waitlist_seq IS NOT NULL", name="waitlisted_has_place"),
+        CheckConstraint("status <> 'PENDING_PAYMENT' OR hold_expires_at IS NOT NULL", name="hold_has_end"),
+        CheckConstraint("checked_in_at IS NULL OR status = 'CONFIRMED'", name="checked_in_is_confirmed"),
+        Index(
+            "registrations_one_live_per_phone",
+            "event_id",
+            "phone",
+            unique=True,
+            postgresql_where=text(f"status IN ({LIVE_STATUSES})"),
+        ),
+        Index("registrations_waitlist", "event_id", "waitlist_seq", postgresql_where=text("status = 'WAITLISTED'")),
+        Index(
+            "registrations_waitlist_by_size",
+            "event_id",
+            "spots",
+            "waitlist_seq",
+            postgresql_where=text("status = 'WAITLISTED'"),
+        ),
+        Index(
+            "registrations_holds",
+            "event_id",
+            "hold_expires_at",
+            postgresql_where=text("status = 'PENDING_PAYMENT'"),
+        ),
+        Index("registrations_pages", "event_id", "created_at", "id"),
+    )
+
+
+class IdempotencyKeyRow(Base):
+    """The first answer to a request with a key. Holds no personal data."""
+
+    __tablename__ = "idempotency_keys"
+
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    school_id: Mapped[UUID]
+    fingerprint: Mapped[str]
+    answer: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index("idempotency_keys_age", "created_at"),)
+
+
+class OutboxRow(Base):
+    """What others must be told, written in the transaction that made it true."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    school_id: Mapped[UUID]
+    event_id: Mapped[UUID]
+    registration_id: Mapped[UUID]
+    topic: Mapped[str]
+    traceparent: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index("outbox_age", "created_at"),)

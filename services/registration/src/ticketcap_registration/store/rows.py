@@ -1,0 +1,26 @@
+"""Turns rows into the domain's objects."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from ticketcap_registration.domain.event import Event
+from ticketcap_registration.domain.registration import Registration
+from ticketcap_registration.domain.states import EventStatus, RegistrationStatus, WaitlistPolicy
+
+
+def event_of(row: RowMapping) -> Event:
+    """Return the event of a row of ``events``."""
+    return Event(
+        **{
+            **row,
+            "status": EventStatus(row["status"]),
+            "waitlist_policy": WaitlistPolicy(row["waitlist_policy"]),
+        }
+    )
+
+
+def registration_of(row: Mapping[str, Any]) -> Registration:
+    """Return the registration of a row of ``registrations``."""
+    return Registration(**{**row, "status": RegistrationStatus(row["status"])})

@@ -1,0 +1,116 @@
+"""One transaction for one school, and what the database's failures mean for a caller.
+
+ServiceError
+├─ StoreUnavailable     the connection was lost before the commit: nothing was done
+├─ OutcomeUnknown       the connection was lost during the commit
+├─ Contended            a lock or a statement took too long: nothing was done
+├─ NoFreeConnection     every connection of the pool is busy
+└─ ConstraintViolated   the database refused a row; ``constraint`` names the rule
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from ticketcap_chassis.errors import Aborted, Busy, InternalError
+
+from ticketcap_registration.domain.errors import OutcomeUnknown, StoreUnavailable
+
+_ENTER: Final = text("""-- tenant.enter
+SELECT set_config('ticketcap.school_id', :school_id, true)""")
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html: serialization failure, deadlock,
+# lock not available, statement cancelled by its timeout.
+_CONTENTION: Final = frozenset({"40001", "40P01", "55P03", "57014"})
+
+
+class Contended(Aborted):
+    """A lock or a statement took too long; nothing was done."""
+
+    reason = "CONTENDED"
+
+    def __init__(self) -> None:
+        super().__init__("the rows are busy; nothing was done, try again")
+
+
+class NoFreeConnection(Busy):
+    """Every connection of the pool is busy."""
+
+    reason = "NO_FREE_CONNECTION"
+
+    def __init__(self) -> None:
+        super().__init__("every database connection is busy; nothing was done, try again")
+
+
+class ConstraintViolated(InternalError):
+    """The database refused a row that the rules let through; ``constraint`` is its name."""
+
+    reason = "CONSTRAINT_VIOLATED"
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(f"the database refused a row: {constraint}", metadata={"constraint": constraint})
+        self.constraint = constraint
+
+
+@asynccontextmanager
+async def school_transaction(engine: AsyncEngine, school_id: UUID) -> AsyncIterator[AsyncConnection]:
+    """Open a transaction that sees and writes the rows of one school; commit when the code inside ends."""
+    async with _connection(engine) as connection:
+        with translated_errors():
+            await connection.execute(_ENTER, {"school_id": str(school_id)})
+            yield connection
+        with _unknown_when_lost():
+            await connection.commit()
+
+
+@asynccontextmanager
+async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    with translated_errors():
+        connection = await engine.connect()
+    async with connection:
+        yield connection
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raise what a driver's error means instead of the error."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise NoFreeConnection from error
+    except DBAPIError as error:
+        raise _meaning(error) from error
+
+
+@contextmanager
+def _unknown_when_lost() -> Iterator[None]:
+    try:
+        with translated_errors():
+            yield
+    except StoreUnavailable as error:
+        raise OutcomeUnknown from error
+
+
+def _meaning(error: DBAPIError) -> Exception:
+    cause = error.orig
+    if error.connection_invalidated or _is_lost(cause):
+        return StoreUnavailable()
+    if isinstance(cause, psycopg.Error):
+        if cause.sqlstate in _CONTENTION:
+            return Contended()
+        if isinstance(cause, psycopg.errors.IntegrityError) and cause.diag.constraint_name:
+            return ConstraintViolated(cause.diag.constraint_name)
+    return error
+
+
+def _is_lost(cause: BaseException | None) -> bool:
+    """Say whether the server is gone: no SQLSTATE at all, a connection exception (08) or a shutdown (57P)."""
+    if not isinstance(cause, psycopg.OperationalError):
+        return False
+    return cause.sqlstate is None or cause.sqlstate.startswith(("08", "57P", "53300"))

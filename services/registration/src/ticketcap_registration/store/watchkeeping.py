@@ -1,0 +1,94 @@
+"""What the jobs ask of all schools at once: due holds, the audit of counters against rows, what has aged."""
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ticketcap_registration.store.directory import EventKey, SchoolKey
+from ticketcap_registration.store.models import COUNTED_STATUSES
+from ticketcap_registration.store.transactions import translated_errors
+
+_EVENTS_AT_ONCE: Final = 200
+_DELETED_AT_ONCE: Final = 5000
+
+_DUE: Final = text(f"""-- watchkeeping.due_holds
+SELECT events.id, events.school_id, schools.slug AS school
+FROM (SELECT DISTINCT event_id FROM registrations
+      WHERE status = 'PENDING_PAYMENT' AND hold_expires_at <= statement_timestamp() LIMIT {_EVENTS_AT_ONCE}) AS due
+JOIN events ON events.id = due.event_id JOIN schools ON schools.id = events.school_id""")
+
+# One statement sees one moment, so a transaction that is under way can't look like drift.
+_DRIFT: Final = text(f"""-- watchkeeping.drift
+SELECT id AS event_id, confirmed, held, waitlisted, capacity,
+       rows_confirmed, rows_held, rows_waitlisted, rows_waiting
+FROM events LEFT JOIN LATERAL (
+  SELECT coalesce(sum(spots) FILTER (WHERE status = 'CONFIRMED'), 0) AS rows_confirmed,
+         coalesce(sum(spots) FILTER (WHERE status = 'PENDING_PAYMENT'), 0) AS rows_held,
+         coalesce(sum(spots) FILTER (WHERE status = 'WAITLISTED'), 0) AS rows_waitlisted,
+         count(*) FILTER (WHERE status = 'WAITLISTED') AS rows_waiting
+  FROM registrations WHERE event_id = events.id AND status IN ({COUNTED_STATUSES}, 'WAITLISTED')
+) AS counted ON true
+WHERE (confirmed, held, waitlisted, waitlist_length)
+   IS DISTINCT FROM (rows_confirmed, rows_held, rows_waitlisted, rows_waiting)
+   OR rows_confirmed + rows_held > capacity
+ORDER BY id LIMIT {_EVENTS_AT_ONCE}""")
+
+_AGED: Final = {
+    table: text(f"""-- watchkeeping.aged_{table}
+DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+  SELECT ctid FROM {table} WHERE created_at < now() - make_interval(secs => :seconds) LIMIT {_DELETED_AT_ONCE}))""")
+    for table in ("idempotency_keys", "outbox")
+}
+
+_PING: Final = text("""-- watchkeeping.ping
+SELECT 1""")
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """An event whose counters differ from its rows, or that is oversold. All in spots but ``rows_waiting``."""
+
+    event_id: UUID
+    confirmed: int
+    held: int
+    waitlisted: int
+    capacity: int
+    rows_confirmed: int
+    rows_held: int
+    rows_waitlisted: int
+    rows_waiting: int
+
+
+class Watchkeeping:
+    """Statements under the jobs role."""
+
+    def __init__(self, jobs_engine: AsyncEngine) -> None:
+        self._engine = jobs_engine
+
+    async def due_holds(self) -> list[EventKey]:
+        """Return events with holds whose time is over, a bounded number of them."""
+        with translated_errors():
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(_DUE)).all()
+        return [EventKey(row.id, SchoolKey(row.school_id, row.school)) for row in rows]
+
+    async def drift(self) -> list[Drift]:
+        """Return the events whose counters and rows disagree: always none."""
+        with translated_errors():
+            async with self._engine.connect() as connection:
+                return [Drift(**row) for row in (await connection.execute(_DRIFT)).mappings()]
+
+    async def delete_aged(self, table: str, seconds: float) -> int:
+        """Delete a bounded number of rows of ``table`` that are older than ``seconds``; return how many."""
+        with translated_errors():
+            async with self._engine.begin() as connection:
+                return (await connection.execute(_AGED[table], {"seconds": seconds})).rowcount
+
+    async def ping(self) -> None:
+        """Raise StoreUnavailable unless the database answers."""
+        with translated_errors():
+            async with self._engine.connect() as connection:
+                await connection.execute(_PING)
