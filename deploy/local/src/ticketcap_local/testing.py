@@ -1,0 +1,133 @@
+"""What tests across packages need: free ports, a throw-away PostgreSQL, real processes that never outlive the test."""
+
+import os
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+from ticketcap_local.ports import is_free
+from ticketcap_local.postgres import EmbeddedPostgres
+
+_PORTS: Final = range(10_000, 32_000)
+_POLL_SECONDS: Final = 0.02
+_given: Final[set[int]] = set()
+
+
+def free_port() -> int:
+    """Return a free port below 32768 (where the system hands out none by itself), each one once per process."""
+    for _ in range(1000):
+        port = random.choice(_PORTS)  # noqa: S311 - any port will do
+        if port not in _given and is_free(port):
+            _given.add(port)
+            return port
+    raise OSError("no free port below 32768")
+
+
+@contextmanager
+def postgres_server(*, fsync: bool = False) -> Iterator[EmbeddedPostgres]:
+    """Run a PostgreSQL of its own in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="ticketcap-test-") as folder:
+        server = EmbeddedPostgres(Path(folder) / "data", free_port(), fsync=fsync)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def fresh_database(server: EmbeddedPostgres) -> Iterator[str]:
+    """Yield the address of a new, empty database; it is dropped afterwards."""
+    name = f"test_{secrets.token_hex(6)}"
+    server.create_database(name)
+    try:
+        yield server.url(name)
+    finally:
+        if server.pid is not None:
+            server.drop_database(name)
+
+
+class ServiceProcess:
+    """One service as a real process. It ends with the code inside, and with the test's process whatever happens."""
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        ready: Callable[[], bool],
+        folder: Path,
+        start_seconds: float = 20.0,
+    ) -> None:
+        self.name = name
+        self.log_file = folder / f"{name}-{secrets.token_hex(3)}.log"
+        self._argv = list(argv)
+        self._env = {**_plain_environment(), **env}
+        self._ready = ready
+        self._start_seconds = start_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} is not running")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start and wait until it is ready; raise RuntimeError with its last lines when it is not in time."""
+        prefix = ["setpriv", "--pdeathsig", "KILL", "--"] if sys.platform == "linux" else []
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*prefix, *self._argv],
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + self._start_seconds
+        while not self._ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"{self.name} did not get ready:\n{self.output()[-3000:]}")
+            time.sleep(_POLL_SECONDS)
+
+    def kill(self) -> None:
+        """Kill it as a power cut would (SIGKILL)."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def terminate(self, seconds: float = 20.0) -> int:
+        """Ask it to stop (SIGTERM) and return its exit code; raise TimeoutExpired when it does not."""
+        assert self._process is not None  # noqa: S101 - started before
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(seconds)
+
+    def output(self) -> str:
+        """Return everything that it wrote."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+
+def _plain_environment() -> dict[str, str]:
+    """Return the environment without settings of TicketCap that the developer may have."""
+    ours = ("OTEL_", "SENTRY_", "TICKETCAP_", "DATABASE_", "JWT_", "DEPLOYMENT_", "LISTEN_", "LOG_")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**plain, "GRPC_VERBOSITY": "ERROR", "PYTHONUNBUFFERED": "1"}
