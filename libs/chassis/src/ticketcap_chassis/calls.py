@@ -9,7 +9,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc
 import grpc.aio
@@ -24,6 +24,8 @@ from ticketcap_chassis.status import to_status
 from ticketcap_chassis.validation import validate
 
 Context = grpc.aio.ServicerContext[Any, Any]
+# A string: grpc's class takes type arguments only in its type stubs.
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 UnaryHandler = Callable[[Any, Context], Awaitable[Any]]
 StreamHandler = Callable[[Any, Context], AsyncIterator[Any]]
 
@@ -46,13 +48,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, limits: CallLimits) -> None:
         self._unary = _Gate(limits.unary, "calls")
         self._streams = _Gate(limits.streams, "streams")
-        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> "Handler | None":
         """Return the wrapped handler of a method; made once per method."""
         method = handler_call_details.method
         if method in self._wrapped:
@@ -64,7 +66,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._wrapped[method] = self._wrap(handler)
         return self._wrapped[method]
 
-    def _wrap(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+    def _wrap(self, handler: Handler) -> Handler:
         if handler.unary_unary and inspect.iscoroutinefunction(handler.unary_unary):
             return grpc.unary_unary_rpc_method_handler(
                 _serve_unary(handler.unary_unary, self._unary),  # type: ignore[arg-type]  # aio handlers are coroutines

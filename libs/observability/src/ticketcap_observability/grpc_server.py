@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc
 import grpc.aio
@@ -16,7 +16,8 @@ from opentelemetry.trace import SpanKind, Tracer
 from ticketcap_observability.calls import METHOD, OTHER, SYSTEM, Call, as_status_code, is_quiet
 from ticketcap_observability.propagation import extract
 
-Handler = grpc.RpcMethodHandler[Any, Any]
+# A string: grpc's class takes type arguments only in its type stubs.
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context = grpc.aio.ServicerContext[Any, Any]
 Coroutine = Callable[[Any, Context], Awaitable[Any]]
 Generator = Callable[[Any, Context], AsyncIterator[Any]]
@@ -35,9 +36,9 @@ class ServerTelemetry(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> "Handler | None":
         """Return the method's handler with telemetry around it; wrapped once per method."""
         method = handler_call_details.method
         handler = await continuation(handler_call_details)

@@ -61,20 +61,12 @@ class ConstraintViolated(InternalError):
 @asynccontextmanager
 async def school_transaction(engine: AsyncEngine, school_id: UUID) -> AsyncIterator[AsyncConnection]:
     """Open a transaction that sees and writes the rows of one school; commit when the code inside ends."""
-    async with _connection(engine) as connection:
-        with translated_errors():
+    with translated_errors():
+        async with engine.connect() as connection:
             await connection.execute(_ENTER, {"school_id": str(school_id)})
             yield connection
-        with _unknown_when_lost():
-            await connection.commit()
-
-
-@asynccontextmanager
-async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    with translated_errors():
-        connection = await engine.connect()
-    async with connection:
-        yield connection
+            with _unknown_when_lost():
+                await connection.commit()
 
 
 @contextmanager

@@ -1,0 +1,26 @@
+"""Fixtures: one PostgreSQL for the session, a migrated database of its own for each test."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from service_under_test import Replica, migrated_database, replica
+from ticketcap_local.postgres import EmbeddedPostgres
+from ticketcap_local.testing import postgres_server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    with migrated_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+async def service(database: str) -> AsyncIterator[Replica]:
+    async with replica(database) as running:
+        yield running
