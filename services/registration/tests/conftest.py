@@ -6,6 +6,12 @@ import pytest
 from service_under_test import Replica, migrated_database, replica
 from ticketcap_local.postgres import EmbeddedPostgres
 from ticketcap_local.testing import postgres_server
+from ticketcap_observability import configure_logging
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logging() -> None:
+    configure_logging("registration-tests", "0", "ERROR")
 
 
 @pytest.fixture(scope="session")

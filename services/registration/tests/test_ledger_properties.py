@@ -21,7 +21,8 @@ from ticketcap_registration.domain.states import COUNTED, LIVE, EventStatus, Reg
 from ticketcap_registration.domain.waitlist import candidates
 
 PEOPLE = 24
-registration_ids = st.integers(0, PEOPLE - 1).map(lambda number: uuid(1000 + number))
+# Most commands name one of the first dozen, who are there from the beginning.
+registration_ids = st.one_of(st.integers(0, 11), st.integers(0, PEOPLE - 1)).map(lambda number: uuid(1000 + number))
 seat_commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(claim, st.integers(0, PEOPLE - 1), st.integers(1, 4)),
     st.builds(Cancel, registration_id=registration_ids, by_holder=st.booleans()),
@@ -36,7 +37,15 @@ changes: st.SearchStrategy[Command] = st.one_of(
     st.builds(lambda policy: ChangeEvent(fields={"waitlist_policy": policy}), st.sampled_from(WaitlistPolicy)),
 )
 batches = st.one_of(st.lists(seat_commands, min_size=1, max_size=6), changes.map(lambda change: [change]))
-histories = st.lists(st.tuples(batches, st.integers(0, 90)), max_size=25)
+# Begins with a full house and a waitlist, where the interesting things happen.
+openings = st.lists(st.integers(1, 3), min_size=12, max_size=12).map(
+    lambda sizes: [([claim(number, spots) for number, spots in enumerate(sizes)], 0)]
+)
+histories = st.builds(
+    lambda opening, rest: [*opening, *rest],
+    openings,
+    st.lists(st.tuples(batches, st.integers(0, 90)), max_size=20),
+)
 events = st.builds(
     lambda capacity, price, policy: event(
         capacity=capacity, price_agorot=price, waitlist_policy=policy, hold_seconds=120
@@ -154,12 +163,14 @@ def _loaded(store: Store, commands: list[Command]) -> list[Any]:
     if wanted is None:
         return []
     waiting = store.waitlist()
-    if wanted.policy is WaitlistPolicy.STRICT_FIFO:
-        return waiting[: wanted.spots + wanted.leaving + 1]
-    part = []
-    for size in {row.spots for row in waiting}:
-        part += [row for row in waiting if row.spots == size][: wanted.spots // size + wanted.leaving]
-    return sorted(part, key=lambda row: row.waitlist_seq)
+    part: dict[Any, Any] = {}
+    if WaitlistPolicy.STRICT_FIFO in wanted.policies:
+        part |= {row.id: row for row in waiting[: wanted.spots + wanted.leaving + 1]}
+    if WaitlistPolicy.FIRST_FIT in wanted.policies:
+        for size in {row.spots for row in waiting}:
+            of_size = [row for row in waiting if row.spots == size]
+            part |= {row.id: row for row in of_size[: wanted.spots // size + wanted.leaving]}
+    return sorted(part.values(), key=lambda row: row.waitlist_seq)
 
 
 def _run_partially(store: Store, commands: list[Command], waiting: list[Any], named: set[Any]) -> None:

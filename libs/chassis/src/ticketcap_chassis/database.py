@@ -1,5 +1,6 @@
 """A pool of PostgreSQL connections as every service uses it: bounded, timed, under a role of its own."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from ticketcap_observability import Telemetry, instrument_engine
 
 _CONNECT_TIMEOUT_SECONDS: Final = 3
+_NO_SETTINGS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +28,15 @@ def driver_url(database_url: str) -> URL:
 
 
 def create_engine(
-    database_url: str, *, role: str, pool_name: str, limits: PoolLimits, telemetry: Telemetry
+    database_url: str,
+    *,
+    role: str,
+    pool_name: str,
+    limits: PoolLimits,
+    telemetry: Telemetry,
+    session: Mapping[str, str] = _NO_SETTINGS,
 ) -> AsyncEngine:
-    """Return an engine whose every connection acts as ``role``.
+    """Return an engine whose every connection acts as ``role`` with the server's settings in ``session``.
 
     The role is the session's default, so that RESET ROLE leads back to it and
     not to the login, which may own the tables.
@@ -42,19 +50,20 @@ def create_engine(
         connect_args={
             "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
             "application_name": f"ticketcap-{pool_name}",
-            "options": _session_options(role, limits),
+            "options": _session_options(role, limits, session),
         },
     )
     instrument_engine(engine, telemetry, pool_name=pool_name)
     return engine
 
 
-def _session_options(role: str, limits: PoolLimits) -> str:
+def _session_options(role: str, limits: PoolLimits, session: Mapping[str, str]) -> str:
     options = {
         "role": role,
         "timezone": "UTC",
         "statement_timeout": round(limits.statement_timeout * 1000),
         "lock_timeout": round(limits.lock_timeout * 1000),
         "idle_in_transaction_session_timeout": round(limits.statement_timeout * 2000),
+        **session,
     }
     return " ".join(f"-c {name}={value}" for name, value in options.items())

@@ -39,6 +39,9 @@ from ticketcap_registration.store.watchkeeping import Watchkeeping
 _JOBS_CONNECTIONS: Final = 2
 _HEALTH_SECONDS: Final = 1.0
 _DAY_SECONDS: Final = 86_400
+# Every statement looks rows up by an index. A plan that was made while a table was nearly empty, and is
+# kept while it grows, must not scan it; and none is long enough to be compiled.
+_PLANS: Final = {"enable_seqscan": "off", "jit": "off"}
 
 _log = get_logger(__name__)
 
@@ -56,11 +59,8 @@ async def serve(settings: Settings, telemetry: Telemetry) -> None:
 async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int]:
     """Run the service while the code inside does; yields its port."""
     async with AsyncExitStack() as stack:
-        limits = PoolLimits(size=settings.database_connections)
-        engine = await _engine(stack, settings, telemetry, roles.APP, "registration", limits)
-        jobs_engine = await _engine(
-            stack, settings, telemetry, roles.JOBS, "registration-jobs", PoolLimits(size=_JOBS_CONNECTIONS)
-        )
+        engine = _engine(stack, settings, telemetry, roles.APP, settings.database_connections)
+        jobs_engine = _engine(stack, settings, telemetry, roles.JOBS, _JOBS_CONNECTIONS)
         await roles.must_be_bound(engine)
         directory = Directory(jobs_engine)
         stack.push_async_callback(directory.close)
@@ -90,10 +90,17 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
             await lanes.close(settings.drain_seconds)
 
 
-async def _engine(
-    stack: AsyncExitStack, settings: Settings, telemetry: Telemetry, role: str, name: str, limits: PoolLimits
+def _engine(
+    stack: AsyncExitStack, settings: Settings, telemetry: Telemetry, role: str, connections: int
 ) -> AsyncEngine:
-    engine = create_engine(settings.database_url, role=role, pool_name=name, limits=limits, telemetry=telemetry)
+    engine = create_engine(
+        settings.database_url,
+        role=role,
+        pool_name=role,
+        limits=PoolLimits(size=connections),
+        telemetry=telemetry,
+        session=_PLANS,
+    )
     stack.push_async_callback(engine.dispose)
     return engine
 

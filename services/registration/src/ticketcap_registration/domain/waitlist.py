@@ -32,10 +32,11 @@ class Candidates:
     At most ``spots`` can be free, and at most ``leaving`` of those waiting can
     leave before. Under FIRST_FIT the oldest ``spots // size + leaving`` of each
     size can matter; under STRICT_FIFO the oldest ``spots + leaving``, and one
-    more that may block.
+    more that may block. Both policies hold while one is changed for the other:
+    holds that are due expire under the old one.
     """
 
-    policy: WaitlistPolicy
+    policies: frozenset[WaitlistPolicy]
     spots: int
     leaving: int
 
@@ -52,8 +53,5 @@ def candidates(event: Event, known: Sequence[Registration], commands: Sequence[C
     if event.waitlist_length == 0 or not (freed or leaving or changes):
         return None
     raised = sum(max(0, fields.get("capacity", 0) - event.capacity) for fields in changes)
-    policies = [
-        event.waitlist_policy,
-        *(fields["waitlist_policy"] for fields in changes if "waitlist_policy" in fields),
-    ]
-    return Candidates(policies[-1], event.available + freed + raised, leaving)
+    policies = {event.waitlist_policy, *(fields.get("waitlist_policy", event.waitlist_policy) for fields in changes)}
+    return Candidates(frozenset(policies), event.available + freed + raised, leaving)

@@ -69,7 +69,7 @@ SELECT json_build_object(
 
 WAITING_BY_SIZE: Final = text(f"""-- seats.waiting_by_size
 SELECT json_agg(waiting ORDER BY waiting.waitlist_seq)::text
-FROM generate_series(1, :largest) AS size, LATERAL (
+FROM generate_series(1, least(:spots, 100)) AS size, LATERAL (
   SELECT {_REGISTRATION} FROM registrations
   WHERE event_id = :event_id AND status = 'WAITLISTED' AND spots = size
   ORDER BY waitlist_seq LIMIT :spots / size + :leaving) AS waiting""")
@@ -80,6 +80,8 @@ FROM (
   SELECT {_REGISTRATION} FROM registrations
   WHERE event_id = :event_id AND status = 'WAITLISTED'
   ORDER BY waitlist_seq LIMIT :spots + :leaving + 1) AS waiting""")
+
+_WAITING: Final = {WaitlistPolicy.FIRST_FIT: WAITING_BY_SIZE, WaitlistPolicy.STRICT_FIFO: WAITING}
 
 CHANGE: Final = text(f"""-- seats.change
 UPDATE registrations AS mine SET {", ".join(f"{name} = theirs.{name}" for name in (*_CHANGING, "waitlist_seq"))}
@@ -170,12 +172,11 @@ async def waiting(connection: AsyncConnection, event: Event, wanted: Candidates)
         "spots": min(wanted.spots, event.waitlisted),
         "leaving": wanted.leaving,
     }
-    if wanted.policy is WaitlistPolicy.STRICT_FIFO:
-        answer = await connection.scalar(WAITING, bounds)
-    else:
-        largest = min(event.waitlisted, max(1, wanted.spots))
-        answer = await connection.scalar(WAITING_BY_SIZE, {**bounds, "largest": min(largest, 100)})
-    return _registrations.validate_json(answer or "[]")
+    found: dict[UUID, Registration] = {}
+    for policy in wanted.policies:
+        answer = await connection.scalar(_WAITING[policy], bounds)
+        found |= {registration.id: registration for registration in _registrations.validate_json(answer or "[]")}
+    return sorted(found.values(), key=lambda registration: registration.waitlist_seq or 0)
 
 
 async def write(connection: AsyncConnection, ledger: SeatLedger) -> None:

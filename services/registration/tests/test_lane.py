@@ -1,0 +1,321 @@
+"""A lane alone, over a transaction that the test holds in its hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from seats_model import Store, claim, event, uuid
+from ticketcap_chassis import deadlines
+from ticketcap_chassis.errors import InternalError, ServiceError, Unavailable
+from ticketcap_observability import Telemetry
+from ticketcap_registration.domain.commands import Cancel, ChangeEvent, Claim, Command
+from ticketcap_registration.domain.errors import (
+    IdempotencyInFlight,
+    LaneFull,
+    OutcomeUnknown,
+    SlugTaken,
+    StoreUnavailable,
+    WaitedTooLong,
+)
+from ticketcap_registration.domain.ledger import Claimed
+from ticketcap_registration.lanes import batch as batch_module
+from ticketcap_registration.lanes.batch import Batches
+from ticketcap_registration.lanes.lane import LaneLimits
+from ticketcap_registration.lanes.lanes import Lanes
+from ticketcap_registration.lanes.seat_transaction import Committed, Decided
+from ticketcap_registration.store.directory import EventKey, SchoolKey
+from ticketcap_registration.store.transactions import ConstraintViolated
+
+KEY = EventKey(uuid(1), SchoolKey(uuid(2), "herzl"))
+
+
+class HandHeld:
+    """A transaction over a store in memory: it can be held back, and fail before, during or after its commit."""
+
+    def __init__(self, **state: Any) -> None:
+        self.store = Store(event(**{"capacity": 100, **state}))
+        self.batches: list[list[Command]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.before: Callable[[Sequence[Command]], None] = lambda _commands: None
+        self.during: Callable[[Sequence[Command]], None] = lambda _commands: None
+
+    async def run(self, key: EventKey, commands: Sequence[Command]) -> Committed:  # noqa: ARG002 - of one event only
+        await self.gate.wait()
+        self.batches.append(list(commands))
+        self.before(commands)
+        state = self.store.event
+        outcomes, ledger = self.store.run(*commands)
+        self.during(commands)
+        decided = Decided(began=0, ended=0, event=state, promoted=len(ledger.promoted), expired=len(ledger.expired))
+        return Committed(outcomes, decided)
+
+
+@pytest.fixture
+def hand() -> HandHeld:
+    return HandHeld()
+
+
+@pytest.fixture
+async def lanes(hand: HandHeld, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lanes]:
+    monkeypatch.setattr(batch_module, "_PAUSES", (0.0, 0.0, 0.0))
+    made = Lanes(Batches(hand, Telemetry.in_memory().tracer), LaneLimits(queue=20, batch=8, transactions=2))
+    yield made
+    hand.gate.set()
+    await made.close(1)
+
+
+def submit(lanes: Lanes, command: Command) -> "asyncio.Task[Any]":
+    return asyncio.create_task(lanes.submit(KEY, command))
+
+
+async def settled(*tasks: "asyncio.Task[Any]") -> list[Any]:
+    """Return each task's outcome or error."""
+    answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+    return [answer if isinstance(answer, BaseException) else answer.outcome for answer in answers]
+
+
+async def hold_back(lanes: Lanes, hand: HandHeld, *commands: Command) -> "list[asyncio.Task[Any]]":
+    """Submit one command that is being transacted, and others that wait behind it."""
+    hand.gate.clear()
+    tasks = [submit(lanes, commands[0])]
+    await asyncio.sleep(0.01)
+    tasks += [submit(lanes, command) for command in commands[1:]]
+    await asyncio.sleep(0.01)
+    return tasks
+
+
+async def test_an_idle_event_pays_nothing_and_a_busy_one_is_batched(lanes: Lanes, hand: HandHeld) -> None:
+    """The first goes at once and alone; what comes meanwhile goes together, at most a batch at a time, in order."""
+    tasks = await hold_back(lanes, hand, *(claim(number) for number in range(12)))
+    hand.gate.set()
+    await settled(*tasks)
+    assert [len(batch) for batch in hand.batches] == [1, 8, 3]
+    keys = [command.idempotency_key for batch in hand.batches for command in batch if isinstance(command, Claim)]
+    assert keys == [f"key-{number}" for number in range(12)]
+
+
+async def test_a_poisoned_item_fails_alone(lanes: Lanes, hand: HandHeld) -> None:
+    """Whatever one item raises, the others of its batch are served, each once."""
+
+    def poison(commands: Sequence[Command]) -> None:
+        if any(isinstance(command, Claim) and command.spots == 3 for command in commands):
+            raise ValueError("can't encode this")
+
+    hand.before = poison
+    tasks = await hold_back(lanes, hand, *(claim(number, spots=3 if number == 4 else 1) for number in range(9)))
+    hand.gate.set()
+    answers = await settled(*tasks)
+    assert isinstance(answers.pop(4), InternalError)
+    assert all(isinstance(answer, Claimed) for answer in answers)
+    assert hand.store.event.confirmed == 8
+
+
+async def test_a_row_that_the_database_refuses_is_isolated_too(lanes: Lanes, hand: HandHeld) -> None:
+    """A violated rule blames one item; it is found by halving, and the lane goes on."""
+
+    def refuse(commands: Sequence[Command]) -> None:
+        if any(isinstance(command, Claim) and command.spots == 3 for command in commands):
+            raise ConstraintViolated("registrations_spots_positive")
+
+    hand.before = refuse
+    tasks = await hold_back(lanes, hand, claim(0), claim(1, spots=3), claim(2))
+    hand.gate.set()
+    answers = await settled(*tasks)
+    assert [type(answer) for answer in answers] == [Claimed, InternalError, Claimed]
+
+
+async def test_a_taken_confirmation_code_is_drawn_anew(lanes: Lanes, hand: HandHeld) -> None:
+    """The caller never hears of it."""
+    seen: list[str] = []
+
+    def clash(commands: Sequence[Command]) -> None:
+        seen.extend(command.confirmation_code for command in commands if isinstance(command, Claim))
+        if len(seen) == 1:
+            raise ConstraintViolated("registrations_confirmation_code_key")
+
+    hand.before = clash
+    answers = await settled(submit(lanes, claim(1)))
+    assert isinstance(answers[0], Claimed)
+    assert seen[0] != seen[1] == answers[0].answer.confirmation_code
+
+
+async def test_a_taken_slug_is_named(lanes: Lanes, hand: HandHeld) -> None:
+    """A change of the event that the unique rule refuses."""
+
+    def refuse(_commands: Sequence[Command]) -> None:
+        raise ConstraintViolated("events_school_id_slug_key")
+
+    hand.before = refuse
+    answers = await settled(submit(lanes, ChangeEvent(fields={"slug": "taken"})))
+    assert isinstance(answers[0], SlugTaken)
+
+
+async def test_a_caller_that_leaves_the_queue_is_not_served(lanes: Lanes, hand: HandHeld) -> None:
+    """Cancelled while it waited: nothing is done for it, and the others do not notice."""
+    tasks = await hold_back(lanes, hand, *(claim(number) for number in range(4)))
+    tasks[2].cancel()
+    await asyncio.sleep(0)
+    hand.gate.set()
+    await settled(tasks[0], tasks[1], tasks[3])
+    assert hand.store.event.confirmed == 3
+    again = await settled(submit(lanes, claim(2)))
+    assert isinstance(again[0], Claimed)
+
+
+async def test_a_caller_that_leaves_during_its_transaction_hurts_nobody(lanes: Lanes, hand: HandHeld) -> None:
+    """The batch commits; what it made is found again by its key."""
+    tasks = await hold_back(lanes, hand, claim(0), claim(1))
+    tasks[0].cancel()
+    await asyncio.sleep(0.01)
+    hand.gate.set()
+    await settled(tasks[1])
+    assert hand.store.event.confirmed == 2
+    found = await settled(submit(lanes, replace(claim(0), id=uuid(77))))
+    assert found[0].replayed
+    assert found[0].answer.id == claim(0).id
+
+
+async def test_a_full_queue_refuses_and_says_when_to_come_back(lanes: Lanes, hand: HandHeld) -> None:
+    """The one above the limit is refused at once; the rest are served."""
+    tasks = await hold_back(lanes, hand, *(claim(number) for number in range(21)))
+    over = await settled(submit(lanes, claim(99)))
+    assert isinstance(over[0], LaneFull)
+    assert over[0].retry_after is not None
+    hand.gate.set()
+    assert all(isinstance(answer, Claimed) for answer in await settled(*tasks))
+
+
+async def test_an_expired_deadline_is_refused_before_it_enters(lanes: Lanes, hand: HandHeld) -> None:
+    """Nothing is done for a caller who has gone."""
+    with deadlines.within(0.0), pytest.raises(WaitedTooLong):
+        await lanes.submit(KEY, claim(1))
+    assert hand.batches == []
+
+
+async def test_a_deadline_that_passes_in_the_queue_is_refused_when_its_turn_comes(lanes: Lanes, hand: HandHeld) -> None:
+    """Its seat goes to somebody who still waits."""
+    tasks = await hold_back(lanes, hand, claim(0))
+    with deadlines.within(0.02):
+        late = submit(lanes, claim(1))
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
+    hand.gate.set()
+    answers = await settled(*tasks, late)
+    assert isinstance(answers[1], WaitedTooLong)
+    assert hand.store.event.confirmed == 1
+
+
+async def test_a_key_in_flight_is_refused_until_its_first_request_is_answered(lanes: Lanes, hand: HandHeld) -> None:
+    """Then the repeat gets the first answer."""
+    tasks = await hold_back(lanes, hand, claim(1))
+    second = await settled(submit(lanes, replace(claim(1), id=uuid(7))))
+    assert isinstance(second[0], IdempotencyInFlight)
+    hand.gate.set()
+    first = await settled(*tasks)
+    third = await settled(submit(lanes, replace(claim(1), id=uuid(8))))
+    assert third[0].answer == first[0].answer
+
+
+async def test_a_lost_connection_before_the_commit_is_tried_again(lanes: Lanes, hand: HandHeld) -> None:
+    """Twice lost, then served; the caller sees one answer."""
+    lost = iter([StoreUnavailable(), StoreUnavailable()])
+
+    def lose(_commands: Sequence[Command]) -> None:
+        with suppress(StopIteration):
+            raise next(lost)
+
+    hand.before = lose
+    answers = await settled(submit(lanes, claim(1)))
+    assert isinstance(answers[0], Claimed)
+    assert len(hand.batches) == 3
+
+
+async def test_a_database_that_stays_away_is_told_after_a_bounded_number_of_tries(lanes: Lanes, hand: HandHeld) -> None:
+    """Nothing was done, and the caller is told so."""
+
+    def lose(_commands: Sequence[Command]) -> None:
+        raise StoreUnavailable
+
+    hand.before = lose
+    answers = await settled(submit(lanes, claim(1)))
+    assert isinstance(answers[0], StoreUnavailable)
+    assert len(hand.batches) == 4
+
+
+async def test_after_an_unheard_commit_claims_get_their_answer_and_cancels_are_told(
+    lanes: Lanes, hand: HandHeld
+) -> None:
+    """The commit happened but nobody heard: a claim is found by its key, a cancel's caller must look."""
+    await settled(submit(lanes, claim(0)))
+    unheard = iter([OutcomeUnknown()])
+
+    def lose(commands: Sequence[Command]) -> None:
+        if any(isinstance(command, Cancel) for command in commands):
+            raise next(unheard)
+
+    hand.during = lose
+    tasks = await hold_back(
+        lanes, hand, claim(5), claim(1), Cancel(registration_id=claim(0).id, by_holder=True), claim(2)
+    )
+    hand.gate.set()
+    answers = (await settled(*tasks))[1:]
+    assert [type(answer) for answer in answers] == [Claimed, OutcomeUnknown, Claimed]
+    assert not answers[0].replayed
+    assert hand.store.event.confirmed == 3
+
+
+async def test_a_change_of_the_event_goes_alone(lanes: Lanes, hand: HandHeld) -> None:
+    """Its batch holds nothing else, and the order is kept."""
+    change = ChangeEvent(fields={"capacity": 50})
+    tasks = await hold_back(lanes, hand, claim(0), claim(1), change, claim(2), claim(3))
+    hand.gate.set()
+    await settled(*tasks)
+    assert [len(batch) for batch in hand.batches] == [1, 1, 1, 2]
+
+
+async def test_closing_serves_what_waits_and_refuses_what_comes(lanes: Lanes, hand: HandHeld) -> None:
+    """Drain: no new commands, the old ones to their end."""
+    tasks = await hold_back(lanes, hand, claim(0), claim(1))
+    closing = asyncio.create_task(lanes.close(5))
+    await asyncio.sleep(0.01)
+    with pytest.raises(Unavailable):
+        await lanes.submit(KEY, claim(2))
+    hand.gate.set()
+    await closing
+    assert all(isinstance(answer, Claimed) for answer in await settled(*tasks))
+
+
+async def test_closing_is_bounded(lanes: Lanes, hand: HandHeld) -> None:
+    """A transaction that never returns is given up; its callers are told that they were cancelled."""
+    tasks = await hold_back(lanes, hand, claim(0), claim(1))
+    await asyncio.wait_for(lanes.close(0.05), 5)
+    answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+    assert all(isinstance(answer, asyncio.CancelledError | ServiceError) for answer in answers)
+
+
+async def test_a_lane_without_work_is_forgotten(lanes: Lanes) -> None:
+    """Memory follows the events that are busy, not those that ever were."""
+    await settled(submit(lanes, claim(1)))
+    await asyncio.sleep(0)
+    assert not lanes._lanes
+
+
+async def test_the_batch_span_is_linked_to_every_request(hand: HandHeld) -> None:
+    """Each request's transaction links to the batch, and the batch to each of them."""
+    telemetry = Telemetry.in_memory()
+    lanes = Lanes(Batches(hand, telemetry.tracer), LaneLimits())
+    callers = []
+    for number in range(3):
+        span = telemetry.tracer.start_span(f"caller {number}")
+        with trace.use_span(span, end_on_exit=True):
+            callers.append((span.get_span_context(), asyncio.create_task(lanes.submit(KEY, claim(number)))))
+    answers = await asyncio.gather(*(task for _, task in callers))
+    [batch] = [span for span in telemetry.spans if span.name == "registration.batch"]
+    assert {link.context.span_id for link in batch.links} == {context.span_id for context, _ in callers}
+    assert {answer.batch.span_id for answer in answers} == {batch.context.span_id}
+    await lanes.close(1)

@@ -1,0 +1,274 @@
+"""What the database itself holds: tenancy, the schema's history, seats under races."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from service_under_test import OWNER, SERVICE, Replica, claim, replica, settings, token
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from ticketcap.registration.v1 import registration_pb2 as pb
+from ticketcap_chassis.database import PoolLimits, driver_url
+from ticketcap_chassis.database import create_engine as create_async_engine
+from ticketcap_observability import Telemetry
+from ticketcap_registration.main import running
+from ticketcap_registration.store import roles, seats
+from ticketcap_registration.store.migrate import migrate
+from ticketcap_registration.store.models import Base
+from ticketcap_registration.store.transactions import school_transaction
+from ticketcap_registration.store.watchkeeping import Watchkeeping
+
+
+@pytest.fixture
+async def engine(database: str) -> AsyncIterator[AsyncEngine]:
+    made = async_engine(database, roles.APP)
+    yield made
+    await made.dispose()
+
+
+def async_engine(database: str, role: str) -> AsyncEngine:
+    limits = PoolLimits(size=2)
+    return create_async_engine(database, role=role, pool_name=role, limits=limits, telemetry=Telemetry.in_memory())
+
+
+@pytest.fixture
+async def watchkeeping(database: str) -> AsyncIterator[Watchkeeping]:
+    made = async_engine(database, roles.JOBS)
+    yield Watchkeeping(made)
+    await made.dispose()
+
+
+def test_the_migrations_make_the_models(database: str) -> None:
+    """Nothing is left to generate, and migrating twice is nothing."""
+    migrate(database)
+    engine = create_engine(driver_url(database))
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize("table", ["schools", "events", "registrations", "idempotency_keys", "outbox"])
+async def test_a_transaction_for_one_school_sees_nothing_of_another(
+    service: Replica, engine: AsyncEngine, table: str
+) -> None:
+    """Each table, with no WHERE at all; and without a school nothing is seen."""
+    await service.open()
+    await service.register(1)
+    await service.school("other")
+    await service.event("other", slug="theirs")
+    await service.stub.Register(claim(2, school="other", event="theirs"))
+    async with engine.connect() as connection:
+        assert await connection.scalar(text(f"SELECT count(*) FROM {table}")) == 0
+    with psycopg.connect(service.database) as owner:
+        school = owner.execute("SELECT id FROM schools WHERE slug = 'herzl'").fetchone()
+        assert school is not None
+    column = "id" if table == "schools" else "school_id"
+    async with school_transaction(engine, school[0]) as connection:
+        seen = (await connection.execute(text(f"SELECT DISTINCT {column} FROM {table}"))).scalars().all()
+    assert seen == [school[0]]
+
+
+async def test_a_row_can_not_be_written_into_another_school(service: Replica, engine: AsyncEngine) -> None:
+    """The policy refuses the insert, whatever the statement says."""
+    await service.open()
+    await service.school("other")
+    with psycopg.connect(service.database) as owner:
+        ids: dict[str, Any] = dict(owner.execute("SELECT slug, id FROM schools").fetchall())
+    news = text(
+        "INSERT INTO outbox (school_id, event_id, registration_id, topic, created_at)"
+        " VALUES (:school, :school, :school, 'x', now())"
+    )
+    with pytest.raises(DBAPIError, match="row-level security"):
+        async with school_transaction(engine, ids["herzl"]) as connection:
+            await connection.execute(news, {"school": ids["other"]})
+
+
+async def test_the_jobs_role_sees_no_person(service: Replica, database: str) -> None:
+    """It reads ids and counts of all schools; names, phones and e-mails are not granted."""
+    await service.open()
+    await service.register(1)
+    jobs = async_engine(database, roles.JOBS)
+    async with jobs.connect() as connection:
+        assert await connection.scalar(text("SELECT count(id) FROM registrations")) == 1
+        for column in ("name", "phone", "email", "cancel_reason", "confirmation_code"):
+            with pytest.raises(DBAPIError, match="permission denied"):
+                await connection.execute(text(f"SELECT {column} FROM registrations"))
+            await connection.rollback()
+    await jobs.dispose()
+
+
+async def test_the_service_refuses_to_start_without_protection(database: str) -> None:
+    """A table whose security is not forced is named."""
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("ALTER TABLE events NO FORCE ROW LEVEL SECURITY")
+    with pytest.raises(SystemExit, match="events"):
+        async with running(settings(database), Telemetry.in_memory()):
+            pass
+
+
+async def test_the_database_itself_never_oversells(service: Replica) -> None:
+    """The last guard: a CHECK refuses counters above the capacity."""
+    await service.open(capacity=3)
+    with psycopg.connect(service.database) as owner, pytest.raises(psycopg.errors.CheckViolation):
+        owner.execute("UPDATE events SET confirmed = 2, held = 2")
+
+
+async def race(database: str) -> tuple[int, int]:
+    """Let two replicas sell one event to 120 callers at once; return spots in rows and capacity."""
+    async with replica(database) as first, replica(database) as second:
+        await first.open(capacity=20)
+        calls = [(first, second)[number % 2].register(number) for number in range(120)]
+        await asyncio.gather(*calls, return_exceptions=True)
+    with psycopg.connect(database) as owner:
+        sold = owner.execute("SELECT count(*) FROM registrations WHERE status = 'CONFIRMED'").fetchone()
+    assert sold is not None
+    return int(sold[0]), 20
+
+
+async def test_without_the_lock_two_replicas_oversell(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control: with the lock and the CHECK taken away the race is real, and this test sees it."""
+    monkeypatch.setattr(seats, "LOCK", text(seats.LOCK.text.replace("FOR NO KEY UPDATE", "")))
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("ALTER TABLE events DROP CONSTRAINT events_never_oversold")
+    sold, capacity = await race(database)
+    assert sold > capacity
+
+
+async def test_with_the_lock_they_do_not(database: str) -> None:
+    """The same race, guarded."""
+    assert await race(database) == (20, 20)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_storm_over_two_replicas_leaves_counters_and_rows_equal(
+    service: Replica, database: str, watchkeeping: Watchkeeping, seed: int
+) -> None:
+    """Claims, cancels, holds, capacity changes at once; the audit finds nothing, and no spot is idle."""
+    dice = random.Random(seed)
+    async with replica(database) as other:
+        replicas = (service, other)
+        await service.open(capacity=15, price_agorot=dice.choice([0, 5000]), hold_seconds=1)
+        made: list[pb.RegisterResponse] = []
+
+        async def act(number: int) -> None:
+            at = dice.choice(replicas)
+            match dice.choice(["claim", "claim", "claim", "cancel", "confirm", "capacity"]):
+                case "claim":
+                    made.append(await at.register(number, dice.randint(1, 4)))
+                case "cancel" if made:
+                    await at.cancel(dice.choice(made))
+                case "confirm" if made:
+                    hold = pb.ConfirmHoldRequest(registration_id=dice.choice(made).id)
+                    await at.stub.ConfirmHold(hold, metadata=SERVICE)
+                case "capacity":
+                    await at.change(capacity=dice.randint(10, 30))
+
+        for start in range(0, 200, 40):
+            await asyncio.gather(*(act(number) for number in range(start, start + 40)), return_exceptions=True)
+            assert await watchkeeping.drift() == []
+        assert len(made) > 40, f"seed {seed}: the storm did nothing"
+        final = await service.seats()
+        request = pb.ListRegistrationsRequest(
+            school="herzl", event="spring-match", status=pb.REGISTRATION_STATUS_WAITLISTED, limit=200
+        )
+        waiting = (await service.stub.ListRegistrations(request, metadata=OWNER)).items
+        assert all(item.spots > final.available for item in waiting), f"seed {seed}: a spot is idle"
+
+
+async def test_the_audit_finds_drift(service: Replica, watchkeeping: Watchkeeping) -> None:
+    """Counters that were tampered with are found, with both sides of the difference."""
+    await service.open()
+    await service.register(1, spots=2)
+    assert await watchkeeping.drift() == []
+    with psycopg.connect(service.database) as owner:
+        owner.execute("UPDATE events SET confirmed = 5")
+    [drift] = await watchkeeping.drift()
+    assert (drift.confirmed, drift.rows_confirmed) == (5, 2)
+
+
+async def test_what_has_aged_is_deleted(service: Replica, watchkeeping: Watchkeeping) -> None:
+    """Idempotency keys and outbox rows go after their time, younger ones stay."""
+    await service.open()
+    await service.register(1)
+    for table in ("idempotency_keys", "outbox"):
+        assert await watchkeeping.delete_aged(table, 3600) == 0
+        assert await watchkeeping.delete_aged(table, 0) >= 1
+
+
+async def test_the_outbox_tells_every_transition_with_its_trace(service: Replica) -> None:
+    """In order, and with the trace of the request that caused it."""
+    await service.open(capacity=1)
+    first = await service.register(1)
+    await service.register(2)
+    await service.cancel(first)
+    with psycopg.connect(service.database) as owner:
+        told = owner.execute("SELECT topic, traceparent FROM outbox ORDER BY id").fetchall()
+    assert [topic for topic, _ in told[:2]] == ["registration.confirmed", "registration.waitlisted"]
+    assert {topic for topic, _ in told[2:]} == {"registration.cancelled", "registration.confirmed"}
+    assert all(traceparent.startswith("00-") for _, traceparent in told)
+
+
+async def test_no_personal_data_beside_the_registration(service: Replica) -> None:
+    """Keys, answers and outbox hold neither name, phone nor e-mail."""
+    await service.open()
+    await service.register(1, email="parent@example.org")
+    with psycopg.connect(service.database) as owner:
+        rows: list[Any] = owner.execute("SELECT * FROM idempotency_keys").fetchall()
+        rows += owner.execute("SELECT * FROM outbox").fetchall()
+    assert not any(personal in str(rows) for personal in ("01000001", "אורי", "parent@"))
+
+
+async def test_lookups_use_their_index_however_large_the_table(service: Replica) -> None:
+    """The plans of a lane's statements scan no table."""
+    await service.open()
+    await service.register(1)
+    with psycopg.connect(service.database, autocommit=True) as owner:
+        owner.execute("VACUUM ANALYZE")
+        owner.execute("SET enable_seqscan = off")
+        for statement in (seats.LOCK, seats.LOAD, seats.WAITING, seats.WAITING_BY_SIZE):
+            query = _literal(statement.text)
+            plan = "\n".join(row[0] for row in owner.execute(f"EXPLAIN {query}".encode()).fetchall())
+            assert "Seq Scan" not in plan, plan
+
+
+def _literal(query: str) -> str:
+    values = {
+        "event_id": "'01890000-0000-7000-8000-000000000000'",
+        "registration_ids": "'{}'",
+        "keys": "'{a}'",
+        "phones": "'{b}'",
+        "scope": "'s'",
+        "holds": "true",
+        "spots": "5",
+        "leaving": "1",
+    }
+    for name, value in values.items():
+        query = query.replace(f":{name}", value)
+    return query
+
+
+async def test_another_schools_organiser_sees_nothing_over_the_wire(service: Replica) -> None:
+    """Every organiser's call of the service, made by a stranger, answers NOT_FOUND."""
+    await service.open()
+    await service.school("other")
+    made = await service.register(1)
+    stranger = token("OWNER", "other")
+    event: dict[str, Any] = {"school": "herzl", "event": "spring-match"}
+    calls: list[Any] = [
+        service.stub.UpdateEvent(pb.UpdateEventRequest(**event, fields=pb.EventFields(capacity=9)), metadata=stranger),
+        service.stub.DeleteEvent(pb.DeleteEventRequest(**event), metadata=stranger),
+        service.stub.ListRegistrations(pb.ListRegistrationsRequest(**event), metadata=stranger),
+        service.stub.CheckIn(pb.CheckInRequest(**event, confirmation_code="ABCDEFGH"), metadata=stranger),
+        service.stub.UndoCheckIn(pb.UndoCheckInRequest(**event, id=made.id), metadata=stranger),
+        service.stub.GetSchoolStats(pb.GetSchoolStatsRequest(school="herzl"), metadata=stranger),
+        service.stub.CancelRegistration(pb.CancelRegistrationRequest(id=made.id), metadata=stranger),
+    ]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    codes = [result.code().name if hasattr(result, "code") else result for result in results]
+    assert codes == ["NOT_FOUND"] * len(calls)
