@@ -12,15 +12,11 @@ from ticketcap_chassis.errors import FieldViolation, InvalidInput
 _VALIDATOR: Final = protovalidate.Validator()
 
 
-def validate(message: Message, *, strip: str = "") -> None:
-    """Raise InvalidInput that names every wrong field of ``message``.
-
-    ``strip`` is a leading part of the path that callers do not know, for
-    instance "fields.".
-    """
+def validate(message: Message) -> None:
+    """Raise InvalidInput that names every wrong field of ``message`` by its path."""
     violations = _VALIDATOR.collect_violations(message)
     if violations:
-        raise invalid([_field_violation(violation, strip) for violation in violations])
+        raise invalid([_field_violation(violation) for violation in violations])
 
 
 def invalid(fields: list[FieldViolation]) -> InvalidInput:
@@ -28,7 +24,7 @@ def invalid(fields: list[FieldViolation]) -> InvalidInput:
     return InvalidInput("; ".join(f"{field.field}: {field.message}" for field in fields), fields=fields)
 
 
-def _field_violation(violation: Violation, strip: str) -> FieldViolation:
+def _field_violation(violation: Violation) -> FieldViolation:
     path = violation.proto.field
     names = [element.field_name for element in path.elements] if path else []
-    return FieldViolation(".".join(names).removeprefix(strip), violation.proto.message)
+    return FieldViolation(".".join(names), violation.proto.message)

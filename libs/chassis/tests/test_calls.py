@@ -1,0 +1,189 @@
+"""What surrounds every RPC: limits, deadlines, tokens, validation, rich refusals; and the channel to it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from ticketcap.registration.v1 import registration_pb2 as pb
+from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
+from ticketcap_chassis import deadlines
+from ticketcap_chassis.calls import CallLimits, caller, caller_or_none
+from ticketcap_chassis.errors import Busy, InternalError, InvalidInput, NotFound, ServiceError, Unauthenticated
+from ticketcap_chassis.grpc_channel import open_channel
+from ticketcap_chassis.grpc_server import GrpcServer
+from ticketcap_chassis.identity import TokenVerifier
+from ticketcap_chassis.status import from_rpc_error
+from ticketcap_observability import Telemetry
+
+SERVICE = "ticketcap.registration.v1.RegistrationService"
+GET = pb.GetEventRequest(school="herzl", event="match")
+
+
+class Servicer(pb_grpc.RegistrationServiceServicer):
+    """Does what the test says."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.left: float | None = None
+        self.raised: Exception | None = None
+        self.wait = asyncio.Event()
+        self.wait.set()
+
+    async def GetEvent(self, request: pb.GetEventRequest, context: Any) -> pb.GetEventResponse:  # noqa: N802
+        self.calls += 1
+        self.left = deadlines.remaining()
+        await self.wait.wait()
+        if self.raised:
+            raise self.raised
+        return pb.GetEventResponse()
+
+    async def CreateSchool(self, request: pb.CreateSchoolRequest, context: Any) -> pb.CreateSchoolResponse:  # noqa: N802
+        principal = await caller(TokenVerifier(secret="x" * 40))
+        return pb.CreateSchoolResponse(school=pb.School(name=principal.subject))
+
+    async def WatchEvent(self, request: Any, context: Any) -> AsyncIterator[pb.WatchEventResponse]:  # noqa: N802
+        yield pb.WatchEventResponse(promoted=1)
+        await self.wait.wait()
+        if self.raised:
+            raise self.raised
+
+
+@asynccontextmanager
+async def serving(servicer: Servicer, limits: CallLimits | None = None) -> AsyncIterator[Any]:
+    telemetry = Telemetry.in_memory()
+    server = GrpcServer(telemetry=telemetry, limits=limits)
+    pb_grpc.add_RegistrationServiceServicer_to_server(servicer, server.server)
+    port = await server.start("127.0.0.1:0", [SERVICE])
+    async with open_channel(f"127.0.0.1:{port}", service=SERVICE, retried=["GetEvent"], telemetry=telemetry) as channel:
+        yield pb_grpc.RegistrationServiceStub(channel), server
+    await server.drain(1)
+
+
+@pytest.fixture
+def servicer() -> Servicer:
+    return Servicer()  # type: ignore[abstract]  # only what the tests call
+
+
+@pytest.fixture
+async def stub(servicer: Servicer) -> AsyncIterator[Any]:
+    async with serving(servicer) as (made, _):
+        yield made
+
+
+async def refused(call: Any) -> ServiceError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return from_rpc_error(caught.value)
+
+
+async def test_a_wrong_field_never_reaches_the_handler(stub: Any, servicer: Servicer) -> None:
+    """The proto's rules are held first."""
+    error = await refused(stub.GetEvent(pb.GetEventRequest(school="herzl")))
+    assert isinstance(error, InvalidInput)
+    assert [field.field for field in error.fields] == ["event"]
+    assert servicer.calls == 0
+
+
+async def test_an_error_of_ours_is_a_rich_status(stub: Any, servicer: Servicer) -> None:
+    """Kind, reason and ids arrive."""
+    servicer.raised = NotFound("no event 'match'", reason="EVENT_NOT_FOUND", metadata={"event": "match"})
+    error = await refused(stub.GetEvent(GET))
+    assert isinstance(error, NotFound)
+    assert (error.reason, error.metadata) == ("EVENT_NOT_FOUND", {"event": "match"})
+
+
+async def test_an_unexpected_exception_tells_nothing(stub: Any, servicer: Servicer) -> None:
+    """INTERNAL, without the exception's text, which may quote a person."""
+    servicer.raised = ValueError("phone 050-1234567")
+    error = await refused(stub.GetEvent(GET))
+    assert isinstance(error, InternalError)
+    assert "050" not in error.message
+
+
+async def test_calls_above_the_limit_are_told_to_come_back(servicer: Servicer) -> None:
+    """RESOURCE_EXHAUSTED with RetryInfo; the place is free again afterwards."""
+    async with serving(servicer, CallLimits(unary=1, streams=1)) as (stub, _):
+        servicer.wait.clear()
+        first = asyncio.ensure_future(stub.GetEvent(GET))
+        while not servicer.calls:
+            await asyncio.sleep(0.01)
+        error = await refused(stub.GetEvent(GET))
+        assert isinstance(error, Busy)
+        assert error.retry_after is not None
+        servicer.wait.set()
+        await first
+        await stub.GetEvent(GET)
+
+
+async def test_a_cancelled_call_gives_its_place_back(servicer: Servicer) -> None:
+    """Whoever leaves does not hold a place."""
+    async with serving(servicer, CallLimits(unary=1, streams=1)) as (stub, _):
+        servicer.wait.clear()
+        first = asyncio.ensure_future(stub.GetEvent(GET))
+        while not servicer.calls:
+            await asyncio.sleep(0.01)
+        first.cancel()
+        servicer.wait.set()
+        for _ in range(100):
+            try:
+                await stub.GetEvent(GET)
+            except grpc.aio.AioRpcError:
+                await asyncio.sleep(0.02)
+            else:
+                return
+        pytest.fail("the place was not given back")
+
+
+async def test_the_deadline_travels(stub: Any, servicer: Servicer) -> None:
+    """The callee knows what is left of it, and a call made while serving has at most that."""
+    await stub.GetEvent(GET, timeout=5)
+    assert servicer.left is not None
+    assert 0 < servicer.left <= 5
+    with deadlines.within(2):
+        await stub.GetEvent(GET, timeout=60)
+    assert servicer.left is not None
+    assert servicer.left <= 2
+
+
+async def test_a_token_is_known_to_the_call(stub: Any) -> None:
+    """Without one the call is refused."""
+    assert isinstance(await refused(stub.CreateSchool(pb.CreateSchoolRequest(slug="ab", name="ab"))), Unauthenticated)
+    assert await caller_or_none(TokenVerifier(secret="x" * 40)) is None
+
+
+async def test_streams_are_refused_richly_too(stub: Any, servicer: Servicer) -> None:
+    """What was sent arrives, then the error."""
+    servicer.raised = NotFound("gone")
+    stream = stub.WatchEvent(pb.WatchEventRequest(school="herzl", event="match"))
+    assert (await stream.read()).promoted == 1
+    assert isinstance(await refused(stream.read()), NotFound)
+
+
+async def test_a_taken_port_is_told(servicer: Servicer) -> None:
+    """With the setting to change."""
+    async with serving(servicer):
+        first = GrpcServer(telemetry=Telemetry.in_memory())
+        port = await first.start("127.0.0.1:0", [])
+        second = GrpcServer(telemetry=Telemetry.in_memory())
+        with pytest.raises(OSError, match="LISTEN_ADDRESS"):
+            await second.start(f"127.0.0.1:{port}", [])
+        await first.drain(0)
+        await second.drain(0)
+
+
+async def test_draining_lets_calls_finish(servicer: Servicer) -> None:
+    """What is in flight is answered, what comes is refused."""
+    async with serving(servicer) as (stub, server):
+        servicer.wait.clear()
+        call = asyncio.ensure_future(stub.GetEvent(GET))
+        while not servicer.calls:
+            await asyncio.sleep(0.01)
+        draining = asyncio.create_task(server.drain(5))
+        await asyncio.sleep(0.05)
+        servicer.wait.set()
+        await call
+        await draining

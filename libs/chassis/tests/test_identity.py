@@ -1,0 +1,79 @@
+"""Who a token stands for."""
+
+import base64
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+from ticketcap_chassis.errors import NotFound, PermissionDenied, Unauthenticated
+from ticketcap_chassis.identity import ADMINS, Principal, Role, TokenVerifier, bearer_token, looks_like_jwt
+
+SECRET = "x" * 40
+
+
+def signed(secret: str = SECRET, **claims: Any) -> str:
+    plain = {"sub": "u", "role": "OWNER", "school": "herzl", "exp": time.time() + 60, "iss": "ticketcap"}
+    kept = {name: value for name, value in {**plain, **claims}.items() if value is not None}
+    return jwt.encode(kept, secret, algorithm="HS256")
+
+
+async def test_a_good_token_is_its_principal() -> None:
+    """Subject, role and school; SUPER_ADMIN has none."""
+    verifier = TokenVerifier(secret=SECRET)
+    assert await verifier.verify(signed()) == Principal("u", Role.OWNER, "herzl")
+    assert await verifier.verify(signed(role="SUPER_ADMIN")) == Principal("u", Role.SUPER_ADMIN, None)
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        (signed("y" * 40), "TOKEN_INVALID"),
+        (signed(exp=time.time() - 60), "TOKEN_EXPIRED"),
+        (signed(exp=None), "TOKEN_INVALID"),
+        (signed(role="KING"), "TOKEN_INVALID"),
+        (signed(role=None), "TOKEN_INVALID"),
+        (signed(school=None), "TOKEN_INVALID"),
+        (signed(school=7), "TOKEN_INVALID"),
+        (signed(iss="other"), "TOKEN_INVALID"),
+        ("a.b.c", "TOKEN_INVALID"),
+        ("x" * 5000, "UNAUTHENTICATED"),
+    ],
+)
+async def test_a_token_that_does_not_hold_is_refused(token: str, reason: str) -> None:
+    """Wrong key, expired, without a claim, too long."""
+    with pytest.raises(Unauthenticated) as caught:
+        await TokenVerifier(secret=SECRET).verify(token)
+    assert caught.value.reason == reason
+
+
+async def test_an_unsigned_token_is_refused() -> None:
+    """The algorithm "none" opens nothing."""
+    part = [base64.urlsafe_b64encode(json.dumps(x).encode()).rstrip(b"=").decode() for x in ({"alg": "none"}, {})]
+    with pytest.raises(Unauthenticated):
+        await TokenVerifier(secret=SECRET).verify(".".join([*part, ""]))
+
+
+def test_exactly_one_source_of_keys() -> None:
+    """A verifier without keys, or with two kinds, is a mistake at start."""
+    for wrong in ({}, {"secret": SECRET, "jwks_url": "https://keys.example"}):
+        with pytest.raises(ValueError, match="exactly one"):
+            TokenVerifier(**wrong)
+
+
+def test_a_role_too_low_is_denied_and_another_school_does_not_exist() -> None:
+    """PERMISSION_DENIED at home, NOT_FOUND abroad."""
+    viewer = Principal("u", Role.VIEWER, "herzl")
+    with pytest.raises(PermissionDenied):
+        viewer.require_school("herzl", ADMINS)
+    with pytest.raises(NotFound):
+        Principal("u", Role.OWNER, "herzl").require_school("other", ADMINS)
+
+
+def test_bearer_headers() -> None:
+    """The scheme in any case; anything else is no token."""
+    assert bearer_token("bearer abc") == "abc"
+    assert bearer_token("Basic abc") == bearer_token("") == ""
+    assert looks_like_jwt("a.b.c")
+    assert not looks_like_jwt("abc")
