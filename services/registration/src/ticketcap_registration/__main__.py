@@ -8,7 +8,6 @@ from ticketcap_observability import Telemetry, configure_logging
 
 from ticketcap_registration.main import serve
 from ticketcap_registration.settings import MigrateSettings, Settings
-from ticketcap_registration.store.migrate import migrate
 
 _NAME = "registration"
 
@@ -19,6 +18,9 @@ def main(arguments: list[str]) -> None:
         case []:
             uvloop.run(_serve())
         case ["migrate"]:
+            # Alembic is large, and only this needs it.
+            from ticketcap_registration.store.migrate import migrate
+
             migrate(load(MigrateSettings).database_url)
         case _:
             sys.exit("usage: python -m ticketcap_registration [migrate]")

@@ -11,7 +11,7 @@ from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
 from ticketcap_chassis.database import PoolLimits, create_engine
 from ticketcap_chassis.grpc_server import GrpcServer
 from ticketcap_chassis.identity import TokenVerifier
-from ticketcap_chassis.lifecycle import background, every, stop_requested
+from ticketcap_chassis.lifecycle import background, every, give_memory_back, stop_requested
 from ticketcap_observability import Telemetry, get_logger
 
 from ticketcap_registration.domain.ledger import SeatRules
@@ -50,6 +50,7 @@ async def serve(settings: Settings, telemetry: Telemetry) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
     stop = stop_requested()
     async with running(settings, telemetry) as port:
+        give_memory_back()
         _log.info("service.ready", port=port)
         await stop.wait()
         _log.info("service.draining", seconds=settings.drain_seconds)
