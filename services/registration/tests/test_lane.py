@@ -44,7 +44,7 @@ class HandHeld:
         self.before: Callable[[Sequence[Command]], None] = lambda _commands: None
         self.during: Callable[[Sequence[Command]], None] = lambda _commands: None
 
-    async def run(self, key: EventKey, commands: Sequence[Command]) -> Committed:  # noqa: ARG002 - of one event only
+    async def run(self, key: EventKey, commands: Sequence[Command]) -> Committed:
         await self.gate.wait()
         self.batches.append(list(commands))
         self.before(commands)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
 from opentelemetry.metrics import CallbackOptions, Observation
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from ticketcap_observability import schema
 from ticketcap_observability.telemetry import Telemetry
@@ -42,7 +42,10 @@ class _Statements:
 
     def began(self, _connection: Any, _cursor: Any, statement: str, _values: Any, context: Any, _many: bool) -> None:
         name, attributes = self._known(statement)
-        span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False)
+        span: Span = trace.INVALID_SPAN
+        # What runs by itself, every second, is measured; a trace begins with somebody's request.
+        if trace.get_current_span().get_span_context().is_valid:
+            span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False)
         if span.is_recording():
             span.set_attribute("db.query.text", statement)
         setattr(context, _STATE, (span, time.perf_counter(), attributes))

@@ -1,8 +1,8 @@
 """``python -m ticketcap_registration`` serves; ``python -m ticketcap_registration migrate`` brings the schema up."""
 
+import asyncio
 import sys
 
-import uvloop
 from ticketcap_chassis.settings import load, release
 from ticketcap_observability import Telemetry, configure_logging
 
@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> None:
     """Do what the command line says."""
     match arguments:
         case []:
-            uvloop.run(_serve())
+            asyncio.run(_serve())
         case ["migrate"]:
             # Alembic is large, and only this needs it.
             from ticketcap_registration.store.migrate import migrate
