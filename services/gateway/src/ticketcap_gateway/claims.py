@@ -48,6 +48,9 @@ class _Claim:
         if not self.answer.done():
             self.answer.set_exception(error)
 
+    def expire(self) -> None:
+        self.refuse(DeadlineExceeded("the answer did not come in time; ask again with the same Idempotency-Key"))
+
     def settle(self, result: pb.RegisterBatchResponse.Result) -> None:
         if self.answer.done():
             return
@@ -85,23 +88,22 @@ class ClaimCoalescer:
             raise Unavailable("the gateway is stopping; try again")
         if len(self._waiting) >= self._max_waiting:
             raise Busy(f"{self._max_waiting} claims are waiting already; try again", reason="TOO_MANY_CLAIMS")
+        loop = asyncio.get_running_loop()
         timeout = deadlines.bounded(DEFAULT_TIMEOUT_SECONDS)
         claim = _Claim(
             request=request,
             traceparent=traceparent_of(),
             deadline=time.monotonic() + timeout,
-            answer=asyncio.get_running_loop().create_future(),
+            answer=loop.create_future(),
             context=contextvars.copy_context(),
         )
+        timer = loop.call_later(timeout, claim.expire)
         self._waiting.append(claim)
         self._flush_soon()
         try:
-            async with asyncio.timeout(timeout):
-                return await claim.answer
-        except TimeoutError:
-            raise DeadlineExceeded(
-                "the answer did not come in time; ask again with the same Idempotency-Key"
-            ) from None
+            return await claim.answer
+        finally:
+            timer.cancel()
 
     async def close(self) -> None:
         """Refuse what waits, and cancel what is under way. Idempotency keys find its outcome again."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable
 from typing import Final, TypeVar
 
 import grpc.aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc
 from ticketcap_chassis.errors import DeadlineExceeded, InternalError, ServiceError, Unavailable
@@ -41,7 +41,13 @@ class RegistrationClient:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registration_pb2_grpc.RegistrationServiceStub(channel)
-        self._health = health_pb2_grpc.HealthStub(channel)
+        self._check_health: grpc.aio.UnaryUnaryMultiCallable[
+            health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+        ] = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
 
     async def create_school(self, request: pb.CreateSchoolRequest, token: str) -> pb.CreateSchoolResponse:
         """Open a tenant."""
@@ -123,10 +129,10 @@ class RegistrationClient:
         finally:
             call.cancel()
 
-    async def is_serving(self, service: str, *, timeout: float) -> bool:
-        """Say whether ``service`` ("" is the whole process) does its work, within ``timeout`` seconds."""
+    async def is_serving(self, service: str, *, within: float) -> bool:
+        """Say whether ``service`` ("" is the whole process) does its work, in less than ``within`` seconds."""
         request = health_pb2.HealthCheckRequest(service=service)
-        answer = await _answer(self._health.Check(request, timeout=timeout))
+        answer = await _answer(self._check_health(request, timeout=within))
         return answer.status == health_pb2.HealthCheckResponse.SERVING
 
 

@@ -1,10 +1,11 @@
-"""The outermost layer of ours: every request ends in an answer, whatever happens inside; every answer carries the security headers."""
+"""The outermost layer: every request gets an answer, whatever happens inside, with the security headers."""
 
+import asyncio
 from typing import Final
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from ticketcap_chassis.errors import InternalError, ServiceError
+from ticketcap_chassis.errors import InternalError, ServiceError, Unavailable
 from ticketcap_observability import get_logger
 
 from ticketcap_gateway.http.problem import Refusal, response_to
@@ -21,7 +22,11 @@ _NO_CONTENT: Final = (b"content-security-policy", b"default-src 'none'; frame-an
 
 
 class Boundary:
-    """Turns errors into problems. An unexpected one is logged, and raised again once it is answered, for the telemetry around."""
+    """Turns errors into problems.
+
+    An unexpected one is logged, and raised again once it is answered, for the
+    telemetry around.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -35,6 +40,9 @@ class Boundary:
             return
         except (Refusal, ServiceError) as error:
             await self._refuse(error, answer, scope, receive)
+        except asyncio.CancelledError:
+            await self._refuse(Unavailable("the gateway is stopping; try again"), answer, scope, receive)
+            raise
         except Exception as error:
             _log.error("http.unexpected_error", exc_info=error)
             await self._refuse(
@@ -68,5 +76,3 @@ def _secured(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     names = {name for name, _ in headers}
     missing = [header for header in (_NO_STORE, _NO_CONTENT) if header[0] not in names]
     return [*headers, *_HEADERS, *missing]
-
-

@@ -65,7 +65,7 @@ class CsvExport:
                 answers=[
                     Answer(
                         status=200,
-                        description="UTF-8 with a byte order mark, CRLF, times in UTC, Israeli phones in local spelling.",
+                        description="UTF-8 with byte order mark, CRLF, times in UTC, Israeli phones in local spelling.",
                         body=",".join(COLUMNS) + "\r\n",
                         media_type="text/csv",
                         headers={"Content-Disposition": "attachment, with a file name"},
@@ -144,7 +144,7 @@ def _row(registration: pb.Registration) -> Sequence[str]:
 
 def _when(registration: pb.Registration, name: str) -> str:
     """Return a time as spreadsheets read it, in UTC; "" when it is not set."""
-    if not registration.HasField(name):  # type: ignore[arg-type]  # the stubs know only literal names
+    if not registration.HasField(name):
         return ""
     stamp: Timestamp = getattr(registration, name)
     return stamp.ToDatetime().strftime("%Y-%m-%d %H:%M:%S")

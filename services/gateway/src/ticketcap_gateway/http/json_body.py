@@ -1,6 +1,5 @@
 """Reads a request's JSON strictly: bounded, well-formed, each key once, every wrong field named at once."""
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pydantic_core import ErrorDetails
 from starlette.requests import Request
 from ticketcap_chassis.errors import FieldViolation, InvalidInput
 
-from ticketcap_gateway.http.problem import BodyTooLarge, MalformedRequest, RequestTimeout, UnsupportedMediaType
+from ticketcap_gateway.http.problem import BodyTooLarge, MalformedRequest, UnsupportedMediaType
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _MAX_KEY: Final = 64
@@ -36,10 +35,9 @@ _MESSAGES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class BodyReader:
-    """Reads bodies of at most ``max_bytes`` that arrive within ``read_seconds``."""
+    """Reads bodies of at most ``max_bytes``. A client that sends too slowly is parted with by its connection."""
 
     max_bytes: int
-    read_seconds: float
 
     async def read(self, request: Request, model: type[_Model]) -> _Model:
         """Return the body as ``model``. Raises a Refusal, or InvalidInput that names every wrong field."""
@@ -60,15 +58,6 @@ class BodyReader:
         # The parser let only digits through.
         if int(length) > self.max_bytes:
             raise self._too_large(request)
-        try:
-            async with asyncio.timeout(self.read_seconds):
-                return await self._collect(request)
-        except TimeoutError:
-            raise RequestTimeout(
-                f"the body did not arrive within {self.read_seconds:g} seconds", headers={"connection": "close"}
-            ) from None
-
-    async def _collect(self, request: Request) -> bytes:
         chunks = bytearray()
         async for chunk in request.stream():
             chunks += chunk
@@ -152,5 +141,3 @@ def _clip(key: str) -> str:
 def _message(detail: ErrorDetails) -> str:
     ours = _MESSAGES.get(detail["type"])
     return ours.format_map(detail.get("ctx", {})) if ours else detail["msg"]
-
-

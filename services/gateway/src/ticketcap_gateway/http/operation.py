@@ -65,7 +65,7 @@ class Resource:
     """Everything under one path, as an ASGI application: a method's handler, or a problem."""
 
     def __init__(self, operations: Sequence[Operation], *, request_seconds: float) -> None:
-        self._operations = {operation.method: operation for operation in operations}
+        self._operations: dict[str, Operation] = {operation.method: operation for operation in operations}
         methods = sorted({*self._operations, *(["HEAD"] if "GET" in self._operations else [])})
         self._allow = ", ".join(methods)
         self._request_seconds = request_seconds

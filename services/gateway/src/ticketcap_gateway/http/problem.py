@@ -4,7 +4,6 @@
      ├─ MalformedRequest     400  not JSON, or not text
      ├─ UnknownPath          404
      ├─ MethodNotAllowed     405
-     ├─ RequestTimeout       408  the body did not come in time
      ├─ BodyTooLarge         413
      └─ UnsupportedMediaType 415
 
@@ -74,13 +73,6 @@ class MethodNotAllowed(Refusal):
     code = "METHOD_NOT_ALLOWED"
 
 
-class RequestTimeout(Refusal):
-    """The client took too long to send its body."""
-
-    status = 408
-    code = "REQUEST_TIMEOUT"
-
-
 class BodyTooLarge(Refusal):
     """The body is larger than the limit."""
 
@@ -130,7 +122,7 @@ def problem(
 ) -> Response:
     """Return an answer of type application/problem+json."""
     return Response(
-        encode(status, code=code, detail=detail, fields=fields, trace_id=current_trace_id()),
+        encode(status, code=code, detail=detail, fields=fields, trace_id=current_trace_id() or ""),
         status,
         media_type=MEDIA_TYPE,
         headers=headers,
@@ -138,17 +130,22 @@ def problem(
 
 
 def encode(
-    status: int, *, code: str, detail: str, fields: tuple[FieldViolation, ...] = (), trace_id: str | None = None
+    status: int, *, code: str, detail: str, fields: tuple[FieldViolation, ...] = (), trace_id: str = ""
 ) -> bytes:
     """Return a problem as JSON. ``code`` is stable, for programs; ``detail`` is for people."""
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": http.HTTPStatus(status).phrase,
+        "title": phrase(status),
         "status": status,
         "detail": detail[:_MAX_DETAIL],
         "code": code,
-        "trace_id": trace_id or "",
+        "trace_id": trace_id,
     }
     if fields:
         body["errors"] = [{"field": field.field, "message": field.message} for field in fields[:_MAX_ERRORS]]
     return json.dumps(body, ensure_ascii=False).encode()
+
+
+def phrase(status: int) -> str:
+    """Return the words that HTTP has for a status."""
+    return http.HTTPStatus(status).phrase

@@ -110,9 +110,13 @@ class Registrations:
         school, event = event_of(request)
         token = await self._access.organiser(request, VIEWERS, school)
         page = read_query(request, schemas.RegistrationPageQuery)
-        message = pb.ListRegistrationsRequest(school=school, event=event, cursor=page.cursor, limit=page.limit)
-        if page.status is not MISSING:
-            message.status = translate.registration_status(page.status)
+        message = pb.ListRegistrationsRequest(
+            school=school,
+            event=event,
+            cursor=page.cursor,
+            limit=page.limit,
+            status=None if page.status is MISSING else translate.registration_status(page.status),
+        )
         answer = await self._registration.list_registrations(message, token)
         items = [translate.registration(item) for item in answer.items]
         return json(schemas.RegistrationPage(items=items, next_cursor=answer.next_cursor or None))

@@ -74,5 +74,3 @@ async def _first_to_end(*works: Awaitable[None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
-
-

@@ -91,7 +91,7 @@ def _whole_number(value: object) -> object:
 
 Line = Annotated[str, AfterValidator(_one_line)]
 Text = Annotated[str, AfterValidator(_no_nul)]
-Slug = Annotated[str, Field(min_length=2, max_length=63), AfterValidator(_slug)]
+Slug = Annotated[str, Field(min_length=1, max_length=63), AfterValidator(_slug)]
 Phone = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_phone)]
 Email = Annotated[str, Field(max_length=254), AfterValidator(_email)]
 # Not pydantic's own parser: it takes numbers of seconds and times without a zone.
@@ -125,7 +125,7 @@ class SchoolCreate(Input):
     """A new tenant."""
 
     slug: Slug
-    name: Annotated[Line, Field(min_length=2, max_length=200)]
+    name: Annotated[Line, Field(min_length=1, max_length=200)]
 
 
 class School(Output):
@@ -137,7 +137,7 @@ class School(Output):
     created_at: Time
 
 
-Title = Annotated[Line, Field(min_length=2, max_length=200)]
+Title = Annotated[Line, Field(min_length=1, max_length=200)]
 Description = Annotated[Text, Field(max_length=5_000)]
 Location = Annotated[Line, Field(max_length=200)]
 Capacity = Annotated[int, Field(ge=1, le=100_000, description="spots")]

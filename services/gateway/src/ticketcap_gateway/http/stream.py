@@ -7,8 +7,8 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
-from ticketcap_chassis.errors import DeadlineExceeded, ServiceError, Unavailable
 from ticketcap_chassis import deadlines
+from ticketcap_chassis.errors import DeadlineExceeded, ServiceError, Unavailable
 from ticketcap_observability import get_logger
 
 from ticketcap_gateway.capacity_hub import CapacityHub, SeatsUpdate, Subscription

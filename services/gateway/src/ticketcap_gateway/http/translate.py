@@ -16,9 +16,7 @@ _REGISTRATION_STATUS: Final = "REGISTRATION_STATUS_"
 
 def school(message: pb.School) -> schemas.School:
     """Return a tenant as JSON shows it."""
-    return schemas.School(
-        id=message.id, slug=message.slug, name=message.name, created_at=_time(message.created_at)
-    )
+    return schemas.School(id=message.id, slug=message.slug, name=message.name, created_at=_time(message.created_at))
 
 
 def event(message: pb.Event) -> schemas.Event:
@@ -55,18 +53,16 @@ def event_fields(change: schemas.EventPatch) -> pb.EventFields:
     """Return the fields that ``change`` names, and only those."""
     fields = change.model_dump()
     if "status" in fields:
-        fields["status"] = pb.EventStatus.Value(_EVENT_STATUS + fields["status"])
+        fields["status"] = _EVENT_STATUS + fields["status"]
     if "waitlist_policy" in fields:
-        fields["waitlist_policy"] = pb.WaitlistPolicy.Value(_WAITLIST_POLICY + fields["waitlist_policy"])
+        fields["waitlist_policy"] = _WAITLIST_POLICY + fields["waitlist_policy"]
     for name in ("starts_at", "ends_at"):
         if name in fields:
             fields[name] = _timestamp(fields[name])
     return pb.EventFields(**fields)
 
 
-def claim(
-    body: schemas.RegistrationCreate, *, school: str, event: str, idempotency_key: str
-) -> pb.RegisterRequest:
+def claim(body: schemas.RegistrationCreate, *, school: str, event: str, idempotency_key: str) -> pb.RegisterRequest:
     """Return a claim as the service takes it."""
     return pb.RegisterRequest(
         school=school,
@@ -110,9 +106,9 @@ def registration(message: pb.Registration) -> schemas.Registration:
     )
 
 
-def registration_status(name: schemas.RegistrationStatus) -> pb.RegistrationStatus:
-    """Return the status that a caller named."""
-    return pb.RegistrationStatus.Value(_REGISTRATION_STATUS + name)
+def registration_status(name: schemas.RegistrationStatus) -> str:
+    """Return what the proto calls the status that a caller named."""
+    return _REGISTRATION_STATUS + name
 
 
 def stats(message: pb.GetSchoolStatsResponse) -> schemas.SchoolStats:

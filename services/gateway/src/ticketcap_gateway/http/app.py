@@ -1,0 +1,25 @@
+"""The application: every call on its route, inside the boundary, inside the telemetry."""
+
+from collections.abc import Sequence
+
+from starlette.routing import Router
+from starlette.types import ASGIApp
+from ticketcap_observability import HttpTelemetry, Telemetry
+
+from ticketcap_gateway.http.boundary import Boundary
+from ticketcap_gateway.http.docs import Docs
+from ticketcap_gateway.http.operation import Operation, not_found, routes
+
+
+def build(operations: Sequence[Operation], *, telemetry: Telemetry, request_seconds: float, version: str) -> ASGIApp:
+    """Return an ASGI application that serves ``operations`` and their documentation.
+
+    Routes are tried in the order of the operations.
+    """
+    docs = Docs(operations, version=version)
+    router = Router(
+        routes([*operations, *docs.operations()], request_seconds=request_seconds),
+        redirect_slashes=False,
+        default=not_found,
+    )
+    return HttpTelemetry(Boundary(router), telemetry, edge=True)

@@ -1,0 +1,131 @@
+"""Whether the gateway is up, ready, and able to reach what it needs."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+from ticketcap_chassis.errors import NotFound, ServiceError
+from ticketcap_chassis.identity import SUPER_ADMINS
+
+from ticketcap_gateway.draining import Draining
+from ticketcap_gateway.http import schemas
+from ticketcap_gateway.http.access import Access
+from ticketcap_gateway.http.operation import Answer, Caller, Operation
+from ticketcap_gateway.http.responses import json
+from ticketcap_gateway.registration_client import RegistrationClient
+
+_TOPIC: Final = "Health"
+_CHECK_SECONDS: Final = 3.0
+# The health service's names of what is checked; "" is the registration service as a whole.
+_CHECKS: Final = {"registration": "", "database": "database"}
+
+Check = Literal["ok", "failing", "unreachable"]
+
+
+class Health:
+    """Serves the health calls."""
+
+    def __init__(
+        self,
+        registration: RegistrationClient,
+        draining: Draining,
+        access: Access,
+        *,
+        version: str,
+        has_test_error: bool,
+    ) -> None:
+        self._registration = registration
+        self._draining = draining
+        self._access = access
+        self._version = version
+        self._has_test_error = has_test_error
+
+    def operations(self) -> Sequence[Operation]:
+        """Return every health call."""
+        return (
+            Operation(
+                method="GET",
+                path="/api/health",
+                name="getHealth",
+                summary="Whether the registration service and its database answer; within 4 seconds.",
+                topic=_TOPIC,
+                handler=self.health,
+                answers=[
+                    Answer(status=200, description="All is well.", body=schemas.Health),
+                    Answer(status=503, description="Something is not.", body=schemas.Health),
+                ],
+            ),
+            Operation(
+                method="GET",
+                path="/livez",
+                name="isLive",
+                summary="The process is up.",
+                topic=_TOPIC,
+                handler=self.live,
+                answers=[Answer(status=200, description="It is.", body=schemas.Readiness)],
+            ),
+            Operation(
+                method="GET",
+                path="/readyz",
+                name="isReady",
+                summary="Ready to take traffic.",
+                topic=_TOPIC,
+                handler=self.ready,
+                answers=[
+                    Answer(status=200, description="It is.", body=schemas.Readiness),
+                    Answer(status=503, description="Draining, or a service is not there.", body=schemas.Readiness),
+                ],
+            ),
+            Operation(
+                method="GET",
+                path="/api/test-error",
+                name="testError",
+                summary="Raise an error, so that the way to the operators can be seen to work. SUPER_ADMIN.",
+                topic=_TOPIC,
+                handler=self.test_error,
+                caller=Caller.ORGANISER,
+                answers=[],
+            ),
+        )
+
+    async def health(self, request: Request) -> Response:  # noqa: ARG002 - the shape of a handler
+        """Say how the services are."""
+        results = await asyncio.gather(*(self._check(service) for service in _CHECKS.values()))
+        checks: dict[str, Check] = dict(zip(_CHECKS, results, strict=True))
+        healthy = set(results) == {"ok"}
+        answer = schemas.Health(
+            status="healthy" if healthy else "unhealthy",
+            timestamp=datetime.now(UTC),
+            version=self._version,
+            checks=checks,
+        )
+        return json(answer, 200 if healthy else 503)
+
+    async def live(self, request: Request) -> Response:  # noqa: ARG002 - the shape of a handler
+        """Say that the process is up."""
+        return json(schemas.Readiness(status="live"))
+
+    async def ready(self, request: Request) -> Response:  # noqa: ARG002 - the shape of a handler
+        """Say whether traffic is welcome."""
+        if self._draining.has_begun:
+            return json(schemas.Readiness(status="draining"), 503)
+        if await self._check(_CHECKS["registration"]) != "ok":
+            return json(schemas.Readiness(status="unavailable"), 503)
+        return json(schemas.Readiness(status="ready"))
+
+    async def test_error(self, request: Request) -> Response:
+        """Raise."""
+        if not self._has_test_error:
+            raise NotFound("the test error is switched off here; TEST_ERROR_ENABLED switches it on")
+        await self._access.organiser(request, SUPER_ADMINS)
+        raise RuntimeError("the test error that an operator asked for")
+
+    async def _check(self, service: str) -> Check:
+        try:
+            serving = await self._registration.is_serving(service, within=_CHECK_SECONDS)
+        except ServiceError:
+            return "unreachable"
+        return "ok" if serving else "failing"

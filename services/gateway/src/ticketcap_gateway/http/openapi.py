@@ -1,0 +1,168 @@
+"""The OpenAPI 3.1 document, made of the operations that are served."""
+
+import http
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from ticketcap_gateway.http import problem, schemas
+from ticketcap_gateway.http.operation import Answer, Caller, Operation
+
+Json = dict[str, Any]
+
+_REF: Final = "#/components/schemas/{model}"
+_PARAMETER: Final = re.compile(r"{(\w+)}")
+_PATH_PARAMETERS: Final = {
+    "school": "The school's slug.",
+    "event": "The event's id or slug.",
+    "id": "The registration's id.",
+}
+_PROBLEMS: Final = {
+    400: "The body is not JSON, is not UTF-8, or repeats a key.",
+    401: "No token, or one that does not hold.",
+    403: "The token's role is too low.",
+    404: "No such thing, as far as this caller may know.",
+    408: "The body did not arrive in time.",
+    409: "The thing is in the wrong state for this; with Retry-After: try again.",
+    413: "The body is too large.",
+    415: "The body is not declared as JSON.",
+    422: "A field, a parameter or a header is wrong; errors names each.",
+    429: "A limit is reached; wait for Retry-After seconds.",
+    500: "A fault of ours; trace_id finds it in the log.",
+    503: "A part is down, or a limit of the gateway is reached; try again after Retry-After seconds.",
+    504: "A service did not answer in time.",
+}
+_RETRY_AFTER: Final = frozenset({409, 429, 503})
+_IDEMPOTENCY_KEY: Final[Json] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "A repeat with the same key and body gets the first answer; with another body, 422.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+}
+_SECURITY: Final[dict[Caller, list[Json]]] = {
+    Caller.ANYONE: [],
+    Caller.ORGANISER: [{"organiser": []}],
+    Caller.HOLDER: [{"manageToken": []}, {"bearerManageToken": []}, {"organiser": []}],
+}
+_SECURITY_SCHEMES: Final[Json] = {
+    "organiser": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "bearerManageToken": {"type": "http", "scheme": "bearer", "description": "The registration's manage_token."},
+    "manageToken": {"type": "apiKey", "in": "header", "name": "X-Manage-Token"},
+}
+
+
+def document(operations: Sequence[Operation], *, version: str) -> Json:
+    """Return the document that describes ``operations``."""
+    paths: dict[str, Json] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "TicketCap",
+            "version": version,
+            "description": "Events with few places, for schools and clubs: who gets a place learns it at once.",
+        },
+        "tags": [{"name": topic} for topic in dict.fromkeys(operation.topic for operation in operations)],
+        "paths": paths,
+        "components": {"schemas": _schemas(operations), "securitySchemes": _SECURITY_SCHEMES},
+    }
+
+
+def _operation(operation: Operation) -> Json:
+    described: Json = {
+        "operationId": operation.name,
+        "tags": [operation.topic],
+        "summary": operation.summary,
+        "security": _SECURITY[operation.caller],
+        "parameters": list(_parameters(operation)),
+        "responses": _responses(operation),
+    }
+    if operation.body is not None:
+        content = {"application/json": {"schema": _ref(operation.body)}}
+        described["requestBody"] = {"required": operation.body_required, "content": content}
+    return described
+
+
+def _parameters(operation: Operation) -> Iterable[Json]:
+    for name in _PARAMETER.findall(operation.path):
+        described = {"name": name, "in": "path", "required": True, "description": _PATH_PARAMETERS[name]}
+        yield {**described, "schema": {"type": "string"}}
+    if operation.query is not None:
+        for name, schema in operation.query.model_json_schema()["properties"].items():
+            yield {"name": name, "in": "query", "schema": schema}
+    if operation.creates:
+        yield _IDEMPOTENCY_KEY
+
+
+def _responses(operation: Operation) -> Json:
+    responses = {str(status): _problem(status) for status in _problem_statuses(operation)}
+    responses |= {str(answer.status): _answer(answer, operation) for answer in operation.answers}
+    return dict(sorted(responses.items()))
+
+
+def _problem_statuses(operation: Operation) -> set[int]:
+    statuses = {500, *operation.problems}
+    if operation.path.startswith("/api/v1/"):
+        statuses |= {404, 422, 429, 503, 504}
+    if operation.caller is not Caller.ANYONE:
+        statuses |= {401, 403, 404}
+    if operation.body is not None:
+        statuses |= {400, 408, 413, 415, 422}
+    return statuses
+
+
+def _problem(status: int) -> Json:
+    described: Json = {
+        "description": _PROBLEMS[status],
+        "content": {problem.MEDIA_TYPE: {"schema": _ref(schemas.Problem)}},
+    }
+    if status in _RETRY_AFTER:
+        described["headers"] = {"Retry-After": _header("Seconds to wait.", "integer")}
+    if status == http.HTTPStatus.UNAUTHORIZED:
+        described["headers"] = {"WWW-Authenticate": _header("How to authenticate.", "string")}
+    return described
+
+
+def _answer(answer: Answer, operation: Operation) -> Json:
+    described: Json = {"description": answer.description}
+    headers = {name: _header(text, "string") for name, text in answer.headers.items()}
+    if answer.status == http.HTTPStatus.CREATED:
+        headers["Location"] = _header("Where the new thing is.", "string")
+    if operation.creates:
+        headers["Idempotent-Replayed"] = _header("true when an earlier request with this key made it.", "string")
+    if headers:
+        described["headers"] = headers
+    if isinstance(answer.body, str):
+        described["content"] = {answer.media_type: {"schema": {"type": "string"}, "example": answer.body}}
+    elif answer.body is not None:
+        described["content"] = {answer.media_type: {"schema": _ref(answer.body)}}
+    return described
+
+
+def _header(description: str, kind: str) -> Json:
+    return {"description": description, "schema": {"type": kind}}
+
+
+def _ref(model: type[BaseModel]) -> Json:
+    return {"$ref": _REF.format(model=model.__name__)}
+
+
+def _schemas(operations: Sequence[Operation]) -> Json:
+    taken: set[type[BaseModel]] = {operation.body for operation in operations if operation.body is not None}
+    bodies = [answer.body for operation in operations for answer in operation.answers]
+    given: set[type[BaseModel]] = {schemas.Problem, *(body for body in bodies if isinstance(body, type))}
+    modes: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        *((model, "validation") for model in sorted(taken, key=_name)),
+        *((model, "serialization") for model in sorted(given, key=_name)),
+    ]
+    _, definitions = models_json_schema(modes, ref_template=_REF)
+    described: Json = definitions["$defs"]
+    return described
+
+
+def _name(model: type[BaseModel]) -> str:
+    return model.__name__

@@ -1,0 +1,157 @@
+"""Wires the gateway and runs it until SIGTERM."""
+
+import asyncio
+import gc
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import uvloop
+from starlette.types import ASGIApp
+from ticketcap_chassis.identity import TokenVerifier
+from ticketcap_chassis.lifecycle import background, give_memory_back, stop_requested
+from ticketcap_chassis.settings import load, release
+from ticketcap_observability import Telemetry, TelemetrySettingError, configure_logging, get_logger
+
+from ticketcap_gateway.capacity_hub import CapacityHub
+from ticketcap_gateway.claims import ClaimCoalescer
+from ticketcap_gateway.draining import Draining
+from ticketcap_gateway.http import app
+from ticketcap_gateway.http.access import Access
+from ticketcap_gateway.http.check_ins import CheckIns
+from ticketcap_gateway.http.connection import ConnectionLimits
+from ticketcap_gateway.http.csv_export import CsvExport
+from ticketcap_gateway.http.events import Events
+from ticketcap_gateway.http.health import Health
+from ticketcap_gateway.http.json_body import BodyReader
+from ticketcap_gateway.http.operation import Operation
+from ticketcap_gateway.http.registrations import Registrations
+from ticketcap_gateway.http.schools import Schools
+from ticketcap_gateway.http.server import HttpServer, listen
+from ticketcap_gateway.http.stream import Stream
+from ticketcap_gateway.registration_client import RegistrationClient, open_registration_channel
+from ticketcap_gateway.settings import GatewaySettings
+
+_SERVICE: Final = "gateway"
+_TELEMETRY_SECONDS: Final = 5.0
+_COLLECT_AFTER_OBJECTS: Final = 10_000
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """The wired parts that running it takes."""
+
+    app: ASGIApp
+    hub: CapacityHub
+    draining: Draining
+
+
+@asynccontextmanager
+async def wired(settings: GatewaySettings, telemetry: Telemetry) -> AsyncIterator[Gateway]:
+    """Wire every part; when the code inside ends, so do the calls that are still under way."""
+    async with open_registration_channel(settings.registration_target, telemetry) as channel:
+        registration = RegistrationClient(channel)
+        claims = ClaimCoalescer(registration, max_waiting=settings.max_waiting_claims)
+        hub = CapacityHub(registration, max_watchers=settings.max_streams)
+        draining = Draining()
+        operations = _operations(settings, registration, claims, hub, draining)
+        served = app.build(operations, telemetry=telemetry, request_seconds=settings.request_seconds, version=release())
+        try:
+            yield Gateway(app=served, hub=hub, draining=draining)
+        finally:
+            await hub.close()
+            await claims.close()
+
+
+def _operations(
+    settings: GatewaySettings,
+    registration: RegistrationClient,
+    claims: ClaimCoalescer,
+    hub: CapacityHub,
+    draining: Draining,
+) -> Sequence[Operation]:
+    verifier = TokenVerifier(
+        secret=settings.jwt_secret.get_secret_value(),
+        jwks_url=settings.jwt_jwks_url,
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+    )
+    access = Access(verifier, settings.trusted_proxies)
+    bodies = BodyReader(settings.max_body_bytes)
+    writes = settings.public_writes_per_hour
+    registrations = Registrations(registration, claims, access, bodies, writes_per_hour=writes)
+    health = Health(registration, draining, access, version=release(), has_test_error=settings.has_test_error)
+    return (
+        *registrations.operations(),
+        *Events(registration, access, bodies).operations(),
+        *Stream(hub, heartbeat=settings.heartbeat_seconds).operations(),
+        *CsvExport(registration, access, seconds=settings.export_seconds).operations(),
+        *CheckIns(registration, access, bodies).operations(),
+        *Schools(registration, access, bodies).operations(),
+        *health.operations(),
+    )
+
+
+async def run(settings: GatewaySettings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. Raises OSError when the address is taken."""
+    telemetry = Telemetry.start(_SERVICE, release())
+    try:
+        stop = stop_requested()
+        with listen(settings.listen_address) as listener:
+            async with wired(settings, telemetry) as gateway:
+                server = HttpServer(
+                    gateway.app,
+                    limits=connection_limits(settings),
+                    keep_alive_seconds=settings.keep_alive_seconds,
+                    drain_seconds=settings.drain_seconds,
+                )
+                host, port = listener.getsockname()[:2]
+                give_memory_back()
+                # A rush makes many objects that live for one batch: looking for cycles among them is time lost.
+                gc.set_threshold(_COLLECT_AFTER_OBJECTS, 20, 20)
+                _log.info("gateway.listening", address=f"{host}:{port}", registration=settings.registration_target)
+                async with background(_drain_when(stop, settings, gateway, server)):
+                    await server.serve(listener)
+    finally:
+        await telemetry.shutdown(_TELEMETRY_SECONDS)
+    _log.info("gateway.stopped")
+
+
+async def _drain_when(stop: asyncio.Event, settings: GatewaySettings, gateway: Gateway, server: HttpServer) -> None:
+    await stop.wait()
+    _log.info("gateway.draining")
+    gateway.draining.begin()
+    await asyncio.sleep(settings.drain_delay_seconds)
+    # Streams never end by themselves: the browsers connect again, elsewhere.
+    await gateway.hub.close()
+    server.stop()
+
+
+def connection_limits(settings: GatewaySettings) -> ConnectionLimits:
+    """Return the settings that concern connections."""
+    return ConnectionLimits(
+        max_connections=settings.max_connections,
+        max_header_bytes=settings.max_header_bytes,
+        max_body_bytes=settings.max_body_bytes,
+        read_seconds=settings.read_seconds,
+        write_seconds=settings.write_seconds,
+    )
+
+
+def main() -> int:
+    """Read the settings and run. Returns the process's exit status."""
+    # gRPC's own notes about connections that come and go are no news; it reads this before its first channel.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    settings = load(GatewaySettings)
+    configure_logging(_SERVICE, release(), settings.log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings))
+    except (OSError, TelemetrySettingError) as error:
+        _log.error("gateway.can_not_start", reason=str(error))
+        return 1
+    return 0

@@ -1,0 +1,35 @@
+"""A gateway on a real socket in front of a registration service in memory."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from ticketcap_gateway.testing import FakeRegistration, RunningGateway, running_gateway, running_registration
+from ticketcap_observability.telemetry import InMemoryTelemetry, Telemetry
+
+
+@pytest.fixture
+def telemetry() -> InMemoryTelemetry:
+    """What the gateway recorded."""
+    return Telemetry.in_memory()
+
+
+@pytest.fixture
+async def registration() -> AsyncIterator[FakeRegistration]:
+    """The service behind the gateway."""
+    async with running_registration() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def gateway(registration: FakeRegistration, telemetry: InMemoryTelemetry) -> AsyncIterator[RunningGateway]:
+    """A gateway with its default limits."""
+    async with running_gateway(registration.target, telemetry=telemetry) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of that gateway."""
+    async with httpx.AsyncClient(base_url=gateway.url) as client:
+        yield client

@@ -1,0 +1,108 @@
+"""The OpenAPI document is valid, complete, and true."""
+
+from typing import Any
+
+import httpx
+import pytest
+from openapi_schema_validator import validate
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from ticketcap_chassis.errors import InvalidInput
+from ticketcap_gateway.testing import MANAGE_TOKEN, REGISTRATION_ID, FakeRegistration, RunningGateway, bearer
+
+HERZL = "/api/v1/schools/herzl"
+EVENT = f"{HERZL}/events/football"
+OWNER = bearer()
+CALLS: list[tuple[str, str, dict[str, str], Any]] = [
+    ("POST", f"{EVENT}/registrations", {}, {"name": "Noa", "phone": "0501234567", "spots": 1}),
+    ("GET", f"{EVENT}/registrations", OWNER, None),
+    ("GET", f"/api/v1/registrations/{REGISTRATION_ID}", {"x-manage-token": MANAGE_TOKEN}, None),
+    ("POST", f"/api/v1/registrations/{REGISTRATION_ID}/cancel", {"x-manage-token": MANAGE_TOKEN}, {}),
+    ("GET", f"{HERZL}/events", {}, None),
+    ("POST", f"{HERZL}/events", OWNER, {"title": "Match", "starts_at": "2026-12-01T18:00:00Z", "capacity": 9}),
+    ("GET", EVENT, {}, None),
+    ("PATCH", EVENT, OWNER, {"capacity": 10}),
+    ("DELETE", EVENT, OWNER, None),
+    ("GET", f"{EVENT}/registrations.csv", OWNER, None),
+    ("POST", f"{EVENT}/check-ins", OWNER, {"confirmation_code": "K7M3QX"}),
+    ("DELETE", f"{EVENT}/check-ins/{REGISTRATION_ID}", OWNER, None),
+    ("POST", "/api/v1/schools", bearer("SUPER_ADMIN", None), {"slug": "herzl", "name": "Herzl"}),
+    ("GET", f"{HERZL}/stats", OWNER, None),
+    ("GET", "/api/health", {}, None),
+    ("GET", "/livez", {}, None),
+    ("GET", "/readyz", {}, None),
+    ("GET", "/api/test-error", {}, None),
+    ("GET", "/openapi.json", {}, None),
+    ("GET", "/docs", {}, None),
+]
+
+
+@pytest.fixture
+async def document(client: httpx.AsyncClient) -> dict[str, Any]:
+    """The document as it is served."""
+    response = await client.get("/openapi.json")
+    served: dict[str, Any] = response.json()
+    return served
+
+
+async def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    """It keeps the rules of OpenAPI 3.1, and every operation has a name of its own."""
+    OpenAPIV31SpecValidator(document).validate()
+    names = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+    assert len(names) == len(set(names)) == len(CALLS) + 1
+
+
+def _described(document: dict[str, Any], method: str, path: str) -> dict[str, Any]:
+    for template, operations in document["paths"].items():
+        parts, wanted = template.split("/"), path.split("/")
+        matching = [a == b or a.startswith("{") for a, b in zip(parts, wanted, strict=False)]
+        if len(parts) == len(wanted) and all(matching) and method.lower() in operations:
+            operation: dict[str, Any] = operations[method.lower()]
+            return operation
+    raise AssertionError(f"{method} {path} is not described")
+
+
+def _conforms(document: dict[str, Any], response: httpx.Response, operation: dict[str, Any]) -> None:
+    described = operation["responses"][str(response.status_code)]
+    if response.status_code == 204:
+        assert "content" not in described
+        return
+    media_type = response.headers["content-type"].partition(";")[0]
+    schema = described["content"][media_type]["schema"]
+    if media_type.endswith("json") and "$ref" in schema:
+        validate(response.json(), {**schema, "components": document["components"]})
+        reference = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+        assert set(response.json()) <= set(reference["properties"])
+    always = set(described.get("headers", {})) - {"Retry-After", "Idempotent-Replayed"}
+    assert all(name in response.headers for name in always)
+
+
+async def test_what_is_answered_is_what_is_described(
+    client: httpx.AsyncClient, document: dict[str, Any], registration: FakeRegistration
+) -> None:
+    """Every call's answer, and a problem of each, has a described status, type, shape and headers."""
+    for method, path, headers, body in CALLS:
+        response = await client.request(method, path, headers=headers, json=body)
+        _conforms(document, response, _described(document, method, path))
+    registration.rejected_names["Noa"] = InvalidInput.of("phone", "is wrong")
+    for method, path, headers, body in CALLS:
+        if body is not None:
+            for answer in (
+                await client.request(method, path, headers=headers, content=b"{"),
+                await client.request(method, path, headers=headers, json={"unknown": 1}),
+                await client.request(method, path, headers=headers, content=b"x" * 70_000),
+                await client.request(method, path, headers=headers | {"content-type": "text/plain"}, content=b"x"),
+                await client.request(method, path, headers=headers, json=body),
+            ):
+                _conforms(document, answer, _described(document, method, path))
+
+
+async def test_the_page_describes_every_call_by_itself(client: httpx.AsyncClient, gateway: RunningGateway) -> None:
+    """/docs names every path and shape, loads nothing, and runs nothing."""
+    page = (await client.get("/docs")).text.replace("<wbr>", "")
+    for method, path, _, _ in CALLS:
+        assert method in page
+        assert path.startswith("/api/v1") or path in page
+    assert "RegistrationCreate" in page
+    assert gateway.url not in page
+    for loading in ("<script", "<link", "<img", "http://", "https://", "url("):
+        assert loading not in page

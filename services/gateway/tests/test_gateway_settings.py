@@ -1,0 +1,65 @@
+"""What the environment says, and what it says when it is wrong."""
+
+import pytest
+from ticketcap_chassis.settings import load
+from ticketcap_gateway.settings import GatewaySettings
+from ticketcap_gateway.testing import SECRET
+
+
+@pytest.fixture(autouse=True)
+def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_SECRET", SECRET)
+
+
+@pytest.mark.parametrize(
+    ("environment", "setting", "limit"),
+    [
+        ("development", "", None),
+        ("development", "5", 5),
+        ("staging", "", 20),
+        ("production", "", 20),
+        ("production", "0", None),
+    ],
+)
+def test_the_rate_limit_depends_on_the_environment(
+    monkeypatch: pytest.MonkeyPatch, environment: str, setting: str, limit: int | None
+) -> None:
+    """20 in production, off in development, unless it is set."""
+    monkeypatch.setenv("DEPLOYMENT_ENVIRONMENT", environment)
+    if setting:
+        monkeypatch.setenv("REGISTRATIONS_PER_HOUR", setting)
+    settings = load(GatewaySettings)
+    assert settings.public_writes_per_hour == limit
+    assert settings.has_test_error is (environment != "production")
+
+
+def test_trusted_proxies_are_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Separated by commas, addresses or networks."""
+    monkeypatch.setenv("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1,2001:db8::/32")
+    assert [str(network) for network in load(GatewaySettings).trusted_proxies] == [
+        "10.0.0.0/8",
+        "192.0.2.1/32",
+        "2001:db8::/32",
+    ]
+    monkeypatch.setenv("TRUSTED_PROXIES", "")
+    assert load(GatewaySettings).trusted_proxies == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRUSTED_PROXIES", "10.0.0.0/8,nonsense"),
+        ("LISTEN_ADDRESS", "8080"),
+        ("MAX_BODY_BYTES", "many"),
+        ("REGISTRATIONS_PER_HOUR", "-1"),
+        ("JWT_SECRET", "short"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_with_its_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """The message names the variable and never its value."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as stopped:
+        load(GatewaySettings)
+    message = str(stopped.value)
+    assert name in message or (name == "JWT_SECRET" and "32 characters" in message)
+    assert "short" not in message

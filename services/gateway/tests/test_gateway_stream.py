@@ -1,0 +1,164 @@
+"""The event stream: one gRPC stream for all who watch, newest seats first, and nothing left behind."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from ticketcap_chassis.errors import NotFound
+from ticketcap_gateway.testing import FakeRegistration, running_gateway, running_registration, seats
+
+STREAM = "/api/v1/schools/herzl/events/football/stream"
+
+
+class Watcher:
+    """A browser's end of a stream."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self.lines = response.aiter_lines()
+
+    async def next(self) -> dict[str, Any]:
+        """Return the next event's data, with its id."""
+        fields: dict[str, str] = {}
+        async with asyncio.timeout(10):
+            async for line in self.lines:
+                name, _, value = line.partition(": ")
+                fields[name] = value
+                if not line and "data" in fields:
+                    assert fields["event"] == "seats"
+                    data: dict[str, Any] = json.loads(fields["data"])
+                    assert fields["id"] == str(data["version"])
+                    return data
+        raise AssertionError("the stream ended")
+
+    async def lines_until_end(self) -> list[str]:
+        """Return what still comes until the stream ends."""
+        async with asyncio.timeout(10):
+            return [line async for line in self.lines]
+
+
+@asynccontextmanager
+async def watching(client: httpx.AsyncClient, path: str = STREAM) -> AsyncIterator[Watcher]:
+    """Open a stream."""
+    async with client.stream("GET", path, timeout=10) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        yield Watcher(response)
+
+
+async def _until(condition: Any) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_seats_come_now_and_at_each_change(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
+    """The first event is the present; then each change follows, with what was promoted."""
+    async with watching(client) as watcher:
+        first = await watcher.next()
+        assert first["event_id"]
+        counts = {"capacity": 100, "confirmed": 60, "held": 0, "waitlisted": 0, "available": 40, "promoted": 0}
+        assert first.items() >= counts.items()
+        registration.publish(seats(version=2, confirmed=61), promoted=2)
+        second = await watcher.next()
+        assert (second["version"], second["confirmed"], second["promoted"]) == (2, 61, 2)
+
+
+async def test_watchers_share_one_stream_and_the_last_ends_it(
+    client: httpx.AsyncClient, registration: FakeRegistration
+) -> None:
+    """Three browsers, one gRPC stream; a later one sees the newest seats; when all left, nothing watches."""
+    async with watching(client) as first, watching(client) as second:
+        for watcher in (first, second):
+            await watcher.next()
+        registration.publish(seats(version=2), promoted=1)
+        assert [(await watcher.next())["promoted"] for watcher in (first, second)] == [1, 1]
+        async with watching(client) as late:
+            told = await late.next()
+            assert (told["version"], told["promoted"]) == (2, 0)
+        assert (registration.watches, registration.watching) == (1, 1)
+    await _until(lambda: registration.watching == 0)
+
+
+async def test_an_unknown_event_is_a_404(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
+    """A stream that can't begin answers with a status, and leaves nothing behind."""
+    registration.failures["WatchEvent"] = NotFound("no such event", reason="EVENT_NOT_FOUND")
+    response = await client.get(STREAM)
+    assert (response.status_code, response.json()["code"]) == (404, "EVENT_NOT_FOUND")
+    del registration.failures["WatchEvent"]
+    async with watching(client) as watcher:
+        await watcher.next()
+
+
+async def test_a_restart_of_the_service_is_survived() -> None:
+    """The browser's stream stays; the seats after the restart come within seconds, and only if they differ."""
+    async with running_registration() as before:
+        target = before.target
+        gateway_context = running_gateway(target, heartbeat_seconds=0.2)
+        gateway = await gateway_context.__aenter__()
+        client = httpx.AsyncClient(base_url=gateway.url)
+        stream = watching(client)
+        watcher = await stream.__aenter__()
+        assert (await watcher.next())["version"] == 1
+    after = FakeRegistration()
+    after.publish(seats(version=9, confirmed=70))
+    async with running_registration(after, address=target):
+        try:
+            assert (await watcher.next())["version"] == 9
+        finally:
+            await stream.__aexit__(None, None, None)
+            await client.aclose()
+            await gateway_context.__aexit__(None, None, None)
+
+
+async def test_silence_is_filled_with_heartbeats_and_streams_are_bounded(registration: FakeRegistration) -> None:
+    """A comment goes out every HEARTBEAT_SECONDS; one stream more than MAX_STREAMS is a 503."""
+    async with (
+        running_gateway(registration.target, heartbeat_seconds=0.1, max_streams=1) as gateway,
+        httpx.AsyncClient(base_url=gateway.url) as client,
+    ):
+        async with watching(client) as watcher:
+            refused = await client.get(STREAM)
+            assert (refused.status_code, refused.json()["code"]) == (503, "TOO_MANY_STREAMS")
+            assert refused.headers["retry-after"] == "1"
+            await watcher.next()
+            async with asyncio.timeout(5):
+                lines = [await anext(watcher.lines) for _ in range(4)]
+        assert lines.count(": still here") == 2
+        await _until(lambda: gateway.parts.hub.watchers == 0)
+        async with watching(client) as watcher:
+            await watcher.next()
+
+
+async def test_a_drain_ends_every_stream(registration: FakeRegistration) -> None:
+    """Streams end in order, not by a cut connection."""
+    async with (
+        running_gateway(registration.target) as gateway,
+        httpx.AsyncClient(base_url=gateway.url) as client,
+        watching(client) as watcher,
+    ):
+        await watcher.next()
+        await gateway.parts.hub.close()
+        assert await watcher.lines_until_end() == []
+        assert (await client.get(STREAM)).status_code == 503
+
+
+async def test_an_event_that_is_removed_ends_its_stream(
+    client: httpx.AsyncClient, registration: FakeRegistration
+) -> None:
+    """The stream ends when the service says that there is no such event any more."""
+    async with watching(client) as watcher:
+        await watcher.next()
+        registration.failures["WatchEvent"] = NotFound("gone")
+        registration.end_watches()
+        assert await watcher.lines_until_end() == []
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_a_stream_is_only_read(client: httpx.AsyncClient, method: str) -> None:
+    """Other methods are 405."""
+    assert (await client.request(method, STREAM)).status_code == 405

@@ -1,0 +1,187 @@
+"""The whole system as its users meet it: real processes, real sockets, a real database."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+from ticketcap_local.postgres import EmbeddedPostgres
+from ticketcap_local.testing import ServiceProcess, free_port
+
+SECRET = "the secret of the end-to-end tests, long enough"
+EVENTS = "/api/v1/schools/herzl/events"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A running system and what a test does with it."""
+
+    url: str
+    postgres: EmbeddedPostgres
+    registration: ServiceProcess
+    gateway: ServiceProcess
+    sink: ServiceProcess
+    sink_url: str
+    client: httpx.Client
+
+    def token(self, role: str, school: str | None = "herzl") -> dict[str, str]:
+        """Return the header of an organiser."""
+        claims: dict[str, Any] = {"sub": "test", "role": role, "iss": "ticketcap", "exp": time.time() + 3600}
+        if school:
+            claims["school"] = school
+        return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"}
+
+    def open_school(self, slug: str = "herzl") -> None:
+        made = self.client.post(
+            "/api/v1/schools", json={"slug": slug, "name": "בית ספר"}, headers=self.token("SUPER_ADMIN", None)
+        )
+        assert made.status_code in {201, 409}, made.text
+
+    def open_event(self, slug: str, **fields: Any) -> dict[str, Any]:
+        """Open an event of the school herzl; it begins in January 2030."""
+        body = {"slug": slug, "title": "משחק האביב", "starts_at": "2030-01-01T10:00:00Z", "capacity": 100, **fields}
+        made = self.client.post(EVENTS, json=body, headers=self.token("OWNER"))
+        assert made.status_code == 201, made.text
+        event: dict[str, Any] = made.json()
+        return event
+
+    def event(self, slug: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.client.get(f"{EVENTS}/{slug}").json()
+        return found
+
+    def register(self, slug: str, number: int, **fields: Any) -> httpx.Response:
+        headers = fields.pop("headers", {})
+        body = {"name": "דנה כהן", "phone": f"052-{number:07d}", "spots": 1, **fields}
+        return self.client.post(f"{EVENTS}/{slug}/registrations", json=body, headers=headers)
+
+    def registrations(self, slug: str) -> list[dict[str, Any]]:
+        """Return every registration of an event, page by page."""
+        items: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            page = self.client.get(
+                f"{EVENTS}/{slug}/registrations",
+                params={"limit": 200, **({"cursor": cursor} if cursor else {})},
+                headers=self.token("VIEWER"),
+            ).json()
+            items += page["items"]
+            cursor = page.get("next_cursor") or ""
+            if not cursor:
+                return items
+
+    def trace(self, trace_id: str, *names: str) -> list[dict[str, Any]]:
+        """Wait until a trace holds spans of all ``names`` and return its spans."""
+        spans: list[dict[str, Any]] = []
+        for _ in range(100):
+            answer = httpx.get(f"{self.sink_url}/api/traces/{trace_id}", timeout=5)
+            spans = answer.json().get("spans", [])
+            if set(names) <= {span["name"] for span in spans}:
+                return spans
+            time.sleep(0.1)
+        raise AssertionError(f"{set(names) - {span['name'] for span in spans}} never came in trace {trace_id}")
+
+
+@contextmanager
+def stack(folder: Path) -> Iterator[Stack]:
+    """Run the system in ``folder`` on any free ports; nothing is left of it afterwards."""
+    with ExitStack() as running:
+        postgres = EmbeddedPostgres(folder / "postgres" / "data", free_port())
+        postgres.start()
+        running.callback(postgres.stop)
+        postgres.create_database("registration")
+        sink, sink_url = running.enter_context(_sink(folder))
+        common = {
+            "JWT_SECRET": SECRET,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": sink_url,
+            "DEPLOYMENT_ENVIRONMENT": "development",
+            "DRAIN_SECONDS": "10",
+        }
+        registration = running.enter_context(_registration(folder, postgres, common))
+        gateway, url = running.enter_context(_gateway(folder, registration.address, common))
+        client = running.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False))
+        made = Stack(
+            url=url,
+            postgres=postgres,
+            registration=registration.process,
+            gateway=gateway,
+            sink=sink,
+            sink_url=sink_url,
+            client=client,
+        )
+        made.open_school()
+        yield made
+
+
+@dataclass(frozen=True)
+class _Served:
+    process: ServiceProcess
+    address: str
+
+
+@contextmanager
+def _sink(folder: Path) -> Iterator[tuple[ServiceProcess, str]]:
+    grpc_port, http_port = free_port(), free_port()
+    env = {"TICKETCAP_OTLP_GRPC_PORT": str(grpc_port), "TICKETCAP_OTLP_HTTP_PORT": str(http_port)}
+    url = f"http://127.0.0.1:{http_port}"
+    argv = [sys.executable, "-m", "ticketcap_local.sink"]
+    with ServiceProcess("sink", argv, env, ready=lambda: _answers(f"{url}/api/traces"), folder=folder) as process:
+        yield process, url
+
+
+@contextmanager
+def _registration(folder: Path, postgres: EmbeddedPostgres, common: dict[str, str]) -> Iterator[_Served]:
+    address = f"127.0.0.1:{free_port()}"
+    env = {
+        **common,
+        "DATABASE_URL": postgres.url("registration"),
+        "MANAGE_TOKEN_SECRET": SECRET,
+        "LISTEN_ADDRESS": address,
+    }
+    argv = [sys.executable, "-m", "ticketcap_registration"]
+    subprocess.run([*argv, "migrate"], env={**os.environ, **env}, check=True)
+    with ServiceProcess("registration", argv, env, ready=lambda: _serves(address), folder=folder) as process:
+        yield _Served(process, address)
+
+
+@contextmanager
+def _gateway(folder: Path, target: str, common: dict[str, str]) -> Iterator[tuple[ServiceProcess, str]]:
+    address = f"127.0.0.1:{free_port()}"
+    env = {**common, "REGISTRATION_TARGET": target, "LISTEN_ADDRESS": address}
+    argv = [sys.executable, "-m", "ticketcap_gateway"]
+    url = f"http://{address}"
+    with ServiceProcess("gateway", argv, env, ready=lambda: _answers(f"{url}/readyz"), folder=folder) as process:
+        yield process, url
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _serves(address: str) -> bool:
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    with grpc.insecure_channel(address) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]  # set when it is made
+        try:
+            return bool(check(health_pb2.HealthCheckRequest(), timeout=2).status == 1)
+        except grpc.RpcError:
+            return False
+
+
+def events_of(stream: httpx.Response) -> Iterator[dict[str, Any]]:
+    """Yield the data of server-sent events."""
+    for line in stream.iter_lines():
+        if line.startswith("data:"):
+            yield json.loads(line.removeprefix("data:"))
