@@ -427,6 +427,5 @@ NAMES = {
     "registration.transaction",
     "registration.batch",
     "seats.lock",
-    "seats.load",
     "seats.write",
 }

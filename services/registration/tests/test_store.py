@@ -133,7 +133,7 @@ async def race(database: str) -> tuple[int, int]:
 
 async def test_without_the_lock_two_replicas_oversell(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control: with the lock and the CHECK taken away the race is real, and this test sees it."""
-    monkeypatch.setattr(seats, "LOCK", text(seats.LOCK.text.replace("FOR NO KEY UPDATE", "")))
+    monkeypatch.setattr(seats, "LOCK", seats.LOCK.replace("FOR NO KEY UPDATE", ""))
     with psycopg.connect(database, autocommit=True) as owner:
         owner.execute("ALTER TABLE events DROP CONSTRAINT events_never_oversold")
     sold, capacity = await race(database)
@@ -232,7 +232,7 @@ async def test_lookups_use_their_index_however_large_the_table(service: Replica)
         owner.execute("VACUUM ANALYZE")
         owner.execute("SET enable_seqscan = off")
         for statement in (seats.LOCK, seats.LOAD, seats.WAITING, seats.WAITING_BY_SIZE):
-            query = _literal(statement.text)
+            query = _literal(statement)
             plan = "\n".join(row[0] for row in owner.execute(f"EXPLAIN {query}".encode()).fetchall())
             assert "Seq Scan" not in plan, plan
 
@@ -244,12 +244,11 @@ def _literal(query: str) -> str:
         "keys": "'{a}'",
         "phones": "'{b}'",
         "scope": "'s'",
-        "holds": "true",
         "spots": "5",
         "leaving": "1",
     }
     for name, value in values.items():
-        query = query.replace(f":{name}", value)
+        query = query.replace(f"%({name})s", value)
     return query
 
 

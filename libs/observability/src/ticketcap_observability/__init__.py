@@ -11,12 +11,13 @@ from ticketcap_observability.propagation import (
     traceparent_of,
 )
 from ticketcap_observability.settings import TelemetrySettingError
-from ticketcap_observability.sql import instrument_engine
+from ticketcap_observability.sql import SqlTelemetry, instrument_engine
 from ticketcap_observability.telemetry import InMemoryTelemetry, Telemetry
 
 __all__ = [
     "HttpTelemetry",
     "InMemoryTelemetry",
+    "SqlTelemetry",
     "Telemetry",
     "TelemetrySettingError",
     "configure_logging",

@@ -2,7 +2,9 @@
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
@@ -27,20 +29,56 @@ def instrument_engine(engine: "AsyncEngine", telemetry: Telemetry, *, pool_name:
     """Measure every statement of ``engine``. A statement that begins with ``-- name`` is known by that name."""
     from sqlalchemy import event
 
-    statements = _Statements(telemetry)
-    event.listen(engine.sync_engine, "before_cursor_execute", statements.began)
-    event.listen(engine.sync_engine, "after_cursor_execute", statements.ended)
-    event.listen(engine.sync_engine, "handle_error", statements.failed)
+    statements = SqlTelemetry(telemetry)
+    event.listen(engine.sync_engine, "before_cursor_execute", statements.on_begin)
+    event.listen(engine.sync_engine, "after_cursor_execute", statements.on_end)
+    event.listen(engine.sync_engine, "handle_error", statements.on_error)
     _observe_pool(engine, telemetry, pool_name)
 
 
-class _Statements:
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """A statement under way."""
+
+    span: Span
+    began: float
+    attributes: dict[str, str]
+
+
+class SqlTelemetry:
+    """Measures statements. ``measured`` is for those that do not go through an engine's own execution."""
+
     def __init__(self, telemetry: Telemetry) -> None:
         self._tracer = telemetry.tracer
         self._duration = telemetry.duration("db.client.operation.duration", schema.QUERY_BUCKETS)
         self._names: dict[str, tuple[str, dict[str, str]]] = {}
 
-    def began(self, _connection: Any, _cursor: Any, statement: str, _values: Any, context: Any, _many: bool) -> None:
+    @contextmanager
+    def measured(self, statement: str) -> Iterator[None]:
+        """Measure the code inside as one execution of ``statement``."""
+        state = self._begin(statement)
+        try:
+            yield
+        except BaseException as error:
+            self._end(state, error)
+            raise
+        self._end(state, None)
+
+    def on_begin(self, _connection: Any, _cursor: Any, statement: str, _values: Any, context: Any, _many: bool) -> None:
+        """Listen to ``before_cursor_execute``."""
+        setattr(context, _STATE, self._begin(statement))
+
+    def on_end(self, _connection: Any, _cursor: Any, _statement: str, _values: Any, context: Any, _many: bool) -> None:
+        """Listen to ``after_cursor_execute``."""
+        self._end(context.__dict__.pop(_STATE, None), None)
+
+    def on_error(self, exception_context: Any) -> None:
+        """Listen to ``handle_error``."""
+        if exception_context.execution_context is not None:
+            state = exception_context.execution_context.__dict__.pop(_STATE, None)
+            self._end(state, exception_context.original_exception)
+
+    def _begin(self, statement: str) -> _Statement:
         name, attributes = self._known(statement)
         span: Span = trace.INVALID_SPAN
         # What runs by itself, every second, is measured; a trace begins with somebody's request.
@@ -48,29 +86,21 @@ class _Statements:
             span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False)
         if span.is_recording():
             span.set_attribute("db.query.text", statement)
-        setattr(context, _STATE, (span, time.perf_counter(), attributes))
+        return _Statement(span, time.perf_counter(), attributes)
 
-    def ended(self, _connection: Any, _cursor: Any, _statement: str, _values: Any, context: Any, _many: bool) -> None:
-        self._end(context, None)
-
-    def failed(self, exception_context: Any) -> None:
-        if exception_context.execution_context is not None:
-            self._end(exception_context.execution_context, exception_context.original_exception)
-
-    def _end(self, context: Any, error: BaseException | None) -> None:
-        state = getattr(context, _STATE, None)
+    def _end(self, state: _Statement | None, error: BaseException | None) -> None:
         if state is None:
             return
-        delattr(context, _STATE)
-        span, began, attributes = state
+        attributes = state.attributes
         if error is not None:
             # The message may quote a row: say the SQLSTATE and nothing else.
             error_type = getattr(error, "sqlstate", None) or type(error).__name__
             attributes = {**attributes, "error.type": error_type}
-            span.set_attribute("error.type", error_type)
-            span.set_status(Status(StatusCode.ERROR))
-        self._duration.record(time.perf_counter() - began, attributes, context=trace.set_span_in_context(span))
-        span.end()
+            state.span.set_attribute("error.type", error_type)
+            state.span.set_status(Status(StatusCode.ERROR))
+        seconds = time.perf_counter() - state.began
+        self._duration.record(seconds, attributes, context=trace.set_span_in_context(state.span))
+        state.span.end()
 
     def _known(self, statement: str) -> tuple[str, dict[str, str]]:
         known = self._names.get(statement)

@@ -109,7 +109,7 @@ def _engine(
 def _lanes(settings: Settings, engine: AsyncEngine, telemetry: Telemetry) -> Lanes:
     rules = SeatRules(offer_seconds=settings.offer_seconds, waitlist_limit=settings.waitlist_limit)
     limits = LaneLimits(queue=settings.lane_queue, batch=settings.lane_batch, transactions=settings.lane_transactions)
-    return Lanes(Batches(SeatTransactions(engine, rules), telemetry.tracer), limits)
+    return Lanes(Batches(SeatTransactions(engine, rules, telemetry), telemetry.tracer), limits)
 
 
 def _service(

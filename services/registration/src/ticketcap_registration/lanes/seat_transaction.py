@@ -4,17 +4,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap_chassis.errors import ServiceError
+from ticketcap_observability import SqlTelemetry, Telemetry
 
 from ticketcap_registration.domain.commands import Command
 from ticketcap_registration.domain.errors import EventNotFound
 from ticketcap_registration.domain.event import Event
 from ticketcap_registration.domain.ledger import Known, Outcome, SeatLedger, SeatRules
 from ticketcap_registration.domain.waitlist import candidates
-from ticketcap_registration.store import seats
 from ticketcap_registration.store.directory import EventKey
-from ticketcap_registration.store.transactions import school_transaction
+from ticketcap_registration.store.seats import Loaded, SeatConnection, seat_connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,24 +39,27 @@ class Committed:
 class SeatTransactions:
     """Runs commands of one event in one transaction."""
 
-    def __init__(self, engine: AsyncEngine, rules: SeatRules) -> None:
+    def __init__(self, engine: AsyncEngine, rules: SeatRules, telemetry: Telemetry) -> None:
         self._engine = engine
         self._rules = rules
+        self._statements = SqlTelemetry(telemetry)
 
     async def run(self, key: EventKey, commands: Sequence[Command]) -> Committed:
         """Apply ``commands`` in order and commit; raise EventNotFound, or what the store raises."""
-        async with school_transaction(self._engine, key.school.id) as connection:
-            event = await seats.lock(connection, key.id)
-            if event is None:
+        async with seat_connection(self._engine, self._statements) as connection:
+            locked = await connection.lock(key, commands)
+            if locked is None:
                 raise EventNotFound(key.school.slug, str(key.id))
-            known = await self._known(connection, event, commands)
+            event, loaded = locked
+            known = await self._known(connection, event, loaded, commands)
             committed, ledger = self._decide(event, known, commands)
             if ledger.touched:
-                await seats.write(connection, ledger)
+                await connection.commit(ledger)
         return committed
 
-    async def _known(self, connection: AsyncConnection, event: Event, commands: Sequence[Command]) -> Known:
-        loaded = await seats.load(connection, event, commands)
+    async def _known(
+        self, connection: SeatConnection, event: Event, loaded: Loaded, commands: Sequence[Command]
+    ) -> Known:
         registrations = loaded.registrations or []
         wanted = candidates(event, registrations, commands)
         return Known(
@@ -64,7 +67,7 @@ class SeatTransactions:
             answers=loaded.answers or {},
             live_phones=loaded.live_phones or frozenset(),
             registrations=registrations,
-            waiting=await seats.waiting(connection, event, wanted) if wanted else (),
+            waiting=await connection.waiting(event, wanted) if wanted else (),
         )
 
     def _decide(self, event: Event, known: Known, commands: Sequence[Command]) -> tuple[Committed, SeatLedger]:

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping
-
 from ticketcap_registration.domain.event import Event
 from ticketcap_registration.domain.registration import Registration
 from ticketcap_registration.domain.states import EventStatus, RegistrationStatus, WaitlistPolicy
 
 
-def event_of(row: RowMapping) -> Event:
+def event_of(row: Mapping[Any, Any]) -> Event:
     """Return the event of a row of ``events``."""
     return Event(
         **{
@@ -21,6 +19,6 @@ def event_of(row: RowMapping) -> Event:
     )
 
 
-def registration_of(row: Mapping[str, Any]) -> Registration:
+def registration_of(row: Mapping[Any, Any]) -> Registration:
     """Return the registration of a row of ``registrations``."""
     return Registration(**{**row, "status": RegistrationStatus(row["status"])})

@@ -1,20 +1,25 @@
 """What a lane's transaction runs: lock the event, load what its commands need, write what they decided.
 
-Rows travel as JSON, one statement for all of a batch, and lookups are made row
-by row through an index (LATERAL … LIMIT 1): a plan that was made while a table
-was empty stays right when it has grown.
+These statements go past SQLAlchemy's execution, straight to the driver: in a
+pipeline they share their trips to the database, which is most of what an idle
+event's registration waits for. Rows travel as JSON, one statement for all of a
+batch, and look-ups are made row by row through an index (LATERAL … LIMIT 1): a
+plan that was made while a table was empty stays right when it has grown.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import psycopg
+from psycopg.rows import dict_row
 from pydantic import TypeAdapter
-from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncEngine
+from ticketcap_observability import SqlTelemetry
 
 from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command, ExpireHolds
 from ticketcap_registration.domain.event import Event
@@ -22,8 +27,10 @@ from ticketcap_registration.domain.ledger import SeatLedger, StoredAnswer
 from ticketcap_registration.domain.registration import Registration
 from ticketcap_registration.domain.states import WaitlistPolicy
 from ticketcap_registration.domain.waitlist import Candidates
+from ticketcap_registration.store.directory import EventKey
 from ticketcap_registration.store.models import LIVE_STATUSES, EventRow, RegistrationRow
 from ticketcap_registration.store.rows import event_of
+from ticketcap_registration.store.transactions import driver_connection, unknown_when_lost
 
 CHANNEL: Final = "ticketcap_seats"
 """Where every committed change of an event's seats is announced (NOTIFY)."""
@@ -42,68 +49,70 @@ _RECORD: Final = ", ".join(
 )
 _CHANGING: Final = ("status", "hold_expires_at", "cancelled_at", "cancel_reason")
 
-LOCK: Final = text(f"""-- seats.lock
-SELECT {_EVENT} FROM events WHERE id = :event_id FOR NO KEY UPDATE""")
+ENTER: Final = "SELECT set_config('ticketcap.school_id', %(school_id)s, true)"
 
-LOAD: Final = text(f"""-- seats.load
+LOCK: Final = f"""-- seats.lock
+SELECT {_EVENT} FROM events WHERE id = %(event_id)s FOR NO KEY UPDATE"""
+
+LOAD: Final = f"""-- seats.load
 WITH named AS (
   SELECT {_REGISTRATION} FROM registrations
-  WHERE id = ANY(CAST(:registration_ids AS uuid[])) AND event_id = :event_id FOR NO KEY UPDATE
+  WHERE id = ANY(CAST(%(registration_ids)s AS uuid[])) AND event_id = %(event_id)s FOR NO KEY UPDATE
 ), due AS (
   SELECT {_REGISTRATION} FROM registrations
-  WHERE :holds AND event_id = :event_id AND status = 'PENDING_PAYMENT' AND hold_expires_at <= statement_timestamp()
+  WHERE event_id = %(event_id)s AND status = 'PENDING_PAYMENT' AND hold_expires_at <= statement_timestamp()
   ORDER BY hold_expires_at LIMIT {DUE_HOLDS_AT_ONCE}
 )
 SELECT json_build_object(
   'now', statement_timestamp(),
   'answers', (SELECT json_object_agg(wanted.key, found.kept)
-    FROM unnest(CAST(:keys AS text[])) AS wanted (key), LATERAL (
+    FROM unnest(CAST(%(keys)s AS text[])) AS wanted (key), LATERAL (
       SELECT json_build_object('fingerprint', fingerprint, 'answer', answer) AS kept
-      FROM idempotency_keys WHERE scope = :scope AND key = wanted.key LIMIT 1) AS found),
+      FROM idempotency_keys WHERE scope = %(scope)s AND key = wanted.key LIMIT 1) AS found),
   'live_phones', (SELECT json_agg(wanted.phone)
-    FROM unnest(CAST(:phones AS text[])) AS wanted (phone), LATERAL (
+    FROM unnest(CAST(%(phones)s AS text[])) AS wanted (phone), LATERAL (
       SELECT 1 FROM registrations
-      WHERE event_id = :event_id AND phone = wanted.phone AND status IN ({LIVE_STATUSES}) LIMIT 1) AS found),
+      WHERE event_id = %(event_id)s AND phone = wanted.phone AND status IN ({LIVE_STATUSES}) LIMIT 1) AS found),
   'registrations', (SELECT json_agg(known) FROM (SELECT * FROM named UNION ALL SELECT * FROM due) AS known)
-)::text""")
+)::text"""
 
-WAITING_BY_SIZE: Final = text(f"""-- seats.waiting_by_size
+WAITING_BY_SIZE: Final = f"""-- seats.waiting_by_size
 SELECT json_agg(waiting ORDER BY waiting.waitlist_seq)::text
-FROM generate_series(1, least(:spots, 100)) AS size, LATERAL (
+FROM generate_series(1, least(%(spots)s, 100)) AS size, LATERAL (
   SELECT {_REGISTRATION} FROM registrations
-  WHERE event_id = :event_id AND status = 'WAITLISTED' AND spots = size
-  ORDER BY waitlist_seq LIMIT :spots / size + :leaving) AS waiting""")
+  WHERE event_id = %(event_id)s AND status = 'WAITLISTED' AND spots = size
+  ORDER BY waitlist_seq LIMIT %(spots)s / size + %(leaving)s) AS waiting"""
 
-WAITING: Final = text(f"""-- seats.waiting
+WAITING: Final = f"""-- seats.waiting
 SELECT json_agg(waiting ORDER BY waiting.waitlist_seq)::text
 FROM (
   SELECT {_REGISTRATION} FROM registrations
-  WHERE event_id = :event_id AND status = 'WAITLISTED'
-  ORDER BY waitlist_seq LIMIT :spots + :leaving + 1) AS waiting""")
+  WHERE event_id = %(event_id)s AND status = 'WAITLISTED'
+  ORDER BY waitlist_seq LIMIT %(spots)s + %(leaving)s + 1) AS waiting"""
 
 _WAITING: Final = {WaitlistPolicy.FIRST_FIT: WAITING_BY_SIZE, WaitlistPolicy.STRICT_FIFO: WAITING}
 
-CHANGE: Final = text(f"""-- seats.change
+CHANGE: Final = f"""-- seats.change
 UPDATE registrations AS mine SET {", ".join(f"{name} = theirs.{name}" for name in (*_CHANGING, "waitlist_seq"))}
-FROM jsonb_to_recordset(CAST(:changed AS jsonb)) AS theirs ({_RECORD})
-WHERE mine.id = theirs.id""")
+FROM jsonb_to_recordset(CAST(%(changed)s AS jsonb)) AS theirs ({_RECORD})
+WHERE mine.id = theirs.id"""
 
-WRITE: Final = text(f"""-- seats.write
+WRITE: Final = f"""-- seats.write
 WITH added AS (
   INSERT INTO registrations ({_REGISTRATION})
-  SELECT {_REGISTRATION} FROM jsonb_to_recordset(CAST(:added AS jsonb)) AS r ({_RECORD})
+  SELECT {_REGISTRATION} FROM jsonb_to_recordset(CAST(%(added)s AS jsonb)) AS r ({_RECORD})
 ), answered AS (
   INSERT INTO idempotency_keys (scope, key, school_id, fingerprint, answer, created_at)
-  SELECT :scope, key, :school_id, fingerprint, answer, :now
-  FROM jsonb_to_recordset(CAST(:answers AS jsonb)) AS a (key text, fingerprint text, answer jsonb)
+  SELECT %(scope)s, key, %(school_id)s, fingerprint, answer, %(now)s
+  FROM jsonb_to_recordset(CAST(%(answers)s AS jsonb)) AS a (key text, fingerprint text, answer jsonb)
 ), told AS (
   INSERT INTO outbox (school_id, event_id, registration_id, topic, traceparent, created_at)
-  SELECT :school_id, :event_id, registration_id, topic, nullif(traceparent, ''), :now
-  FROM jsonb_to_recordset(CAST(:news AS jsonb)) AS n (registration_id uuid, topic text, traceparent text)
+  SELECT %(school_id)s, %(event_id)s, registration_id, topic, nullif(traceparent, ''), %(now)s
+  FROM jsonb_to_recordset(CAST(%(news)s AS jsonb)) AS n (registration_id uuid, topic text, traceparent text)
 )
-UPDATE events SET {", ".join(f"{name} = :{name}" for name in _EVENT_CHANGING)}
-WHERE id = :event_id
-RETURNING pg_notify('{CHANNEL}', :seats)""")
+UPDATE events SET {", ".join(f"{name} = %({name})s" for name in _EVENT_CHANGING)}
+WHERE id = %(event_id)s
+RETURNING pg_notify('{CHANNEL}', %(seats)s)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,51 +150,94 @@ def claims_scope(event_id: UUID) -> str:
     return f"registrations:{event_id}"
 
 
-async def lock(connection: AsyncConnection, event_id: UUID) -> Event | None:
-    """Lock the event's row until the transaction ends and return it, or None when there is none."""
-    row = (await connection.execute(LOCK, {"event_id": event_id})).mappings().one_or_none()
-    return None if row is None else event_of(row)
+class SeatConnection:
+    """One transaction on one event's seats: two trips to the database, a third when somebody may be promoted."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], statements: SqlTelemetry) -> None:
+        self._connection = connection
+        self._statements = statements
+
+    async def lock(self, key: EventKey, commands: Sequence[Command]) -> tuple[Event, Loaded] | None:
+        """Begin, lock the event's row until the end, and load what ``commands`` name; None when there is no event.
+
+        The statements travel together, but each sees what was committed before it began: the look-ups see
+        everything that the transaction before this one wrote.
+        """
+        with self._statements.measured(LOCK):
+            async with self._connection.pipeline():
+                await self._connection.execute(ENTER, {"school_id": str(key.school.id)})
+                locked = self._connection.cursor(row_factory=dict_row)
+                await locked.execute(LOCK, {"event_id": key.id})
+                loaded = await self._connection.execute(LOAD, _named(key, commands))
+            row = await locked.fetchone()
+            known = await loaded.fetchone()
+        if row is None or known is None:
+            return None
+        return event_of(row), _loaded.validate_json(known[0])
+
+    async def waiting(self, event: Event, wanted: Candidates) -> list[Registration]:
+        """Return the part of the waitlist that a decision can need, oldest first."""
+        bounds = {
+            "event_id": event.id,
+            "spots": min(wanted.spots, event.waitlisted),
+            "leaving": wanted.leaving,
+        }
+        found: dict[UUID, Registration] = {}
+        for policy in wanted.policies:
+            with self._statements.measured(_WAITING[policy]):
+                row = await (await self._connection.execute(_WAITING[policy], bounds)).fetchone()
+            rows = _registrations.validate_json(row[0] if row and row[0] else "[]")
+            found |= {registration.id: registration for registration in rows}
+        return sorted(found.values(), key=lambda registration: registration.waitlist_seq or 0)
+
+    async def commit(self, ledger: SeatLedger) -> None:
+        """Write everything that a ledger changed, announce the event's seats, and commit."""
+        with self._statements.measured(WRITE), unknown_when_lost():
+            async with self._connection.pipeline():
+                if ledger.changed:
+                    # First: a phone that is freed here may register again in the statement below.
+                    await self._connection.execute(CHANGE, {"changed": _json(list(ledger.changed.values()))})
+                await self._connection.execute(WRITE, _written(ledger))
+                await self._connection.commit()
 
 
-async def load(connection: AsyncConnection, event: Event, commands: Sequence[Command]) -> Loaded:
-    """Return what ``commands`` name, the holds that are due, and the database's time."""
+@asynccontextmanager
+async def seat_connection(engine: AsyncEngine, statements: SqlTelemetry) -> AsyncIterator[SeatConnection]:
+    """Lend a connection for one transaction; what it does not commit is undone."""
+    async with driver_connection(engine) as connection:
+        yield SeatConnection(connection, statements)
+
+
+def _named(key: EventKey, commands: Sequence[Command]) -> dict[str, Any]:
     claims = [command for command in commands if isinstance(command, Claim)]
     others = [command for command in commands if not isinstance(command, Claim | ExpireHolds | ChangeEvent)]
-    answer = await connection.scalar(
-        LOAD,
-        {
-            "event_id": event.id,
-            "scope": claims_scope(event.id),
-            "registration_ids": [command.registration_id for command in others],
-            "holds": event.held > 0,
-            "keys": [claim.idempotency_key for claim in claims],
-            "phones": [claim.person.phone for claim in claims],
-        },
-    )
-    return _loaded.validate_json(answer)
-
-
-async def waiting(connection: AsyncConnection, event: Event, wanted: Candidates) -> list[Registration]:
-    """Return the part of the waitlist that a decision can need, oldest first."""
-    bounds = {
-        "event_id": event.id,
-        "spots": min(wanted.spots, event.waitlisted),
-        "leaving": wanted.leaving,
+    return {
+        "event_id": key.id,
+        "scope": claims_scope(key.id),
+        "registration_ids": [command.registration_id for command in others],
+        "keys": [claim.idempotency_key for claim in claims],
+        "phones": [claim.person.phone for claim in claims],
     }
-    found: dict[UUID, Registration] = {}
-    for policy in wanted.policies:
-        answer = await connection.scalar(_WAITING[policy], bounds)
-        found |= {registration.id: registration for registration in _registrations.validate_json(answer or "[]")}
-    return sorted(found.values(), key=lambda registration: registration.waitlist_seq or 0)
 
 
-async def write(connection: AsyncConnection, ledger: SeatLedger) -> None:
-    """Write everything that a ledger changed, and announce the event's seats at its commit."""
+def _written(ledger: SeatLedger) -> dict[str, Any]:
     event = ledger.event
-    if ledger.changed:
-        # First: a phone that is freed here may register again in the statement below.
-        await connection.execute(CHANGE, {"changed": _json(list(ledger.changed.values()))})
-    seats = SeatNews(
+    return {
+        **_event_values(event),
+        "event_id": event.id,
+        "school_id": event.school_id,
+        "scope": claims_scope(event.id),
+        "now": ledger.now,
+        "added": _json(list(ledger.added.values())),
+        "answers": _list.dump_json(_answers(ledger)).decode(),
+        "news": _list.dump_json(_news(ledger)).decode(),
+        "seats": news.dump_json(_seats(ledger)).decode(),
+    }
+
+
+def _seats(ledger: SeatLedger) -> SeatNews:
+    event = ledger.event
+    return SeatNews(
         event_id=event.id,
         version=event.version,
         status=event.status,
@@ -194,20 +246,6 @@ async def write(connection: AsyncConnection, ledger: SeatLedger) -> None:
         held=event.held,
         waitlisted=event.waitlisted,
         promoted=len(ledger.promoted),
-    )
-    await connection.execute(
-        WRITE,
-        {
-            **_event_values(event),
-            "event_id": event.id,
-            "school_id": event.school_id,
-            "scope": claims_scope(event.id),
-            "now": ledger.now,
-            "added": _json(list(ledger.added.values())),
-            "answers": _list.dump_json(_answers(ledger)).decode(),
-            "news": _list.dump_json(_news(ledger)).decode(),
-            "seats": news.dump_json(seats).decode(),
-        },
     )
 
 

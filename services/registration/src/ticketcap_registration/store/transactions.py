@@ -10,7 +10,7 @@ ServiceError
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
@@ -65,8 +65,24 @@ async def school_transaction(engine: AsyncEngine, school_id: UUID) -> AsyncItera
         async with engine.connect() as connection:
             await connection.execute(_ENTER, {"school_id": str(school_id)})
             yield connection
-            with _unknown_when_lost():
+            with unknown_when_lost():
                 await connection.commit()
+
+
+@asynccontextmanager
+async def driver_connection(engine: AsyncEngine) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """Lend the driver's own connection, whose statements can travel together in a pipeline.
+
+    What the code inside does not commit is undone.
+    """
+    with translated_errors():
+        async with engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            try:
+                yield driver
+            finally:
+                if driver.closed:
+                    await connection.invalidate()
 
 
 @contextmanager
@@ -77,11 +93,14 @@ def translated_errors() -> Iterator[None]:
     except PoolTimeout as error:
         raise NoFreeConnection from error
     except DBAPIError as error:
-        raise _meaning(error) from error
+        raise _meaning(error, error.orig, lost=error.connection_invalidated) from error
+    except psycopg.Error as error:
+        raise _meaning(error, error) from error
 
 
 @contextmanager
-def _unknown_when_lost() -> Iterator[None]:
+def unknown_when_lost() -> Iterator[None]:
+    """Raise OutcomeUnknown when the connection is lost in the code inside, which commits."""
     try:
         with translated_errors():
             yield
@@ -89,9 +108,8 @@ def _unknown_when_lost() -> Iterator[None]:
         raise OutcomeUnknown from error
 
 
-def _meaning(error: DBAPIError) -> Exception:
-    cause = error.orig
-    if error.connection_invalidated or _is_lost(cause):
+def _meaning(error: Exception, cause: BaseException | None, *, lost: bool = False) -> Exception:
+    if lost or _is_lost(cause):
         return StoreUnavailable()
     if isinstance(cause, psycopg.Error):
         if cause.sqlstate in _CONTENTION:
