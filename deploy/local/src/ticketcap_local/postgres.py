@@ -4,6 +4,7 @@ import fcntl
 import importlib.util
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,8 +139,11 @@ class EmbeddedPostgres:
             text=True,
             check=False,
             cwd="/",
+            # Ctrl-C in the terminal is for the stack, which waits for this.
+            start_new_session=True,
         )
         if made.returncode:
+            shutil.rmtree(scratch, ignore_errors=True)
             raise PostgresError(f"initdb failed for {self.data_dir}: {made.stderr.strip() or made.stdout.strip()}")
         scratch.rename(self.data_dir)
 

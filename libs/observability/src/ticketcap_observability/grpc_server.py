@@ -74,7 +74,8 @@ class ServerTelemetry(grpc.aio.ServerInterceptor):
             except grpc.aio.AbortError:
                 call.end(as_status_code(context.code()))
                 raise
-            except (asyncio.CancelledError, GeneratorExit):
+            except (asyncio.CancelledError, GeneratorExit, grpc.aio.InternalError):
+                # InternalError: the caller left while a message was being written to it.
                 call.end(_why_cancelled(context))
                 raise
             except BaseException as error:

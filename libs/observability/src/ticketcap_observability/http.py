@@ -44,8 +44,9 @@ class HttpTelemetry:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = _Request(scope, self._begin(scope), send)
-        token = otel_context.attach(trace.set_span_in_context(request.span, Context()))
+        parent = self._parent(scope)
+        request = _Request(scope, self._begin(scope, parent), send)
+        token = otel_context.attach(trace.set_span_in_context(request.span, parent))
         try:
             await self._app(scope, receive, request.send)
         except BaseException as error:
@@ -55,10 +56,11 @@ class HttpTelemetry:
             otel_context.detach(token)
             self._end(request)
 
-    def _begin(self, scope: Scope) -> Span:
+    def _parent(self, scope: Scope) -> Context:
         parent = extract((key.decode("latin-1"), value) for key, value in scope["headers"])
-        if self._edge:
-            parent = self._own_decision(parent)
+        return self._own_decision(parent) if self._edge else parent
+
+    def _begin(self, scope: Scope, parent: Context) -> Span:
         method = _method(scope)
         span = self._telemetry.tracer.start_span(
             method,
@@ -105,8 +107,10 @@ class _Request:
         await self._send(message)
 
     def failed(self, error: BaseException) -> None:
+        if not isinstance(error, Exception):
+            return  # a client that left is nobody's error
         self._error = type(error).__name__
-        if self.span.is_recording() and isinstance(error, Exception):
+        if self.span.is_recording():
             record_exception(self.span, error)
 
     def attributes(self) -> dict[str, str | int]:

@@ -1,0 +1,61 @@
+"""Where the embedded stack lives: its folder and its ports, each a variable."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+HOST: Final = "127.0.0.1"
+
+
+class SettingError(ValueError):
+    """A variable holds what it must not; the message names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackSettings:
+    """The stack's folder and ports; everything listens on loopback only."""
+
+    state_dir: Path = Path(".ticketcap")
+    gateway_port: int = 8080
+    registration_port: int = 50051
+    postgres_port: int = 15432
+    otlp_grpc_port: int = 4317
+    otlp_http_port: int = 4318
+    database_url: str | None = None
+    """Replaces the embedded PostgreSQL."""
+    otlp_endpoint: str | None = None
+    """Replaces the trace sink."""
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] = os.environ) -> "StackSettings":
+        """Read TICKETCAP_* and the variables that replace parts; raise SettingError."""
+        ports = {
+            field.name: _port(environ, f"TICKETCAP_{field.name.upper()}", field.default)
+            for field in fields(cls)
+            if field.name.endswith("_port") and isinstance(field.default, int)
+        }
+        return cls(
+            state_dir=Path(environ.get("TICKETCAP_STATE_DIR") or ".ticketcap").absolute(),
+            database_url=environ.get("DATABASE_URL") or None,
+            otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
+            **ports,
+        )
+
+    @property
+    def gateway_url(self) -> str:
+        """The gateway's address."""
+        return f"http://{HOST}:{self.gateway_port}"
+
+    @property
+    def traces_url(self) -> str:
+        """The address of the sink's traces."""
+        return f"http://{HOST}:{self.otlp_http_port}/api/traces"
+
+
+def _port(environ: Mapping[str, str], variable: str, default: int) -> int:
+    value = environ.get(variable) or str(default)
+    if not (value.isdigit() and 0 < int(value) < 65536):  # noqa: PLR2004 - the ports there are
+        raise SettingError(f"{variable}: must be a port number")
+    return int(value)

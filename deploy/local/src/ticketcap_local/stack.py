@@ -1,0 +1,145 @@
+"""What the stack is made of: its parts and what each needs. A further part is one more entry here."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ticketcap_local.part import Part
+from ticketcap_local.postgres import EmbeddedPostgres
+from ticketcap_local.postgres_part import PostgresPart
+from ticketcap_local.process import CommandPart, ServicePart
+from ticketcap_local.ready import grpc_serving, http_ok
+from ticketcap_local.settings import HOST, StackSettings
+from ticketcap_local.state import StateFolder
+
+_REGISTRATION_DATABASE: Final = "registration"
+
+
+@dataclass(frozen=True, slots=True)
+class NeededPort:
+    """A port that a part needs, and the variable that moves it."""
+
+    name: str
+    port: int
+    variable: str
+
+
+def needed_ports(settings: StackSettings) -> list[NeededPort]:
+    """Return the ports that must be free before anything is started."""
+    ports = [
+        NeededPort("gateway", settings.gateway_port, "TICKETCAP_GATEWAY_PORT"),
+        NeededPort("registration", settings.registration_port, "TICKETCAP_REGISTRATION_PORT"),
+    ]
+    if settings.database_url is None:
+        ports.append(NeededPort("postgres", settings.postgres_port, "TICKETCAP_POSTGRES_PORT"))
+    if settings.otlp_endpoint is None:
+        ports.append(NeededPort("traces, gRPC", settings.otlp_grpc_port, "TICKETCAP_OTLP_GRPC_PORT"))
+        ports.append(NeededPort("traces, HTTP", settings.otlp_http_port, "TICKETCAP_OTLP_HTTP_PORT"))
+    return ports
+
+
+def parts(settings: StackSettings, state: StateFolder) -> list[Part]:
+    """Return the parts in the order in which they are shown; they are stopped in the reverse order."""
+    return Stack(settings, state).parts()
+
+
+class Stack:
+    """Makes the parts for one set of settings."""
+
+    def __init__(self, settings: StackSettings, state: StateFolder) -> None:
+        self._settings = settings
+        self._state = state
+        self._secrets = state.secrets()
+        data_dir = settings.state_dir / "postgres" / "data"
+        self._postgres = EmbeddedPostgres(data_dir, settings.postgres_port) if settings.database_url is None else None
+
+    def parts(self) -> list[Part]:
+        """Return those that the settings have not replaced."""
+        made: list[Part] = []
+        if self._postgres is not None:
+            made.append(PostgresPart(server=self._postgres, databases=[_REGISTRATION_DATABASE]))
+        if self._settings.otlp_endpoint is None:
+            made.append(self._traces())
+        return [*made, self._schema(), self._registration(), self._gateway()]
+
+    def _traces(self) -> Part:
+        settings = self._settings
+        ports = {
+            "TICKETCAP_OTLP_GRPC_PORT": str(settings.otlp_grpc_port),
+            "TICKETCAP_OTLP_HTTP_PORT": str(settings.otlp_http_port),
+        }
+        return ServicePart(
+            name="traces",
+            argv=_module("ticketcap_local.sink"),
+            env=lambda: {**self._common(), **ports},
+            address=settings.traces_url,
+            ready=http_ok(settings.otlp_http_port, "/api/traces?limit=1"),
+            log_file=self._state.logs / "traces.log",
+        )
+
+    def _schema(self) -> Part:
+        return CommandPart(
+            name="schema",
+            argv=[*_module("ticketcap_registration"), "migrate"],
+            env=lambda: {**self._common(), "DATABASE_URL": self._database_url()},
+            needs=["postgres"] if self._postgres is not None else [],
+            log_file=self._state.logs / "schema.log",
+        )
+
+    def _registration(self) -> Part:
+        port = self._settings.registration_port
+        return ServicePart(
+            name="registration",
+            argv=_module("ticketcap_registration"),
+            env=lambda: {
+                **self._common(),
+                "JWT_SECRET": self._secrets["JWT_SECRET"],
+                "MANAGE_TOKEN_SECRET": self._secrets["MANAGE_TOKEN_SECRET"],
+                "DATABASE_URL": self._database_url(),
+                "LISTEN_ADDRESS": f"{HOST}:{port}",
+            },
+            address=f"{HOST}:{port}",
+            needs=["schema"],
+            ready=grpc_serving(port),
+            log_file=self._state.logs / "registration.log",
+        )
+
+    def _gateway(self) -> Part:
+        settings = self._settings
+        return ServicePart(
+            name="gateway",
+            argv=_module("ticketcap_gateway"),
+            env=lambda: {
+                **self._common(),
+                "JWT_SECRET": self._secrets["JWT_SECRET"],
+                "REGISTRATION_TARGET": f"{HOST}:{settings.registration_port}",
+                "LISTEN_ADDRESS": f"{HOST}:{settings.gateway_port}",
+            },
+            address=settings.gateway_url,
+            needs=["schema"],
+            # It waits for registration by itself: both load at the same time.
+            ready=http_ok(settings.gateway_port, "/readyz"),
+            log_file=self._state.logs / "gateway.log",
+        )
+
+    def _database_url(self) -> str:
+        return self._settings.database_url or (self._postgres.url(_REGISTRATION_DATABASE) if self._postgres else "")
+
+    def _common(self) -> Mapping[str, str]:
+        settings = self._settings
+        return {
+            "DEPLOYMENT_ENVIRONMENT": "development",
+            "GRPC_VERBOSITY": "ERROR",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": settings.otlp_endpoint or f"http://{HOST}:{settings.otlp_http_port}",
+            # Docstrings take a service 6 MB and nobody reads them there.
+            "PYTHONOPTIMIZE": "2",
+            # Compiled once and kept, even where the developer's own setting says not to: it halves a warm start.
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX") or str(self._state.bytecode),
+        }
+
+
+def _module(name: str) -> list[str]:
+    return [sys.executable, "-m", name]

@@ -1,0 +1,103 @@
+"""Brings parts up as soon as what they need is ready, starts again what dies, and stops all in order."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from ticketcap_local.part import Part, PartError
+
+_PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before each further start of a part that keeps dying; the last one is kept."""
+_STEADY_SECONDS: Final = 30.0
+"""A part that lived so long starts again at the first pause."""
+
+Say = Callable[[str], None]
+
+
+class Supervisor:
+    """Keeps ``parts`` alive. They are stopped in reverse order; ``changed`` is called when one's state has changed."""
+
+    def __init__(self, parts: Sequence[Part], *, say: Say, changed: Callable[[], None]) -> None:
+        self._parts = parts
+        self._say = say
+        self._changed = changed
+        self._ready = {part.name: asyncio.Event() for part in parts}
+
+    def is_ready(self, part: Part) -> bool:
+        """Say whether the part was ready when it was last looked at."""
+        return self._ready[part.name].is_set() and (part.pid is not None or not part.address)
+
+    async def bring_up(self) -> None:
+        """Start every part; return when all are ready. Raises PartError for the first that is not."""
+        starts = [asyncio.create_task(self._bring_up(part)) for part in self._parts]
+        try:
+            await asyncio.gather(*starts)
+        finally:
+            for start in starts:
+                start.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)
+
+    async def _bring_up(self, part: Part) -> None:
+        for needed in part.needs:
+            await self._ready[needed].wait()
+        began = time.monotonic()
+        await self._start(part)
+        self._say(step(part.name, part.address, time.monotonic() - began))
+
+    async def _start(self, part: Part) -> None:
+        await part.start()
+        self._ready[part.name].set()
+        self._changed()
+
+    async def keep_alive(self) -> None:
+        """Start again whatever ends, until cancelled."""
+        keepers = [asyncio.create_task(self._keep_alive(part)) for part in self._parts]
+        try:
+            await asyncio.gather(*keepers)
+        finally:
+            for keeper in keepers:
+                keeper.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)
+
+    async def _keep_alive(self, part: Part) -> None:
+        failures = 0
+        while True:
+            began = time.monotonic()
+            how = await part.ended()
+            self._ready[part.name].clear()
+            self._changed()
+            failures = 0 if time.monotonic() - began > _STEADY_SECONDS else failures
+            pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
+            failures += 1
+            self._event(f"{part.name} ended ({how}); starting it again in {pause:g} s")
+            await asyncio.sleep(pause)
+            await self._start_again(part)
+
+    async def _start_again(self, part: Part) -> None:
+        began = time.monotonic()
+        try:
+            await self._start(part)
+        except PartError as error:
+            self._event(str(error))
+        else:
+            self._event(f"{part.name} is ready again (process {part.pid}, {time.monotonic() - began:.1f} s)")
+
+    async def bring_down(self) -> None:
+        """Stop every part, the last one first: what it accepted is still answered by those it needs."""
+        for part in reversed(self._parts):
+            await part.stop()
+
+    def kill(self) -> None:
+        """End every part at once."""
+        for part in self._parts:
+            part.kill()
+
+    def _event(self, text: str) -> None:
+        self._say(f"  {datetime.now().astimezone():%H:%M:%S}  {text}")
+
+
+def step(name: str, detail: str, seconds: float) -> str:
+    """Return the line that tells of a step that is done."""
+    return f"  ✓ {name:<14}{detail:<40}{seconds:5.1f} s"

@@ -1,0 +1,131 @@
+"""Keeps the newest traces in memory, bounded in number and in size."""
+
+import sys
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+_TRACES: Final = 5_000
+_SPANS: Final = 100_000
+_SPANS_PER_TRACE: Final = 1_000
+_SPAN_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSpan:
+    """A span as it came in; what is searched for is kept apart."""
+
+    service: str
+    name: str
+    content: bytes
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it with hex ids and times in nanoseconds since 1970."""
+        span = Span.FromString(self.content)
+        return {
+            "span_id": span.span_id.hex(),
+            "parent_id": span.parent_span_id.hex(),
+            "name": span.name,
+            "service": self.service,
+            "start": span.start_time_unix_nano,
+            "end": span.end_time_unix_nano,
+            "error": span.status.code == Status.STATUS_CODE_ERROR,
+            "attributes": _attributes(span.attributes),
+            "links": [{"trace_id": link.trace_id.hex(), "span_id": link.span_id.hex()} for link in span.links],
+        }
+
+
+@dataclass(slots=True)
+class StoredTrace:
+    """A trace, as far as it has come in."""
+
+    trace_id: str
+    spans: list[StoredSpan] = field(default_factory=list)
+    left_out: int = 0
+    """How many of its spans were over a limit."""
+
+    def matches(self, service: str, name: str) -> bool:
+        """Say whether ``service`` is in it, and a span with ``name`` in its name; empty strings match all."""
+        return any(service in {"", span.service} for span in self.spans) and any(
+            name in span.name for span in self.spans
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the sink answers: spans in the order in which they began."""
+        spans = sorted((span.as_json() for span in self.spans), key=lambda span: span["start"])
+        return {"trace_id": self.trace_id, "left_out": self.left_out, "spans": spans}
+
+
+class TraceStore:
+    """The newest traces: at most ``traces`` of them, with at most ``spans`` spans in all."""
+
+    def __init__(self, traces: int = _TRACES, spans: int = _SPANS, spans_per_trace: int = _SPANS_PER_TRACE) -> None:
+        self._trace_limit = traces
+        self._span_limit = spans
+        self._spans_per_trace = spans_per_trace
+        self._span_count = 0
+        self._traces: OrderedDict[str, StoredTrace] = OrderedDict()
+
+    def add(self, request: ExportTraceServiceRequest) -> None:
+        """Take spans in; the oldest traces make room."""
+        for resource_spans in request.resource_spans:
+            service = sys.intern(_service(resource_spans.resource))
+            for scope_spans in resource_spans.scope_spans:
+                for span in scope_spans.spans:
+                    self._add(span, service)
+
+    def newest(self, limit: int, *, service: str = "", name: str = "") -> list[StoredTrace]:
+        """Return at most ``limit`` traces, newest first."""
+        found = (trace for trace in reversed(self._traces.values()) if trace.matches(service, name))
+        return [trace for trace, _ in zip(found, range(limit), strict=False)]
+
+    def get(self, trace_id: str) -> StoredTrace | None:
+        """Return the newest trace whose id is, or begins with, ``trace_id``."""
+        begin = trace_id.lower()
+        exact = self._traces.get(begin)
+        if exact is not None or not begin:
+            return exact
+        return next((trace for key, trace in reversed(self._traces.items()) if key.startswith(begin)), None)
+
+    def _add(self, span: Span, service: str) -> None:
+        trace_id = span.trace_id.hex()
+        trace = self._traces.get(trace_id)
+        if trace is None:
+            trace = self._traces[trace_id] = StoredTrace(trace_id)
+        content = span.SerializeToString()
+        if len(trace.spans) >= self._spans_per_trace or len(content) > _SPAN_BYTES:
+            trace.left_out += 1
+        else:
+            trace.spans.append(StoredSpan(service, sys.intern(span.name), content))
+            self._span_count += 1
+        while len(self._traces) > self._trace_limit or self._span_count > self._span_limit:
+            _, oldest = self._traces.popitem(last=False)
+            self._span_count -= len(oldest.spans)
+
+
+def _service(resource: Resource) -> str:
+    return str(_attributes(resource.attributes).get("service.name", "unknown"))
+
+
+def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
+def _value(value: AnyValue) -> Any:
+    match value.WhichOneof("value"):
+        case None:
+            return None
+        case "array_value":
+            return [_value(item) for item in value.array_value.values]
+        case "kvlist_value":
+            return _attributes(value.kvlist_value.values)
+        case "bytes_value":
+            return value.bytes_value.hex()
+        case kind:
+            return getattr(value, kind)

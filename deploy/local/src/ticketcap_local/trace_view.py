@@ -1,0 +1,108 @@
+"""Traces as trees for the terminal."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from rich.text import Text
+
+_SHOWN: Final = (
+    "http.response.status_code",
+    "rpc.response.status_code",
+    "school.id",
+    "registration.status",
+    "registration.spots",
+    "event.capacity",
+    "event.spotsReserved",
+    "event.spotsAvailable",
+    "batch.size",
+    "batch.wait_ms",
+    "db.operation.name",
+    "db.collection.name",
+    "error.type",
+)
+"""Attributes that are shown, in this order; the last word of each is its label, or what stands in _LABELS."""
+_LABELS: Final = {
+    "http.response.status_code": "http",
+    "rpc.response.status_code": "grpc",
+    "school.id": "school",
+    "batch.size": "batch.size",
+    "batch.wait_ms": "batch.wait_ms",
+    "db.operation.name": "sql",
+    "db.collection.name": "table",
+    "error.type": "error",
+}
+_LINKS_SHOWN: Final = 2
+_DEEPEST: Final = 60
+
+Json = dict[str, Any]
+
+
+def lines_of(trace: Json) -> list[Text]:
+    """Return a trace of the sink as lines: duration, service, the tree of spans, what matters of each."""
+    spans: list[Json] = trace["spans"]
+    rows = list(_walk(spans))
+    service_width = max((len(span["service"]) for span in spans), default=0)
+    lines = [_head(trace), *(_line(guide, span, service_width) for guide, span in rows)]
+    if trace["left_out"]:
+        lines.append(Text(f"  … {trace['left_out']} spans more were left out", style="dim"))
+    return lines
+
+
+def _head(trace: Json) -> Text:
+    spans = trace["spans"]
+    head = Text.assemble(("trace ", "dim"), (trace["trace_id"], "bold"))
+    if spans:
+        began, ended = min(span["start"] for span in spans), max(span["end"] for span in spans)
+        at = datetime.fromtimestamp(began / 1e9).astimezone()
+        head.append(f"  {at:%H:%M:%S}  {(ended - began) / 1e6:.1f} ms  {len(spans)} spans", style="dim")
+    return head
+
+
+def _walk(spans: list[Json]) -> Iterator[tuple[str, Json]]:
+    """Yield each span with the guide before its name, parents before children."""
+    known = {span["span_id"] for span in spans}
+    children: defaultdict[str, list[Json]] = defaultdict(list)
+    for span in spans:
+        children[span["parent_id"] if span["parent_id"] in known else ""].append(span)
+    waiting = [("", "", span) for span in reversed(children[""])]
+    while waiting:
+        indent, guide, span = waiting.pop()
+        yield guide, span
+        below = children.pop(span["span_id"], [])
+        for number, child in enumerate(reversed(below)):
+            corner, further = ("└─ ", "   ") if number == 0 else ("├─ ", "│  ")
+            deeper = (indent + further)[:_DEEPEST]
+            waiting.append((deeper, (indent + corner)[:_DEEPEST], child))
+
+
+def _line(guide: str, span: Json, service_width: int) -> Text:
+    line = Text()
+    line.append(f"{(span['end'] - span['start']) / 1e6:9.1f} ms  ", style="cyan")
+    line.append(f"{span['service']:<{service_width}}  ", style="magenta")
+    line.append(guide, style="dim")
+    line.append(_short(span["name"]), style="bold red" if span["error"] else "bold")
+    line.append("".join(f"  {label}" for label in _labels(span)), style="dim")
+    line.append("".join(f"  ⇢ {link}" for link in _links(span)), style="yellow")
+    return line
+
+
+def _short(name: str) -> str:
+    """Leave the package out of a gRPC method's name."""
+    service, slash, method = name.partition("/")
+    return f"{service.rpartition('.')[2]}/{method}" if slash and " " not in name else name
+
+
+def _labels(span: Json) -> Iterator[str]:
+    attributes = span["attributes"]
+    for key in _SHOWN:
+        if key in attributes:
+            value = attributes[key]
+            label = _LABELS.get(key, key.rpartition(".")[2])
+            yield f"{label}={value:.1f}" if isinstance(value, float) else f"{label}={value}"
+
+
+def _links(span: Json) -> list[str]:
+    ids = [link["trace_id"] for link in span["links"]]
+    return ids if len(ids) <= _LINKS_SHOWN else [ids[0], f"and {len(ids) - 1} more"]

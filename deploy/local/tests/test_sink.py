@@ -1,0 +1,182 @@
+"""The trace sink: takes OTLP over both protocols and keeps a bounded number of traces."""
+
+import asyncio
+import gzip
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as logs_grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as metrics_grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as traces_grpc
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+from ticketcap_local.http_client import HttpConnection
+from ticketcap_local.ports import is_free
+from ticketcap_local.sink import serving
+from ticketcap_local.testing import ServiceProcess, free_port
+from ticketcap_local.trace_store import TraceStore
+
+
+def exported(*spans: Span, service: str = "gateway") -> traces.ExportTraceServiceRequest:
+    resource = Resource(attributes=[KeyValue(key="service.name", value=AnyValue(string_value=service))])
+    inside = [ScopeSpans(spans=spans)]
+    return traces.ExportTraceServiceRequest(resource_spans=[ResourceSpans(resource=resource, scope_spans=inside)])
+
+
+def span(trace: int, number: int = 1, name: str = "GET /x") -> Span:
+    return Span(
+        trace_id=trace.to_bytes(16, "big"),
+        span_id=number.to_bytes(8, "big"),
+        name=name,
+        start_time_unix_nano=10,
+        end_time_unix_nano=20,
+    )
+
+
+@pytest.fixture
+async def ports() -> AsyncIterator[tuple[int, int]]:
+    grpc_port, http_port = free_port(), free_port()
+    async with serving(TraceStore(traces=3, spans=5, spans_per_trace=2), grpc_port, http_port):
+        yield grpc_port, http_port
+
+
+async def get(port: int, path: str) -> Any:
+    connection = HttpConnection(f"http://127.0.0.1:{port}")
+    try:
+        return (await connection.request("GET", path)).body
+    finally:
+        connection.close()
+
+
+async def test_spans_come_in_over_grpc_and_http(ports: tuple[int, int]) -> None:
+    """Gzip or not, they are one trace."""
+    grpc_port, http_port = ports
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+        stub = traces_grpc.TraceServiceStub(channel)
+        await stub.Export(exported(span(1)))
+    body = gzip.compress(exported(span(1, 2), service="registration").SerializeToString())
+    assert b" 200 " in await posted(http_port, body, "Content-Encoding: gzip\r\n")
+    [trace] = (await get(http_port, "/api/traces"))["traces"]
+    assert {found["service"] for found in trace["spans"]} == {"gateway", "registration"}
+
+
+async def posted(port: int, body: bytes, headers: str = "", *, path: str = "/v1/traces") -> bytes:
+    length = "" if "Content-Length" in headers else f"Content-Length: {len(body)}\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = f"POST {path} HTTP/1.1\r\n{length}Connection: close\r\n{headers}\r\n"
+    writer.write(head.encode() + body)
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    return answer
+
+
+async def test_metrics_and_logs_are_taken_and_dropped(ports: tuple[int, int]) -> None:
+    """Over both protocols, so that an exporter has nothing to complain of."""
+    grpc_port, http_port = ports
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+        await metrics_grpc.MetricsServiceStub(channel).Export(metrics.ExportMetricsServiceRequest())
+        await logs_grpc.LogsServiceStub(channel).Export(logs.ExportLogsServiceRequest())
+    for path in ("/v1/metrics", "/v1/logs"):
+        assert b" 200 " in await posted(http_port, b"", path=path)
+    assert (await get(http_port, "/api/traces"))["traces"] == []
+
+
+WHOLE = gzip.compress(exported(span(1)).SerializeToString())
+BOMB = gzip.compress(exported(span(1, name="x" * 20_000_000)).SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        pytest.param(b"\xff\xff nonsense", "", b" 400 ", id="nonsense"),
+        pytest.param(b"not gzip", "Content-Encoding: gzip\r\n", b" 400 ", id="not gzip"),
+        pytest.param(WHOLE[:-8], "Content-Encoding: gzip\r\n", b" 400 ", id="cut off"),
+        pytest.param(BOMB, "Content-Encoding: gzip\r\n", b" 400 ", id="20 MB in 20 kB"),
+        pytest.param(b"{}", "Content-Type: application/json\r\n", b" 415 ", id="JSON"),
+        pytest.param(b"", "Content-Length: 99999999\r\n", b" 413 ", id="too large"),
+        pytest.param(b"", "Content-Length: -1\r\n", b" 413 ", id="less than nothing"),
+    ],
+)
+async def test_what_can_not_be_taken_is_refused(
+    ports: tuple[int, int], body: bytes, headers: str, status: bytes
+) -> None:
+    """With a status, and the sink goes on."""
+    assert status in (await posted(ports[1], body, headers)).split(b"\r\n")[0]
+    assert b" 200 " in await posted(ports[1], exported(span(1)).SerializeToString())
+
+
+async def test_the_newest_traces_are_kept_and_large_ones_are_cut(ports: tuple[int, int]) -> None:
+    """At most three traces, five spans in all and two in each, here; what was left out is told."""
+    for trace in range(1, 6):
+        await posted(ports[1], exported(*(span(trace, number + 1) for number in range(trace))).SerializeToString())
+    found = (await get(ports[1], "/api/traces"))["traces"]
+    assert [int(trace["trace_id"], 16) for trace in found] == [5, 4]
+    assert [(len(trace["spans"]), trace["left_out"]) for trace in found] == [(2, 3), (2, 2)]
+    for trace in range(6, 10):
+        await posted(ports[1], exported(span(trace)).SerializeToString())
+    found = (await get(ports[1], "/api/traces?limit=9"))["traces"]
+    assert [int(trace["trace_id"], 16) for trace in found] == [9, 8, 7]
+    assert len((await get(ports[1], "/api/traces?limit=2"))["traces"]) == 2
+
+
+async def test_traces_are_found_by_service_name_and_id(ports: tuple[int, int]) -> None:
+    """The beginning of an id is enough; an unknown one is a 404 with words."""
+    await posted(ports[1], exported(span(1, name="registration.create"), service="registration").SerializeToString())
+    await posted(ports[1], exported(span(16**31)).SerializeToString())
+    by_name = (await get(ports[1], "/api/traces?name=create&service=registration"))["traces"]
+    assert [int(trace["trace_id"], 16) for trace in by_name] == [1]
+    assert (await get(ports[1], "/api/traces?name=create&service=gateway"))["traces"] == []
+    await posted(ports[1], exported(span(1, 2, name="POST /x")).SerializeToString())
+    assert len((await get(ports[1], "/api/traces?name=create&service=gateway"))["traces"]) == 1
+    assert (await get(ports[1], f"/api/traces/{16**31:032x}"))["spans"][0]["name"] == "GET /x"
+    assert (await get(ports[1], "/api/traces/100000"))["spans"][0]["name"] == "GET /x"
+    assert await get(ports[1], "/api/traces/ff") == {"error": "no such trace"}
+
+
+async def test_everything_of_a_span_is_told(ports: tuple[int, int]) -> None:
+    """Ids, times, parent, error, attributes of every type, links."""
+    full = span(1)
+    full.parent_span_id = (7).to_bytes(8, "big")
+    full.status.code = Status.STATUS_CODE_ERROR
+    full.attributes.add(key="batch.size").value.int_value = 12
+    full.attributes.add(key="tags").value.array_value.values.add().string_value = "נועה"
+    full.links.add(trace_id=(5).to_bytes(16, "big"), span_id=(6).to_bytes(8, "big"))
+    await posted(ports[1], exported(full).SerializeToString())
+    [told] = (await get(ports[1], "/api/traces"))["traces"][0]["spans"]
+    assert told == {
+        "span_id": f"{1:016x}",
+        "parent_id": f"{7:016x}",
+        "name": "GET /x",
+        "service": "gateway",
+        "start": 10,
+        "end": 20,
+        "error": True,
+        "attributes": {"batch.size": 12, "tags": ["נועה"]},
+        "links": [{"trace_id": f"{5:032x}", "span_id": f"{6:016x}"}],
+    }
+
+
+async def test_it_stops_in_silence_while_an_exporter_is_connected(tmp_path: Path) -> None:
+    """As a process of its own, with exit code 0."""
+    ports = {"TICKETCAP_OTLP_GRPC_PORT": str(free_port()), "TICKETCAP_OTLP_HTTP_PORT": str(http_port := free_port())}
+    sink = ServiceProcess(
+        "sink",
+        [sys.executable, "-m", "ticketcap_local.sink"],
+        ports,
+        ready=lambda: not is_free(http_port),
+        folder=tmp_path,
+    )
+    sink.start()
+    connection = HttpConnection(f"http://127.0.0.1:{http_port}")
+    await connection.request("GET", "/api/traces")
+    assert sink.terminate() == 0
+    connection.close()
+    assert sink.output() == ""

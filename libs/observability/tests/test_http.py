@@ -1,0 +1,136 @@
+"""The HTTP server's side: names, statuses, and a client that can't meddle."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from opentelemetry import baggage
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
+from ticketcap_observability import HttpTelemetry, InMemoryTelemetry, Telemetry
+from ticketcap_observability.http import ROUTE_KEY, App, Message, Receive, Scope, Send
+
+
+async def ok(scope: Scope, _receive: Receive, send: Send) -> None:
+    scope[ROUTE_KEY] = "/events/{event}"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def request(
+    app: App, telemetry: InMemoryTelemetry, *, edge: bool = True, method: str = "GET", **headers: str
+) -> list[Message]:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": method,
+        "scheme": "http",
+        "path": "/events/050-1234567",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    await HttpTelemetry(app, telemetry, edge=edge)(scope, receive, send)
+    return sent
+
+
+def only(telemetry: InMemoryTelemetry) -> ReadableSpan:
+    [span] = telemetry.spans
+    return span
+
+
+async def test_a_request_is_named_by_its_route() -> None:
+    """Never by its path on the metric; the response tells the trace."""
+    telemetry = Telemetry.in_memory()
+    sent = await request(ok, telemetry)
+    span = only(telemetry)
+    assert span.name == "GET /events/{event}"
+    [point] = telemetry.points("http.server.request.duration")
+    assert dict(point.attributes) == {
+        "http.request.method": "GET",
+        "url.scheme": "http",
+        "http.route": "/events/{event}",
+        "http.response.status_code": 200,
+    }
+    told = dict(sent[0]["headers"])[b"traceresponse"].decode()
+    assert told == f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-01" or told.endswith("-03")
+
+
+async def test_an_unknown_method_is_other() -> None:
+    """Labels stay bounded."""
+    telemetry = Telemetry.in_memory()
+    await request(ok, telemetry, method="BREW")
+    assert only(telemetry).name.startswith("_OTHER ")
+
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
+
+
+@pytest.mark.parametrize(("ratio", "flag", "kept"), [(0.0, "01", False), (1.0, "00", True)])
+async def test_a_client_can_not_decide_sampling(ratio: float, flag: str, kept: bool) -> None:
+    """Neither on nor off; its trace id is continued."""
+    telemetry = Telemetry.in_memory(sampling_ratio=ratio)
+    sent = await request(ok, telemetry, traceparent=PARENT + flag)
+    assert bool(telemetry.spans) is kept
+    assert b"0af7651916cd43dd8448eb211c80319c" in dict(sent[0]["headers"])[b"traceresponse"]
+
+
+@pytest.mark.parametrize(("edge", "expected"), [(True, None), (False, "herzl")])
+async def test_baggage_ends_at_the_edge(edge: bool, expected: str | None) -> None:
+    """Inside it is carried on."""
+    seen: list[object] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(baggage.get_baggage("school.id"))
+        await ok(scope, receive, send)
+
+    await request(app, Telemetry.in_memory(), edge=edge, traceparent=PARENT + "01", baggage="school.id=herzl")
+    assert seen == [expected]
+
+
+async def test_a_server_error_is_an_error_and_a_refusal_is_not() -> None:
+    """By status."""
+    for status, error in ((500, True), (422, False)):
+        telemetry = Telemetry.in_memory()
+
+        async def app(_scope: Scope, _receive: Receive, send: Send, status: int = status) -> None:
+            await send({"type": "http.response.start", "status": status})
+
+        await request(app, telemetry)
+        assert (only(telemetry).status.status_code is StatusCode.ERROR) is error
+
+
+async def test_an_exception_is_recorded_without_its_message() -> None:
+    """It may quote a person; it goes on to whoever answers."""
+    telemetry = Telemetry.in_memory()
+
+    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise ValueError("phone 050-1234567")
+
+    with pytest.raises(ValueError, match="050"):
+        await request(app, telemetry)
+    span = only(telemetry)
+    assert span.attributes is not None
+    assert span.attributes["error.type"] == "ValueError"
+    assert "050-1234567" not in str([event.attributes for event in span.events])
+
+
+async def test_a_client_that_leaves_a_stream_is_no_error() -> None:
+    """Cancelled after a 200."""
+    telemetry = Telemetry.in_memory()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await ok(scope, receive, send)
+        await asyncio.sleep(30)
+
+    task = asyncio.create_task(request(app, telemetry))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert only(telemetry).status.status_code is StatusCode.UNSET

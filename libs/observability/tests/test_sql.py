@@ -1,0 +1,105 @@
+"""Statements against a real PostgreSQL: named, measured, without the values of parameters."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from ticketcap_local.testing import postgres_server
+from ticketcap_observability import InMemoryTelemetry, SqlTelemetry, Telemetry, instrument_engine
+
+NAMED = text("-- things.find\nSELECT CAST(:value AS text)")
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with postgres_server() as server:
+        yield server.url().replace("postgresql://", "postgresql+psycopg://")
+
+
+@pytest.fixture
+def telemetry() -> InMemoryTelemetry:
+    return Telemetry.in_memory()
+
+
+@pytest.fixture
+async def engine(url: str, telemetry: InMemoryTelemetry) -> AsyncIterator[AsyncEngine]:
+    made = create_async_engine(url, pool_size=3)
+    instrument_engine(made, telemetry, pool_name="test")
+    yield made
+    await made.dispose()
+
+
+def sql(telemetry: InMemoryTelemetry) -> list[ReadableSpan]:
+    return [span for span in telemetry.spans if span.attributes and "db.system.name" in span.attributes]
+
+
+async def test_a_statement_is_known_by_its_name(engine: AsyncEngine, telemetry: InMemoryTelemetry) -> None:
+    """And its text is told without the value."""
+    with telemetry.tracer.start_as_current_span("request") as request:
+        async with engine.connect() as connection:
+            await connection.execute(NAMED, {"value": "050-1234567"})
+    [span] = sql(telemetry)
+    assert span.name == "things.find"
+    assert span.parent is not None
+    assert span.parent.span_id == request.get_span_context().span_id
+    assert "050-1234567" not in span.to_json()
+    [point] = telemetry.points("db.client.operation.duration")
+    assert point.attributes["db.operation.name"] == "SELECT"
+
+
+async def test_statements_stay_in_their_own_trace_when_they_run_at_once(
+    engine: AsyncEngine, telemetry: InMemoryTelemetry
+) -> None:
+    """Each hangs on the span of its own task."""
+
+    async def work() -> tuple[int, int]:
+        with telemetry.tracer.start_as_current_span("request") as request:
+            async with engine.connect() as connection:
+                await connection.execute(text("SELECT pg_sleep(0.02)"))
+            return request.get_span_context().trace_id, request.get_span_context().span_id
+
+    expected = sorted(await asyncio.gather(*(work() for _ in range(6))))
+    assert sorted((s.context.trace_id, s.parent.span_id) for s in sql(telemetry) if s.parent) == expected
+
+
+async def test_a_failure_tells_its_sqlstate_and_no_row(engine: AsyncEngine, telemetry: InMemoryTelemetry) -> None:
+    """The database's message may quote one."""
+    with telemetry.tracer.start_as_current_span("request"):
+        async with engine.connect() as connection:
+            with pytest.raises(DBAPIError):
+                await connection.execute(text("SELECT CAST(:value AS integer)"), {"value": "050-1234567"})
+    [span] = sql(telemetry)
+    assert span.attributes is not None
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.attributes["error.type"] == "22P02"
+    assert "050-1234567" not in span.to_json()
+
+
+async def test_what_runs_by_itself_is_measured_without_a_trace(
+    engine: AsyncEngine, telemetry: InMemoryTelemetry
+) -> None:
+    """A point and no span."""
+    async with engine.connect() as connection:
+        await connection.execute(NAMED, {"value": "x"})
+    assert sql(telemetry) == []
+    assert telemetry.points("db.client.operation.duration")[0].count == 1
+
+
+async def test_a_statement_of_the_driver_is_measured_too(telemetry: InMemoryTelemetry) -> None:
+    """For those that go past the engine."""
+    statements = SqlTelemetry(telemetry)
+    with telemetry.tracer.start_as_current_span("request"), statements.measured(NAMED.text):
+        pass
+    assert [span.name for span in sql(telemetry)] == ["things.find"]
+
+
+async def test_the_pool_tells_who_is_busy(engine: AsyncEngine, telemetry: InMemoryTelemetry) -> None:
+    """Idle and used connections."""
+    async with engine.connect(), engine.connect():
+        points = telemetry.points("db.client.connection.count")
+    assert {p.attributes["db.client.connection.state"]: p.value for p in points} == {"idle": 0, "used": 2}
