@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stack_under_test import Stack
-from stack_under_test import stack as run_stack
+
+from tests.stack_under_test import Stack
+from tests.stack_under_test import stack as run_stack
 
 
 @pytest.fixture(scope="module")

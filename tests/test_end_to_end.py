@@ -12,8 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
-from stack_under_test import EVENTS, Stack, events_of
 from ticketcap_local.traffic import rush
+
+from tests.stack_under_test import EVENTS, Stack, events_of
 
 ROUTE = "POST /api/v1/schools/{school}/events/{event}/registrations"
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from stack_under_test import EVENTS, Stack
+
+from tests.stack_under_test import EVENTS, Stack
 
 PARENTS = 300
 CAPACITY = 50
