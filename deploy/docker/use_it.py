@@ -1,0 +1,57 @@
+"""Register somebody through the running compose stack, and fail loudly when anything is not as promised."""
+
+import os
+import sys
+import time
+from typing import Any
+
+import httpx
+import jwt
+import yaml
+
+URL = "http://127.0.0.1:8080"
+EVENTS = "/api/v1/schools/compose/events"
+
+
+def secret() -> str:
+    """Return the secret that docker-compose.yml gives the services."""
+    with open("docker-compose.yml", encoding="utf-8") as file:  # noqa: PTH123 - two lines
+        line: str = yaml.safe_load(file)["x-environment"]["JWT_SECRET"]
+    return os.environ.get("JWT_SECRET") or line.removeprefix("${JWT_SECRET:-").removesuffix("}")
+
+
+def bearer(role: str, school: str | None = None) -> dict[str, str]:
+    claims: dict[str, Any] = {"sub": "exercise", "role": role, "iss": "ticketcap", "exp": time.time() + 600}
+    if school:
+        claims["school"] = school
+    return {"Authorization": f"Bearer {jwt.encode(claims, secret(), algorithm='HS256')}"}
+
+
+def expect(what: str, response: httpx.Response, status: int) -> dict[str, Any]:
+    print(f"{what}: {response.status_code}")
+    if response.status_code != status:
+        sys.exit(f"expected {status}: {response.text}")
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def main() -> None:
+    with httpx.Client(base_url=URL, timeout=10, trust_env=False) as client:
+        school = {"slug": "compose", "name": "Compose School"}
+        expect("open a school", client.post("/api/v1/schools", json=school, headers=bearer("SUPER_ADMIN")), 201)
+        event = {"slug": "match", "title": "Match", "starts_at": "2030-01-01T10:00:00Z", "capacity": 1}
+        expect("open an event", client.post(EVENTS, json=event, headers=bearer("OWNER", "compose")), 201)
+        people = [{"name": "דנה כהן", "phone": f"050-123-456{number}", "spots": 1} for number in range(2)]
+        made = [client.post(f"{EVENTS}/match/registrations", json=person) for person in people]
+        statuses = [expect("register", answer, 201)["status"] for answer in made]
+        if statuses != ["CONFIRMED", "WAITLISTED"]:
+            sys.exit(f"wrong statuses: {statuses}")
+        seats = expect("read the event", client.get(f"{EVENTS}/match"), 200)
+        if (seats["confirmed"], seats["waitlisted"]) != (1, 1):
+            sys.exit(f"wrong seats: {seats}")
+        expect("health", client.get("/api/health"), 200)
+    time.sleep(3)  # the exporter sends every second
+
+
+if __name__ == "__main__":
+    main()

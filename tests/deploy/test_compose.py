@@ -1,0 +1,154 @@
+"""The container side, as far as it can be held without an engine."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+OWN = ("registration", "gateway")
+
+
+def run(*command: str) -> None:
+    done = subprocess.run([BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("docker-compose", "config", "--quiet"),
+        ("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"),
+        ("yamllint", "--strict", "."),
+        ("hadolint", *(f"services/{name}/Dockerfile" for name in OWN)),
+        ("shellcheck", ".ci/run", "deploy/docker/exercise.sh", "deploy/docker/stand-in-postgres.sh"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_the_files_are_what_their_tools_accept(command: tuple[str, ...]) -> None:
+    """Compose, its schema, YAML, Dockerfiles, scripts."""
+    run(*command)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_image_is_pinned(name: str) -> None:
+    """By a full version, never by a tag that moves; our own are built here."""
+    image = SERVICES[name]["image"]
+    assert image.endswith(":local") or re.search(r":v?\d+\.\d+(\.\d+)?(-\w+)?$", image), image
+
+
+@pytest.mark.parametrize("service", OWN)
+def test_base_images_are_pinned_and_the_same(service: str) -> None:
+    """Both stages, both services."""
+    bases = re.findall(r"^FROM (\S+)", (ROOT / f"services/{service}/Dockerfile").read_text(), re.MULTILINE)
+    assert len(set(bases)) == 1
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+", bases[0])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_port_is_on_loopback(name: str) -> None:
+    """Nothing is published to the network by a development file."""
+    assert all(str(port).startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_is_held_tight(name: str) -> None:
+    """No capability but what is named, no new privileges, bounded memory, a read-only file system for ours."""
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["mem_limit"]
+    if name != "postgres":
+        assert service["read_only"] is True
+
+
+@pytest.mark.parametrize("service", OWN)
+def test_our_images_run_as_nobody_and_tell_their_health(service: str) -> None:
+    """A numeric user, a health check, and an entry point that gets SIGTERM itself."""
+    text = (ROOT / f"services/{service}/Dockerfile").read_text()
+    assert re.search(r"^USER [1-9]\d+:[1-9]\d+$", text, re.MULTILINE)
+    assert "HEALTHCHECK" in text
+    assert re.search(r'^ENTRYPOINT \["python", "-m", "ticketcap_\w+"\]$', text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("service", OWN)
+def test_an_image_holds_only_the_packages_that_its_service_needs(service: str) -> None:
+    """The workspace packages copied are those of pyproject.toml, followed to the end."""
+    copied = set(
+        re.findall(
+            r"^COPY ((?:libs|services)/\w+)/src", (ROOT / f"services/{service}/Dockerfile").read_text(), re.MULTILINE
+        )
+    )
+    assert copied == _needed(f"services/{service}")
+
+
+def _needed(folder: str) -> set[str]:
+    project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+    ours = {f"libs/{match[1]}" for item in project["dependencies"] if (match := re.match(r"ticketcap-(\w+)$", item))}
+    return {folder}.union(ours, *(_needed(name) for name in ours))
+
+
+def test_services_start_in_order_and_wait_for_no_telemetry() -> None:
+    """Database, schema, registration, gateway; the collector is never in the way."""
+    needs = {name: set(service.get("depends_on", {})) for name, service in SERVICES.items()}
+    assert needs["registration-migrate"] == {"postgres"}
+    assert needs["registration"] == {"postgres", "registration-migrate"}
+    assert needs["gateway"] == {"registration"}
+    conditions = SERVICES["registration"]["depends_on"]
+    assert conditions["registration-migrate"]["condition"] == "service_completed_successfully"
+    assert SERVICES["gateway"]["depends_on"]["registration"]["condition"] == "service_healthy"
+
+
+@pytest.mark.parametrize("service", OWN)
+def test_every_setting_that_is_given_is_one_that_is_read(service: str) -> None:
+    """A misspelled variable would be ignored in silence."""
+    known = {name.upper() for name in _fields(ROOT / f"services/{service}/src/ticketcap_{service}/settings.py")}
+    known |= {name.upper() for name in _fields(ROOT / "libs/chassis/src/ticketcap_chassis/settings.py")}
+    known |= {"OTEL_EXPORTER_OTLP_ENDPOINT"}
+    assert set(SERVICES[service]["environment"]) <= known
+
+
+def _fields(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    return {
+        node.target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+
+
+def test_the_telemetry_parts_speak_to_each_other() -> None:
+    """Services → collector → Jaeger and Prometheus → Grafana, by the same ports."""
+    collector = yaml.safe_load((ROOT / "deploy/otel-collector/collector.yaml").read_text())
+    jaeger = yaml.safe_load((ROOT / "deploy/jaeger/jaeger.yaml").read_text())
+    prometheus = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    grafana = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/ticketcap.yaml").read_text())
+    http = collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"]
+    assert COMPOSE["x-environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == f"http://otel-collector:{http.split(':')[1]}"
+    sends_to = collector["exporters"]["otlp/jaeger"]["endpoint"]
+    assert sends_to == "jaeger:" + jaeger["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"].split(":")[1]
+    page = collector["exporters"]["prometheus"]["endpoint"].split(":")[1]
+    scraped = [target for job in prometheus["scrape_configs"] for c in job["static_configs"] for target in c["targets"]]
+    assert f"otel-collector:{page}" in scraped
+    for pipeline in collector["service"]["pipelines"].values():
+        assert set(pipeline["exporters"]) <= collector["exporters"].keys()
+        assert set(pipeline["processors"]) <= collector["processors"].keys()
+        assert pipeline["processors"][0] == "memory_limiter"
+    hosts = {source["url"].split("//")[1].split(":")[0] for source in grafana["datasources"]}
+    assert hosts <= SERVICES.keys()
+
+
+def test_this_file_is_for_development_only() -> None:
+    """Its secrets are defaults that an environment replaces, and it can't claim to be production."""
+    environment = COMPOSE["x-environment"]
+    assert environment["DEPLOYMENT_ENVIRONMENT"] == "development"
+    assert environment["JWT_SECRET"].startswith("${JWT_SECRET:-local-")
