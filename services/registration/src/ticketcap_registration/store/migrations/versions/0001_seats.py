@@ -182,7 +182,9 @@ def _role(role: str) -> None:
         END $$""")
     op.execute(f"""
         DO $$ BEGIN
-          IF NOT pg_has_role(current_user, '{role}', 'SET') THEN
+          IF NOT pg_has_role(current_user, '{role}',
+                             CASE WHEN current_setting('server_version_num')::int >= 160000
+                                  THEN 'SET' ELSE 'MEMBER' END) THEN
             EXECUTE format('GRANT {role} TO %I', current_user);
           END IF;
         END $$""")
