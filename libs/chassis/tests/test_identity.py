@@ -1,13 +1,18 @@
 """Who a token stands for."""
 
 import base64
+import http.server
 import json
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jwt
 import pytest
-from ticketcap_chassis.errors import NotFound, PermissionDenied, Unauthenticated
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
+from ticketcap_chassis.errors import NotFound, PermissionDenied, Unauthenticated, Unavailable
 from ticketcap_chassis.identity import ADMINS, Principal, Role, TokenVerifier, bearer_token, looks_like_jwt
 
 SECRET = "x" * 40
@@ -77,3 +82,56 @@ def test_bearer_headers() -> None:
     assert bearer_token("Basic abc") == bearer_token("") == ""
     assert looks_like_jwt("a.b.c")
     assert not looks_like_jwt("abc")
+
+
+@pytest.fixture
+def provider() -> Iterator[tuple[str, rsa.RSAPrivateKey]]:
+    """An identity provider: its key set's address, and its private key."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = json.loads(RSAAlgorithm.to_jwk(key.public_key()))
+    keys = json.dumps({"keys": [{**public, "kid": "one", "use": "sig", "alg": "RS256"}]}).encode()
+
+    class Keys(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(keys)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Keys)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/jwks", key
+    server.shutdown()
+    server.server_close()
+
+
+CLAIMS = {"sub": "u", "role": "ADMIN", "school": "herzl", "exp": 2_000_000_000, "iss": "idp", "aud": "ticketcap"}
+
+
+async def test_a_providers_key_verifies_its_tokens(provider: tuple[str, rsa.RSAPrivateKey]) -> None:
+    """Signature, issuer and audience."""
+    url, key = provider
+    verifier = TokenVerifier(jwks_url=url, issuer="idp", audience="ticketcap")
+    token = jwt.encode(CLAIMS, key, algorithm="RS256", headers={"kid": "one"})
+    assert await verifier.verify(token) == Principal("u", Role.ADMIN, "herzl")
+    for wrong in ({"aud": "other"}, {"iss": "other"}):
+        token = jwt.encode({**CLAIMS, **wrong}, key, algorithm="RS256", headers={"kid": "one"})
+        with pytest.raises(Unauthenticated):
+            await verifier.verify(token)
+
+
+async def test_a_public_key_is_no_shared_secret(provider: tuple[str, rsa.RSAPrivateKey]) -> None:
+    """A token signed with HS256 under what the provider publishes is refused."""
+    url, _ = provider
+    token = jwt.encode(CLAIMS, "whatever is public, long enough for HS256", algorithm="HS256", headers={"kid": "one"})
+    with pytest.raises(Unauthenticated):
+        await TokenVerifier(jwks_url=url, issuer="idp", audience="ticketcap").verify(token)
+
+
+async def test_a_provider_that_is_away_is_not_the_callers_fault() -> None:
+    """UNAVAILABLE, not UNAUTHENTICATED."""
+    token = jwt.encode(CLAIMS, SECRET, algorithm="HS256", headers={"kid": "one"})
+    with pytest.raises(Unavailable):
+        await TokenVerifier(jwks_url="http://127.0.0.1:1/jwks", issuer="idp").verify(token)

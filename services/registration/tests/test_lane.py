@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from seats_model import Store, claim, event, uuid
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import InternalError, ServiceError, Unavailable
 from ticketcap_observability import Telemetry
-from ticketcap_registration.domain.commands import Cancel, ChangeEvent, Claim, Command
+from ticketcap_registration.domain.commands import Cancel, ChangeEvent, Claim, Command, ExpireHolds
 from ticketcap_registration.domain.errors import (
     IdempotencyInFlight,
     LaneFull,
@@ -51,7 +52,8 @@ class HandHeld:
         state = self.store.event
         outcomes, ledger = self.store.run(*commands)
         self.during(commands)
-        decided = Decided(began=0, ended=0, event=state, promoted=len(ledger.promoted), expired=len(ledger.expired))
+        moved = [tuple(row.spots for row in rows) for rows in (ledger.promoted, ledger.expired)]
+        decided = Decided(began=0, ended=0, event=state, promoted=moved[0], expired=moved[1])
         return Committed(outcomes, decided)
 
 
@@ -318,4 +320,19 @@ async def test_the_batch_span_is_linked_to_every_request(hand: HandHeld) -> None
     [batch] = [span for span in telemetry.spans if span.name == "registration.batch"]
     assert {link.context.span_id for link in batch.links} == {context.span_id for context, _ in callers}
     assert {answer.batch.span_id for answer in answers} == {batch.context.span_id}
+    await lanes.close(1)
+
+
+async def test_promotions_and_expiries_are_drawn_into_the_trace(hand: HandHeld) -> None:
+    """With how many there were and how many spots they took."""
+    telemetry = Telemetry.in_memory()
+    lanes = Lanes(Batches(hand, telemetry.tracer), LaneLimits())
+    hand.store.event = event(capacity=2, price_agorot=100, hold_seconds=60)
+    for number in range(3):
+        await lanes.submit(KEY, claim(number, spots=2 if number == 0 else 1))
+    hand.store.now += timedelta(seconds=60)
+    await lanes.submit(KEY, ExpireHolds())
+    spans = {span.name: dict(span.attributes or {}) for span in telemetry.spans}
+    assert spans["hold.expire"] == {"event.id": str(KEY.id), "registration.spots": 2, "hold.expired": 1}
+    assert spans["waitlist.promote"] == {"event.id": str(KEY.id), "registration.spots": 2, "waitlist.promoted": 2}
     await lanes.close(1)

@@ -27,5 +27,8 @@ async def _expire(lanes: Lanes, event: EventKey) -> None:
         return
     if answer.decided.expired:
         _log.info(
-            "hold.expired", event_id=str(event.id), count=answer.decided.expired, promoted=answer.decided.promoted
+            "hold.expired",
+            event_id=str(event.id),
+            count=len(answer.decided.expired),
+            promoted=len(answer.decided.promoted),
         )

@@ -13,7 +13,7 @@ from ticketcap_observability import get_logger, schema
 from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command
 from ticketcap_registration.domain.confirmation_code import new_code
 from ticketcap_registration.domain.errors import OutcomeUnknown, SlugTaken, StoreUnavailable
-from ticketcap_registration.lanes.seat_transaction import Committed
+from ticketcap_registration.lanes.seat_transaction import Committed, Decided
 from ticketcap_registration.lanes.waiter import Answer, Waiter
 from ticketcap_registration.store.directory import EventKey
 from ticketcap_registration.store.events import SLUG_TAKEN
@@ -67,7 +67,19 @@ class Batches:
         except Exception as error:  # noqa: BLE001 - a poisoned item may raise anything; it is isolated and logged
             await self._isolate(event, waiters, span, error)
         else:
+            self._tell_moves(event, committed.decided)
             _give_all(waiters, committed, span)
+
+    def _tell_moves(self, event: EventKey, decided: Decided) -> None:
+        """Draw into the batch's trace who was promoted and whose hold expired beside what was asked for."""
+        for name, counted, spots in (
+            (schema.EXPIRE, schema.EXPIRED, decided.expired),
+            (schema.PROMOTE, schema.PROMOTED, decided.promoted),
+        ):
+            if spots:
+                attributes: dict[str, str | int] = {schema.EVENT_ID: str(event.id), schema.SPOTS: sum(spots)}
+                attributes[counted] = len(spots)
+                self._tracer.start_span(name, start_time=decided.began, attributes=attributes).end(decided.ended)
 
     async def _ask_again(
         self, event: EventKey, waiters: Sequence[Waiter], span: SpanContext, error: OutcomeUnknown

@@ -19,13 +19,16 @@ from ticketcap_registration.store.seats import Loaded, SeatConnection, seat_conn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """When seats were decided (nanoseconds of the wall clock), on which state of the event, and what else moved."""
+    """When seats were decided (nanoseconds of the wall clock), on which state of the event, and what else moved.
+
+    ``promoted`` and ``expired`` hold the spots of each registration that was promoted or whose hold expired.
+    """
 
     began: int
     ended: int
     event: Event
-    promoted: int
-    expired: int
+    promoted: tuple[int, ...] = ()
+    expired: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class SeatTransactions:
             began=began,
             ended=time.time_ns(),
             event=event,
-            promoted=len(ledger.promoted),
-            expired=len(ledger.expired),
+            promoted=tuple(registration.spots for registration in ledger.promoted),
+            expired=tuple(registration.spots for registration in ledger.expired),
         )
         return Committed(outcomes, decided), ledger
