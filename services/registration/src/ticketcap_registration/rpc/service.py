@@ -29,6 +29,7 @@ from ticketcap_registration.store.events import Events
 from ticketcap_registration.store.keyed import Key
 from ticketcap_registration.store.registrations import Registrations
 from ticketcap_registration.store.schools import School, Schools
+from ticketcap_registration.store.seats import SeatNews
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["RegistrationService"].full_name
 _PAGE: Final = 50
@@ -107,10 +108,10 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         with self.feed.watch(key.id) as watcher:
             event = await self.events.get(key)
             version = event.version
-            yield pb.WatchEventResponse(seats=translate.seats(event))
+            yield pb.WatchEventResponse(seats=translate.seats(SeatNews.of(event)))
             while True:
                 heard, promoted = await watcher.next()
-                seats = translate.seats_heard(heard) if heard else translate.seats(await self.events.get(key))
+                seats = translate.seats(heard or SeatNews.of(await self.events.get(key)))
                 if seats.version > version:
                     version = seats.version
                     yield pb.WatchEventResponse(seats=seats, promoted=promoted)

@@ -102,22 +102,8 @@ def event_fields(message: pb.EventFields) -> EventFields:
     return fields
 
 
-def seats(of: Event) -> pb.Seats:
+def seats(of: SeatNews) -> pb.Seats:
     """Return the message of an event's seats."""
-    return pb.Seats(
-        event_id=str(of.id),
-        status=_EVENT + of.status,
-        capacity=of.capacity,
-        confirmed=of.confirmed,
-        held=of.held,
-        waitlisted=of.waitlisted,
-        available=of.available,
-        version=of.version,
-    )
-
-
-def seats_heard(of: SeatNews) -> pb.Seats:
-    """Return the message of seats that the feed told of."""
     return pb.Seats(
         event_id=str(of.event_id),
         status=_EVENT + of.status,

@@ -136,7 +136,21 @@ class SeatNews:
     confirmed: int
     held: int
     waitlisted: int
-    promoted: int
+    promoted: int = 0
+
+    @classmethod
+    def of(cls, event: Event, *, promoted: int = 0) -> "SeatNews":
+        """Return the seats of an event as they are now."""
+        return cls(
+            event_id=event.id,
+            version=event.version,
+            status=event.status,
+            capacity=event.capacity,
+            confirmed=event.confirmed,
+            held=event.held,
+            waitlisted=event.waitlisted,
+            promoted=promoted,
+        )
 
 
 _loaded: Final = TypeAdapter(Loaded)
@@ -231,22 +245,8 @@ def _written(ledger: SeatLedger) -> dict[str, Any]:
         "added": _json(list(ledger.added.values())),
         "answers": _list.dump_json(_answers(ledger)).decode(),
         "news": _list.dump_json(_news(ledger)).decode(),
-        "seats": news.dump_json(_seats(ledger)).decode(),
+        "seats": news.dump_json(SeatNews.of(event, promoted=len(ledger.promoted))).decode(),
     }
-
-
-def _seats(ledger: SeatLedger) -> SeatNews:
-    event = ledger.event
-    return SeatNews(
-        event_id=event.id,
-        version=event.version,
-        status=event.status,
-        capacity=event.capacity,
-        confirmed=event.confirmed,
-        held=event.held,
-        waitlisted=event.waitlisted,
-        promoted=len(ledger.promoted),
-    )
 
 
 def _json(rows: list[Registration]) -> str:
