@@ -8,6 +8,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from ticketcap_observability.otlp_http import HttpMetricExporter, HttpSpanExporter, OtlpSender
 from ticketcap_observability.settings import TelemetrySettings
 
 _TIMEOUT_SECONDS: Final = 2
@@ -47,9 +48,7 @@ def span_exporter(settings: TelemetrySettings) -> SpanExporter:
             headers=dict(settings.headers),
             timeout=_TIMEOUT_SECONDS,
         )
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http
-
-    return Http(endpoint=settings.traces_endpoint, headers=dict(settings.headers), timeout=_TIMEOUT_SECONDS)
+    return HttpSpanExporter(_sender(settings, settings.traces_endpoint))
 
 
 def metric_exporter(settings: TelemetrySettings) -> MetricExporter:
@@ -63,9 +62,11 @@ def metric_exporter(settings: TelemetrySettings) -> MetricExporter:
             headers=dict(settings.headers),
             timeout=_TIMEOUT_SECONDS,
         )
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http
+    return HttpMetricExporter(_sender(settings, settings.metrics_endpoint))
 
-    return Http(endpoint=settings.metrics_endpoint, headers=dict(settings.headers), timeout=_TIMEOUT_SECONDS)
+
+def _sender(settings: TelemetrySettings, endpoint: str | None) -> OtlpSender:
+    return OtlpSender(endpoint or "", settings.headers, timeout=_TIMEOUT_SECONDS)
 
 
 def _is_plain(endpoint: str | None) -> bool:

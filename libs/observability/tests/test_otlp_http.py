@@ -1,0 +1,92 @@
+"""The OTLP sender: what it posts, when it tries again, and that nothing the other side does harms it."""
+
+import gzip
+import http.server
+import threading
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from ticketcap_observability import Telemetry
+from ticketcap_observability.otlp_http import HttpSpanExporter, OtlpSender
+
+
+class Collector(http.server.ThreadingHTTPServer):
+    """Answers with the statuses that the test lays out, the last one for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.statuses = [200]
+        self.posts: list[tuple[str, dict[str, str], bytes]] = []
+        self.connections: set[int] = set()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Collector
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.posts.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+        self.server.connections.add(self.client_address[1])
+        statuses = self.server.statuses
+        self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def sender(collector: Collector) -> Iterator[OtlpSender]:
+    made = OtlpSender(f"http://127.0.0.1:{collector.server_port}/v1/traces?a=b", {"api-key": "k"}, timeout=2)
+    yield made
+    made.stop()
+
+
+def test_spans_are_posted_as_gzipped_protobuf(collector: Collector, sender: OtlpSender) -> None:
+    """To the whole address, with the headers, over one connection."""
+    telemetry = Telemetry.in_memory()
+    telemetry.tracer.start_span("work").end()
+    exporter = HttpSpanExporter(sender)
+    assert exporter.export(telemetry.spans).name == exporter.export(telemetry.spans).name == "SUCCESS"
+    path, headers, body = collector.posts[0]
+    assert (path, headers["api-key"], headers["content-type"]) == ("/v1/traces?a=b", "k", "application/x-protobuf")
+    sent = ExportTraceServiceRequest.FromString(gzip.decompress(body))
+    assert sent.resource_spans[0].scope_spans[0].spans[0].name == "work"
+    assert len(collector.connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("statuses", "taken", "posts"),
+    [([200], True, 1), ([503, 200], True, 2), ([429, 429, 200], False, 2), ([400], False, 1), ([500], False, 1)],
+)
+def test_it_tries_once_more_when_that_may_help(
+    collector: Collector, sender: OtlpSender, statuses: list[int], taken: bool, posts: int
+) -> None:
+    """After a status that says so; never for ever."""
+    collector.statuses = statuses
+    assert sender.send(ExportTraceServiceRequest()) is taken
+    assert len(collector.posts) == posts
+
+
+def test_nobody_there_is_no_exception() -> None:
+    """It says that it was not taken."""
+    assert OtlpSender("http://127.0.0.1:1/", {}, timeout=1).send(ExportTraceServiceRequest()) is False
+
+
+def test_a_stopped_sender_does_not_wait_for_its_second_try(collector: Collector, sender: OtlpSender) -> None:
+    """So that an exit stays within its bound."""
+    collector.statuses = [503]
+    sender.stop()
+    assert sender.send(ExportTraceServiceRequest()) is False
+    assert len(collector.posts) == 1
