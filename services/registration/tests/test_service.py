@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,6 +13,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from opentelemetry.sdk.trace import ReadableSpan
 from service_under_test import OWNER, SERVICE, SUPER_ADMIN, Replica, after, claim, refusal, replica, token
 from ticketcap.registration.v1 import registration_pb2 as pb
+from ticketcap_local.postgres import EmbeddedPostgres
+from ticketcap_local.testing import free_port
+from ticketcap_registration.store.migrate import migrate
 
 CONFIRMED = pb.REGISTRATION_STATUS_CONFIRMED
 WAITLISTED = pb.REGISTRATION_STATUS_WAITLISTED
@@ -392,6 +396,34 @@ async def test_health_and_reflection_answer(service: Replica) -> None:
             health_pb2.HealthCheckRequest(service=name)
         )
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_health_tells_when_the_database_is_away_and_when_it_is_back(tmp_path: Path) -> None:
+    """Calls meanwhile are told so, and work again without a restart."""
+    server = EmbeddedPostgres(tmp_path / "data", free_port(), fsync=False)
+    server.start()
+    try:
+        server.create_database("own")
+        migrate(server.url("own"))
+        async with replica(server.url("own")) as service:
+            await service.open()
+            server.stop()
+            await health_becomes(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+            assert (await refused(service.register(1)))[0] is grpc.StatusCode.UNAVAILABLE
+            server.start()
+            await health_becomes(service, health_pb2.HealthCheckResponse.SERVING)
+            assert (await service.register(1)).status == CONFIRMED
+    finally:
+        server.stop()
+
+
+async def health_becomes(service: Replica, status: int) -> None:
+    stub: Any = health_pb2_grpc.HealthStub(service.channel)
+    for _ in range(200):
+        if (await stub.Check(health_pb2.HealthCheckRequest(service="database"))).status == status:
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail(f"the database's health never became {status}")
 
 
 def parent_of(span: ReadableSpan) -> int | None:

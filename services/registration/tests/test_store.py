@@ -17,8 +17,10 @@ from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.database import PoolLimits, driver_url
 from ticketcap_chassis.database import create_engine as create_async_engine
 from ticketcap_observability import Telemetry
+from ticketcap_registration.jobs import housekeeping
 from ticketcap_registration.main import running
 from ticketcap_registration.store import roles, seats
+from ticketcap_registration.store import watchkeeping as watchkeeping_module
 from ticketcap_registration.store.migrate import migrate
 from ticketcap_registration.store.models import Base
 from ticketcap_registration.store.transactions import school_transaction
@@ -119,9 +121,14 @@ async def test_the_database_itself_never_oversells(service: Replica) -> None:
         owner.execute("UPDATE events SET confirmed = 2, held = 2")
 
 
-async def race(database: str) -> tuple[int, int]:
-    """Let two replicas sell one event to 120 callers at once; return spots in rows and capacity."""
-    async with replica(database) as first, replica(database) as second:
+async def race(database: str, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """Let two replicas sell one event to 120 callers at once; return spots in rows and capacity.
+
+    Small batches whose look-up takes its time: the transactions of the two certainly overlap.
+    """
+    slow = "'now', (SELECT statement_timestamp() FROM pg_sleep(0.02))"
+    monkeypatch.setattr(seats, "LOAD", seats.LOAD.replace("'now', statement_timestamp()", slow))
+    async with replica(database, lane_batch=10) as first, replica(database, lane_batch=10) as second:
         await first.open(capacity=20)
         calls = [(first, second)[number % 2].register(number) for number in range(120)]
         await asyncio.gather(*calls, return_exceptions=True)
@@ -136,13 +143,13 @@ async def test_without_the_lock_two_replicas_oversell(database: str, monkeypatch
     monkeypatch.setattr(seats, "LOCK", seats.LOCK.replace("FOR NO KEY UPDATE", ""))
     with psycopg.connect(database, autocommit=True) as owner:
         owner.execute("ALTER TABLE events DROP CONSTRAINT events_never_oversold")
-    sold, capacity = await race(database)
+    sold, capacity = await race(database, monkeypatch)
     assert sold > capacity
 
 
-async def test_with_the_lock_they_do_not(database: str) -> None:
+async def test_with_the_lock_they_do_not(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same race, guarded."""
-    assert await race(database) == (20, 20)
+    assert await race(database, monkeypatch) == (20, 20)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -190,6 +197,35 @@ async def test_the_audit_finds_drift(service: Replica, watchkeeping: Watchkeepin
         owner.execute("UPDATE events SET confirmed = 5")
     [drift] = await watchkeeping.drift()
     assert (drift.confirmed, drift.rows_confirmed) == (5, 2)
+
+
+async def test_the_audit_looks_at_every_event(
+    service: Replica, watchkeeping: Watchkeeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Portion by portion, to the last one."""
+    small = text(watchkeeping_module._NEXT_EVENTS.text.replace("LIMIT 500", "LIMIT 2"))
+    monkeypatch.setattr(watchkeeping_module, "_NEXT_EVENTS", small)
+    await service.school()
+    for number in range(5):
+        await service.event(slug=f"event-{number}")
+    with psycopg.connect(service.database) as owner:
+        owner.execute("UPDATE events SET confirmed = 1")
+    assert len(await watchkeeping.drift()) == 5
+
+
+async def test_housekeeping_goes_on_while_portions_are_full(
+    service: Replica, watchkeeping: Watchkeeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backlog goes in one round."""
+    aged = watchkeeping_module._AGED["outbox"].text.replace("LIMIT 5000", "LIMIT 2")
+    monkeypatch.setitem(watchkeeping_module._AGED, "outbox", text(aged))
+    monkeypatch.setattr(housekeeping, "DELETED_AT_ONCE", 2)
+    await service.open()
+    for number in range(5):
+        await service.register(number)
+    await housekeeping.delete_aged(watchkeeping, idempotency_seconds=3600, outbox_seconds=0)
+    with psycopg.connect(service.database) as owner:
+        assert owner.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
 
 
 async def test_what_has_aged_is_deleted(service: Replica, watchkeeping: Watchkeeping) -> None:

@@ -36,7 +36,7 @@ from ticketcap_registration.store.registrations import Registrations
 from ticketcap_registration.store.schools import Schools
 from ticketcap_registration.store.watchkeeping import Watchkeeping
 
-_JOBS_CONNECTIONS: Final = 2
+_JOBS_CONNECTIONS: Final = 4
 _HEALTH_SECONDS: Final = 1.0
 _DAY_SECONDS: Final = 86_400
 # Every statement looks rows up by an index. A plan that was made while a table was nearly empty, and is

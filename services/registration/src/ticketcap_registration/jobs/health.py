@@ -7,6 +7,7 @@ from ticketcap_chassis.errors import ServiceError
 from ticketcap_chassis.grpc_server import GrpcServer
 from ticketcap_observability import get_logger
 
+from ticketcap_registration.domain.errors import StoreUnavailable
 from ticketcap_registration.store.watchkeeping import Watchkeeping
 
 DATABASE: Final = "database"
@@ -29,10 +30,14 @@ class DatabaseHealth:
         try:
             await self._watchkeeping.ping()
             serving = True
-        except ServiceError as error:
+        except StoreUnavailable as error:
             serving = False
             if self._serving is not False:
                 _log.error("database.unreachable", reason=error.reason)
+        except ServiceError as error:
+            # Busy or slow is not away: the answer stays what it was.
+            _log.warning("database.slow", reason=error.reason)
+            return
         if serving is not self._serving:
             self._serving = serving
             for service in self._services:

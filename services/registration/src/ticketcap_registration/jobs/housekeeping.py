@@ -1,15 +1,24 @@
 """Deletes idempotency keys and outbox rows that nobody can ask for any more."""
 
+from typing import Final
+
 from ticketcap_observability import get_logger
 
-from ticketcap_registration.store.watchkeeping import Watchkeeping
+from ticketcap_registration.store.watchkeeping import DELETED_AT_ONCE, Watchkeeping
+
+_PORTIONS: Final = 20
 
 _log = get_logger(__name__)
 
 
 async def delete_aged(watchkeeping: Watchkeeping, *, idempotency_seconds: float, outbox_seconds: float) -> None:
-    """Delete one bounded portion of each table; the next round takes more."""
+    """Delete from each table in portions, a bounded number of them; the next round takes more."""
     for table, seconds in (("idempotency_keys", idempotency_seconds), ("outbox", outbox_seconds)):
-        deleted = await watchkeeping.delete_aged(table, seconds)
+        deleted = 0
+        for _ in range(_PORTIONS):
+            portion = await watchkeeping.delete_aged(table, seconds)
+            deleted += portion
+            if portion < DELETED_AT_ONCE:
+                break
         if deleted:
             _log.info("housekeeping.deleted", table=table, rows=deleted)

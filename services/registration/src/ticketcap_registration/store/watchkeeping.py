@@ -1,5 +1,6 @@
 """What the jobs ask of all schools at once: due holds, the audit of counters against rows, what has aged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -12,7 +13,10 @@ from ticketcap_registration.store.models import COUNTED_STATUSES
 from ticketcap_registration.store.transactions import translated_errors
 
 _EVENTS_AT_ONCE: Final = 200
-_DELETED_AT_ONCE: Final = 5000
+_AUDITED_AT_ONCE: Final = 500
+_BEFORE_ALL: Final = UUID(int=0)
+DELETED_AT_ONCE: Final = 5000
+"""Rows that one statement deletes at most."""
 
 _DUE: Final = text(f"""-- watchkeeping.due_holds
 SELECT events.id, events.school_id, schools.slug AS school
@@ -24,22 +28,25 @@ JOIN events ON events.id = due.event_id JOIN schools ON schools.id = events.scho
 _DRIFT: Final = text(f"""-- watchkeeping.drift
 SELECT id AS event_id, confirmed, held, waitlisted, capacity,
        rows_confirmed, rows_held, rows_waitlisted, rows_waiting
-FROM events LEFT JOIN LATERAL (
+FROM events JOIN LATERAL (
   SELECT coalesce(sum(spots) FILTER (WHERE status = 'CONFIRMED'), 0) AS rows_confirmed,
          coalesce(sum(spots) FILTER (WHERE status = 'PENDING_PAYMENT'), 0) AS rows_held,
          coalesce(sum(spots) FILTER (WHERE status = 'WAITLISTED'), 0) AS rows_waitlisted,
          count(*) FILTER (WHERE status = 'WAITLISTED') AS rows_waiting
   FROM registrations WHERE event_id = events.id AND status IN ({COUNTED_STATUSES}, 'WAITLISTED')
 ) AS counted ON true
-WHERE (confirmed, held, waitlisted, waitlist_length)
-   IS DISTINCT FROM (rows_confirmed, rows_held, rows_waitlisted, rows_waiting)
-   OR rows_confirmed + rows_held > capacity
-ORDER BY id LIMIT {_EVENTS_AT_ONCE}""")
+WHERE id = ANY(:event_ids) AND (
+  (confirmed, held, waitlisted, waitlist_length) <> (rows_confirmed, rows_held, rows_waitlisted, rows_waiting)
+  OR rows_confirmed + rows_held > capacity)
+ORDER BY id""")
+
+_NEXT_EVENTS: Final = text(f"""-- watchkeeping.next_events
+SELECT id FROM events WHERE id > :after ORDER BY id LIMIT {_AUDITED_AT_ONCE}""")
 
 _AGED: Final = {
     table: text(f"""-- watchkeeping.aged_{table}
 DELETE FROM {table} WHERE ctid = ANY(ARRAY(
-  SELECT ctid FROM {table} WHERE created_at < now() - make_interval(secs => :seconds) LIMIT {_DELETED_AT_ONCE}))""")
+  SELECT ctid FROM {table} WHERE created_at < now() - make_interval(secs => :seconds) LIMIT {DELETED_AT_ONCE}))""")
     for table in ("idempotency_keys", "outbox")
 }
 
@@ -76,10 +83,24 @@ class Watchkeeping:
         return [EventKey(row.id, SchoolKey(row.school_id, row.school)) for row in rows]
 
     async def drift(self) -> list[Drift]:
-        """Return the events whose counters and rows disagree: always none."""
+        """Return the events whose counters and rows disagree: always none. Looks at a portion of them at a time."""
+        found: list[Drift] = []
+        after = _BEFORE_ALL
+        while event_ids := await self._next_events(after):
+            found += await self._drift_of(event_ids)
+            after = event_ids[-1]
+        return found
+
+    async def _next_events(self, after: UUID) -> Sequence[UUID]:
         with translated_errors():
             async with self._engine.connect() as connection:
-                return [Drift(**row) for row in (await connection.execute(_DRIFT)).mappings()]
+                return (await connection.execute(_NEXT_EVENTS, {"after": after})).scalars().all()
+
+    async def _drift_of(self, event_ids: Sequence[UUID]) -> list[Drift]:
+        with translated_errors():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(_DRIFT, {"event_ids": list(event_ids)})
+                return [Drift(**row) for row in rows.mappings()]
 
     async def delete_aged(self, table: str, seconds: float) -> int:
         """Delete a bounded number of rows of ``table`` that are older than ``seconds``; return how many."""
