@@ -18,12 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from ticketcap_local.http_client import HttpConnection
 from ticketcap_local.testing import free_port
 from ticketcap_local.traffic import Rush, rush
 
 TICKETCAP = Path(sys.executable).parent / "ticketcap"
 EVENTS = "/api/v1/schools/herzl/events"
 START_SECONDS = 90
+SETTLE_SECONDS = 5
 
 
 @contextmanager
@@ -74,6 +76,18 @@ async def measured(url: str, event: str, *, parents: int, concurrency: int) -> R
     return await rush(url=url, school="herzl", event=event, parents=parents, concurrency=concurrency)
 
 
+async def page_latency(url: str) -> float:
+    """Return the p50 (seconds) of a page that does nothing: what HTTP itself costs at this moment."""
+    connection = HttpConnection(url)
+    latencies = []
+    for _ in range(300):
+        began = time.perf_counter()
+        await connection.request("GET", "/livez")
+        latencies.append(time.perf_counter() - began)
+    connection.close()
+    return statistics.median(latencies)
+
+
 def told(result: Rush) -> str:
     latency = "  ".join(f"{name} {result.percentile(share) * 1000:6.1f} ms" for name, share in PERCENTILES)
     outcome = "  ".join(f"{name} {count}" for name, count in [*result.statuses.items(), *result.refusals.items()])
@@ -105,9 +119,13 @@ def measure(environment: dict[str, str], options: argparse.Namespace) -> None:
     url = f"http://127.0.0.1:{environment['TICKETCAP_GATEWAY_PORT']}"
     command = [str(TICKETCAP), "token", "--school", "herzl", "--role", "OWNER"]
     token = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
-    idle_rates, hot_rates = [], []
+    idle_rates, hot_rates, idle_shares = [], [], []
     for number in range(options.rounds):
+        # The spans of the rush before are still being sent: they are no part of what an idle event costs.
+        time.sleep(SETTLE_SECONDS)
         open_event(url, token, f"idle-{number}", 100_000)
+        page = asyncio.run(page_latency(url))
+        print(f"empty page {number + 1}    p50 {page * 1000:6.1f} ms")
         idle = asyncio.run(measured(url, f"idle-{number}", parents=300, concurrency=1))
         open_event(url, token, f"hot-{number}", 100)
         hot = asyncio.run(measured(url, f"hot-{number}", parents=options.parents, concurrency=options.concurrency))
@@ -116,10 +134,12 @@ def measure(environment: dict[str, str], options: argparse.Namespace) -> None:
         seats = httpx.get(f"{url}{EVENTS}/hot-{number}", trust_env=False).json()
         if seats["confirmed"] > seats["capacity"] or hot.statuses["CONFIRMED"] > seats["capacity"]:
             sys.exit(f"OVERSOLD: {seats}")
+        idle_shares.append(idle.percentile(0.5) / page)
         idle_rates.append(len(idle.latencies) / idle.seconds)
         hot_rates.append(len(hot.latencies) / hot.seconds)
     ratios = [hot / idle for hot, idle in zip(hot_rates, idle_rates, strict=True)]
     print(f"hot / idle      {statistics.median(ratios):5.1f} times the rate  {[round(ratio, 1) for ratio in ratios]}")
+    print(f"idle / page     {statistics.median(idle_shares):5.1f} times the p50   {[round(x, 1) for x in idle_shares]}")
     print("nothing oversold")
 
 
