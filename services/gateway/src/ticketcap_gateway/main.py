@@ -1,7 +1,6 @@
 """Wires the gateway and runs it until SIGTERM."""
 
 import asyncio
-import gc
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -36,7 +35,6 @@ from ticketcap_gateway.settings import GatewaySettings
 
 _SERVICE: Final = "gateway"
 _TELEMETRY_SECONDS: Final = 5.0
-_COLLECT_AFTER_OBJECTS: Final = 10_000
 
 _log = get_logger(__name__)
 
@@ -111,8 +109,6 @@ async def run(settings: GatewaySettings) -> None:
                 )
                 host, port = listener.getsockname()[:2]
                 give_memory_back()
-                # A rush makes many objects that live for one batch: looking for cycles among them is time lost.
-                gc.set_threshold(_COLLECT_AFTER_OBJECTS, 20, 20)
                 _log.info("gateway.listening", address=f"{host}:{port}", registration=settings.registration_target)
                 async with background(_drain_when(stop, settings, gateway, server)):
                     await server.serve(listener)

@@ -39,9 +39,9 @@ from ticketcap_registration.store.watchkeeping import Watchkeeping
 _JOBS_CONNECTIONS: Final = 4
 _HEALTH_SECONDS: Final = 1.0
 _DAY_SECONDS: Final = 86_400
-# Every statement looks rows up by an index. A plan that was made while a table was nearly empty, and is
-# kept while it grows, must not scan it; and none is long enough to be compiled.
-_PLANS: Final = {"enable_seqscan": "off", "jit": "off"}
+# Every statement looks rows up by an index, so one plan serves all values and all sizes of a table: made once for a
+# connection, never a scan because the table was nearly empty then, and never compiled.
+_PLANS: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
 
 _log = get_logger(__name__)
 
