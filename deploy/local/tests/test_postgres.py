@@ -73,6 +73,19 @@ def test_a_taken_port_is_named(server: EmbeddedPostgres, tmp_path: Path) -> None
         second.start()
 
 
+def test_a_pid_file_that_names_another_program_is_no_rival(server: EmbeddedPostgres) -> None:
+    """After a power cut the id in it may be anybody's."""
+    kill(server)
+    server.stop()
+    pid_file = server.data_dir / "postmaster.pid"
+    with subprocess.Popen(["sleep", "60"]) as other:
+        _, rest = pid_file.read_text().split("\n", 1)
+        pid_file.write_text(f"{other.pid}\n{rest}")
+        server.start()
+        other.kill()
+    assert server.pid != other.pid
+
+
 def test_it_stops_when_its_parent_is_killed(tmp_path: Path) -> None:
     """SIGKILL of the supervisor leaves no server behind."""
     script = (

@@ -180,3 +180,11 @@ async def test_it_stops_in_silence_while_an_exporter_is_connected(tmp_path: Path
     assert sink.terminate() == 0
     connection.close()
     assert sink.output() == ""
+
+
+async def test_a_request_that_makes_no_sense_is_refused(ports: tuple[int, int]) -> None:
+    """The client hears so, and the next one is served."""
+    connection = HttpConnection(f"http://127.0.0.1:{ports[1]}")
+    assert (await connection.request("GET", "//[")).status == 400
+    assert (await connection.request("GET", "/api/traces?limit=2")).status == 200
+    connection.close()

@@ -82,9 +82,8 @@ async def peers(
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with grpc.aio.insecure_channel(
-            f"127.0.0.1:{port}", interceptors=called.grpc_client_interceptors()
-        ) as channel:
+        target = f"127.0.0.1:{port}"
+        async with grpc.aio.insecure_channel(target, interceptors=called.grpc_client_interceptors(target)) as channel:
             yield Peers(channel, server, served, called, port)
     finally:
         await server.stop(0)

@@ -7,7 +7,7 @@ import pytest
 from opentelemetry import baggage
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
-from ticketcap_observability import HttpTelemetry, InMemoryTelemetry, Telemetry
+from ticketcap_observability import HttpTelemetry, InMemoryTelemetry, Telemetry, current_trace_id
 from ticketcap_observability.http import ROUTE_KEY, App, Message, Receive, Scope, Send
 
 
@@ -106,7 +106,7 @@ async def test_a_server_error_is_an_error_and_a_refusal_is_not() -> None:
 
 
 async def test_an_exception_is_recorded_without_its_message() -> None:
-    """It may quote a person; it goes on to whoever answers."""
+    """It may quote a person; it goes on to whoever answers, and counts as the 500 that will be answered."""
     telemetry = Telemetry.in_memory()
 
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -118,6 +118,9 @@ async def test_an_exception_is_recorded_without_its_message() -> None:
     assert span.attributes is not None
     assert span.attributes["error.type"] == "ValueError"
     assert "050-1234567" not in str([event.attributes for event in span.events])
+    assert len(span.events) == 1
+    [point] = telemetry.points("http.server.request.duration")
+    assert point.attributes["http.response.status_code"] == span.attributes["http.response.status_code"] == 500
 
 
 async def test_a_client_that_leaves_a_stream_is_no_error() -> None:
@@ -134,3 +137,105 @@ async def test_a_client_that_leaves_a_stream_is_no_error() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert only(telemetry).status.status_code is StatusCode.UNSET
+
+
+async def test_an_exception_in_the_middle_of_a_stream_keeps_the_status_that_was_sent() -> None:
+    """The client saw a 200; the error is told all the same."""
+    telemetry = Telemetry.in_memory()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await ok(scope, receive, send)
+        raise ValueError
+
+    with pytest.raises(ValueError, match=r"^$"):
+        await request(app, telemetry)
+    [point] = telemetry.points("http.server.request.duration")
+    assert (point.attributes["http.response.status_code"], point.attributes["error.type"]) == (200, "ValueError")
+
+
+async def test_a_stream_is_one_request_that_ends_with_its_last_event() -> None:
+    """Not with its first; the trace is told with the headers."""
+    telemetry = Telemetry.in_memory()
+    ended_early: list[bool] = []
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        scope[ROUTE_KEY] = "/events/{event}/stream"
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        for number in range(3):
+            await send({"type": "http.response.body", "body": b"data: %d" % number, "more_body": True})
+            ended_early.append(bool(telemetry.spans))
+        await send({"type": "http.response.body", "body": b""})
+
+    sent = await request(app, telemetry)
+    assert ended_early == [False, False, False]
+    assert [message.get("body") for message in sent[1:]] == [b"data: 0", b"data: 1", b"data: 2", b""]
+    assert [name for name, _ in sent[0]["headers"]] == [b"content-type", b"traceresponse"]
+    assert only(telemetry).name == "GET /events/{event}/stream"
+
+
+async def test_the_route_may_come_from_the_framework() -> None:
+    """Routers leave it in the scope; where nobody does, the name is the method alone."""
+
+    class Route:
+        path = "/things/{thing}"
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["route"] = Route()
+        await send({"type": "http.response.start", "status": 200})
+
+    async def unrouted(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 404})
+
+    for app, name in ((routed, "GET /things/{thing}"), (unrouted, "GET")):
+        telemetry = Telemetry.in_memory()
+        await request(app, telemetry)
+        assert only(telemetry).name == name
+        [point] = telemetry.points("http.server.request.duration")
+        assert "050" not in str(point.attributes)
+
+
+async def test_a_broken_traceparent_begins_a_new_trace() -> None:
+    """And harms nothing."""
+    telemetry = Telemetry.in_memory()
+    await request(ok, telemetry, traceparent="00-zz-1-1")
+    assert only(telemetry).parent is None
+
+
+async def test_at_the_edge_tracestate_is_dropped() -> None:
+    """It is the client's, and as long as the client likes."""
+    telemetry = Telemetry.in_memory()
+    await request(ok, telemetry, traceparent=PARENT + "01", tracestate="vendor=x")
+    assert not only(telemetry).context.trace_state
+
+
+async def test_requests_at_once_do_not_mix() -> None:
+    """Each works in its own trace, and leaves none behind."""
+    telemetry = Telemetry.in_memory()
+    seen: list[tuple[str | None, str]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0)
+        trace_id = current_trace_id()
+        await ok(scope, receive, send)
+        seen.append((trace_id, str(current_trace_id())))
+
+    await asyncio.gather(*(request(app, telemetry) for _ in range(20)))
+    assert len({first for first, _ in seen}) == 20
+    assert all(first == second for first, second in seen)
+    assert current_trace_id() is None
+
+
+async def test_what_is_not_http_passes_through() -> None:
+    """Lifespan messages are nobody's request."""
+    telemetry = Telemetry.in_memory()
+    seen: list[str] = []
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        seen.append(scope["type"])
+
+    async def nothing(*_: object) -> Any:
+        raise AssertionError("never called")
+
+    await HttpTelemetry(app, telemetry)({"type": "lifespan"}, nothing, nothing)
+    assert seen == ["lifespan"]
+    assert not telemetry.spans

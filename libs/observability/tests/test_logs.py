@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -57,6 +58,35 @@ def test_secrets_are_hidden_by_their_key(lines: Any) -> None:
     [line] = lines()
     assert {line[key] for key in ("phone", "email", "token", "authorization", "name")} == {"[redacted]"}
     assert line["event_id"] == "7"
+
+
+@pytest.mark.parametrize("key", ["Authorization", "Set-Cookie", "PHONE", "parent_phone", "access-token", "PassP"])
+def test_a_key_is_known_in_any_spelling(lines: Any, key: str) -> None:
+    """Case, hyphens and words before it do not matter."""
+    get_logger("a").info("x", **{key: "050-1234567"})
+    logging.getLogger("lib").info("x", extra={key: "050-1234567"})
+    for line in lines():
+        assert line[key] == "[redacted]"
+
+
+def test_secrets_are_hidden_inside_of_values_too(lines: Any) -> None:
+    """Mappings and lists, down to where nobody logs any more; what is harmless stays."""
+    get_logger("a").info("x", request={"headers": [{"authorization": "Bearer t", "accept": "text/csv"}]}, names=["a"])
+    deep: dict[str, Any] = {"phone": "050-1234567"}
+    for _ in range(20):
+        deep = {"inner": deep}
+    get_logger("a").info("x", deep=deep)
+    shallow, hidden = lines()
+    assert shallow["request"] == {"headers": [{"authorization": "[redacted]", "accept": "text/csv"}]}
+    assert shallow["names"] == ["a"]
+    assert "050-1234567" not in json.dumps(hidden)
+
+
+def test_an_exception_as_a_value_is_its_type(lines: Any) -> None:
+    """As it is everywhere else; other things are their text."""
+    get_logger("a").info("x", error=ValueError("phone 050-1234567"), path=PurePosixPath("/tmp"))
+    [line] = lines()
+    assert (line["error"], line["path"]) == ("ValueError", "/tmp")
 
 
 def test_what_is_below_the_level_is_not_written(lines: Any) -> None:

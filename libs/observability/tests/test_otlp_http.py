@@ -1,5 +1,6 @@
 """The OTLP sender: what it posts, when it tries again, and that nothing the other side does harms it."""
 
+import contextlib
 import gzip
 import http.server
 import threading
@@ -19,6 +20,10 @@ class Collector(http.server.ThreadingHTTPServer):
         self.statuses = [200]
         self.posts: list[tuple[str, dict[str, str], bytes]] = []
         self.connections: set[int] = set()
+        self.answer = b""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a sender that gave its connection up."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -31,8 +36,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.connections.add(self.client_address[1])
         statuses = self.server.statuses
         self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(self.server.answer)))
         self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(self.server.answer)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -82,6 +89,14 @@ def test_it_tries_once_more_when_that_may_help(
 def test_nobody_there_is_no_exception() -> None:
     """It says that it was not taken."""
     assert OtlpSender("http://127.0.0.1:1/", {}, timeout=1).send(ExportTraceServiceRequest()) is False
+
+
+def test_an_endless_answer_is_not_read(collector: Collector, sender: OtlpSender) -> None:
+    """Its first part is enough; the connection is given up."""
+    collector.answer = b"x" * 1_000_000
+    assert sender.send(ExportTraceServiceRequest()) is True
+    assert sender.send(ExportTraceServiceRequest()) is True
+    assert len(collector.connections) == 2
 
 
 def test_a_stopped_sender_does_not_wait_for_its_second_try(collector: Collector, sender: OtlpSender) -> None:

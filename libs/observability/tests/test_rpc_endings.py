@@ -10,9 +10,12 @@ import grpc.aio
 import pytest
 from google.rpc import code_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 from opentelemetry import baggage, context
-from peers import Peers, peers, refused
+from peers import KINDS, SERVICE, Peers, peers, refused
+from ticketcap_observability import Telemetry, schema
+from ticketcap_observability.grpc_client import server_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -255,6 +258,100 @@ async def test_both_streams() -> None:
         await assert_ends(both, "OK")
 
 
+class Handler:
+    """A handler of any kind that reads all, answers once, and then ends as it is told."""
+
+    def __init__(self, kind: str, ending: str) -> None:
+        self.started = asyncio.Event()
+        self.cancelled = asyncio.Event()
+        self._ending = ending
+        self._reads = kind.startswith("stream") and ending in {"ok", "abort", "raise"}
+        self.behaviour = self._stream() if kind.endswith("stream") else self._once()
+
+    def _once(self) -> Any:
+        async def do(request: Any, context: Context) -> bytes:
+            await self._end(request, context)
+            return b"1"
+
+        return do
+
+    def _stream(self) -> Any:
+        async def do(request: Any, context: Context) -> AsyncIterator[bytes]:
+            yield b"1"
+            await self._end(request, context)
+
+        return do
+
+    async def _end(self, request: Any, context: Context) -> None:
+        if self._reads:
+            async for _ in request:
+                pass
+        self.started.set()
+        if self._ending == "abort":
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such thing")
+        if self._ending == "raise":
+            raise ValueError("phone 050-1234567")
+        if self._ending != "ok":
+            await self._wait()
+
+    async def _wait(self) -> None:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+
+async def consume(call: Any, kind: str) -> None:
+    """Take all answers. A stream that is given up is cancelled by hand: before the first metadata grpc does not."""
+    if not kind.endswith("stream"):
+        await call
+        return
+    try:
+        async for _ in call:
+            pass
+    finally:
+        call.cancel()
+
+
+async def requests(endless: bool) -> AsyncIterator[bytes]:
+    yield b"a"
+    yield b"b"
+    if endless:
+        await asyncio.sleep(30)
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "server_error"),
+    [
+        ("ok", "OK", False),
+        ("abort", "NOT_FOUND", False),
+        ("raise", "UNKNOWN", True),
+        ("deadline", "DEADLINE_EXCEEDED", True),
+        ("cancel", "CANCELLED", False),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_kind_of_call_ends_alike(kind: str, ending: str, code: str, server_error: bool) -> None:
+    """Both sides agree, an exception is recorded once, and who waits no longer stops the handler."""
+    handler = Handler(kind, ending)
+    gives_up = ending in {"deadline", "cancel"}
+    async with peers(kind, handler.behaviour) as both:
+        request = requests(gives_up) if kind.startswith("stream") else b""
+        call = both.call(kind)(request, timeout=0.3 if ending == "deadline" else None)
+        task = asyncio.ensure_future(consume(call, kind))
+        if ending == "cancel":
+            await asyncio.wait_for(handler.started.wait(), 5)
+            task.cancel()
+        [result] = await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 10)
+        assert isinstance(result, BaseException) is (ending != "ok")
+        if gives_up:
+            await asyncio.wait_for(handler.cancelled.wait(), 5)
+        await assert_ends(both, code, server_error=server_error)
+        served, called = await both.ends()
+        assert (served.exceptions, called.exceptions) == (int(ending == "raise"), 0)
+
+
 async def test_shed() -> None:
     """What an inner interceptor refuses is seen like any answer."""
 
@@ -346,15 +443,105 @@ async def test_a_call_that_never_leaves_is_ended(caplog: pytest.LogCaptureFixtur
         assert [span.name for span in both.called.spans] == ["shop.v1.Shop/Do"]
 
 
+async def test_reflection_is_measured_without_a_span() -> None:
+    """As health is."""
+    async with peers() as both:
+        reflection.enable_server_reflection([SERVICE], both.server)
+        channel: Any = both.channel  # the stub's types know the blocking channel only
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        call = stub.ServerReflectionInfo()
+        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        assert (await call.read()).list_services_response.service[0].name == SERVICE
+        await call.done_writing()
+        assert await call.code() is grpc.StatusCode.OK
+        for telemetry, side in ((both.served, "server"), (both.called, "client")):
+            [point] = await points(telemetry, f"rpc.{side}.call.duration")
+            assert point.attributes["rpc.method"] == "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+            assert not telemetry.spans
+
+
+async def points(telemetry: Any, name: str) -> list[Any]:
+    """Wait for the points of a metric."""
+    for _ in range(200):
+        if found := telemetry.points(name):
+            return list(found)
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"no point of {name}")
+
+
 async def test_handlers_are_wrapped_once_per_method() -> None:
-    """Not once per RPC."""
+    """The same handler comes back wrapped in the same wrapper, and another one in its own."""
+
+    async def do(_request: bytes, _context: Context) -> bytes:
+        return b""
+
+    class Details:
+        method = "/shop.v1.Shop/Do"
+
+    interceptor: Any = Telemetry.in_memory().grpc_server_interceptor()
+    handlers: list[Any] = [grpc.unary_unary_rpc_method_handler(do) for _ in range(2)]
+
+    async def wrapped(handler: Any) -> Any:
+        async def continuation(_: object) -> Any:
+            return handler
+
+        return await interceptor.intercept_service(continuation, Details)
+
+    first = await wrapped(handlers[0])
+    assert first is not handlers[0]
+    assert await wrapped(handlers[0]) is first
+    assert await wrapped(handlers[1]) is not first
+
+
+async def test_points_are_in_seconds_and_lead_to_their_trace() -> None:
+    """Buckets as the conventions advise, and an exemplar with the span's ids on either side."""
 
     async def do(_request: bytes, _context: Context) -> bytes:
         return b""
 
     async with peers("unary_unary", do) as both:
-        for _ in range(3):
-            await both.call("unary_unary")(b"")
-        assert len(both.served.spans) == 3
-        [point] = both.served.points("rpc.server.call.duration")
-        assert point.count == 3
+        await both.call("unary_unary")(b"")
+        # Each collection takes the exemplars with it: look only once.
+        for telemetry, side in ((both.served, "server"), (both.called, "client")):
+            [point] = await points(telemetry, f"rpc.{side}.call.duration")
+            [span] = telemetry.spans
+            assert point.explicit_bounds == schema.DURATION_BUCKETS
+            assert 0 < point.sum < 5
+            [exemplar] = point.exemplars
+            assert (exemplar.trace_id, exemplar.span_id) == (span.context.trace_id, span.context.span_id)
+
+
+async def test_the_client_names_its_server() -> None:
+    """On span and point, from the channel's target."""
+
+    async def do(_request: bytes, _context: Context) -> bytes:
+        return b""
+
+    async with peers("unary_unary", do) as both:
+        await both.call("unary_unary")(b"")
+        _, called = await both.ends()
+        [point] = both.called.points("rpc.client.call.duration")
+        for attributes in (called.span.attributes, point.attributes):
+            assert attributes is not None
+            assert (attributes["server.address"], attributes["server.port"]) == ("127.0.0.1", both.port)
+
+
+@pytest.mark.parametrize(
+    ("target", "address", "port"),
+    [
+        ("localhost:50051", "localhost", 50051),
+        ("dns:///registration:50051", "registration", 50051),
+        ("dns://8.8.8.8/registration:50051", "registration", 50051),
+        ("dns:registration:50051", "registration", 50051),
+        ("ipv4:10.0.0.1:50051", "10.0.0.1", 50051),
+        ("[::1]:50051", "::1", 50051),
+        ("ipv6:[::1]:50051", "::1", 50051),
+        ("[::1]", "::1", None),
+        ("registration", "registration", None),
+        ("unix:/run/shop.sock", "/run/shop.sock", None),
+    ],
+)
+def test_a_target_says_where_the_server_is(target: str, address: str, port: int | None) -> None:
+    """In every spelling that grpc knows."""
+    found = server_of(target)
+    assert (found["server.address"], found.get("server.port")) == (address, port)

@@ -20,6 +20,9 @@ _NOBODY: Final = 65534
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.02
+_LEFTOVER_SECONDS: Final = 10.0
+"""How long what a killed owner or a killed server left behind may take to go."""
+_LEFTOVER_POLL_SECONDS: Final = 0.1
 
 
 class PostgresError(Exception):
@@ -39,6 +42,7 @@ class EmbeddedPostgres:
         self._fsync = fsync
         self._bin = binaries()
         self._password_file = self.data_dir.parent / "postgres.password"
+        self._pid_file = self.data_dir / "postmaster.pid"
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -50,16 +54,27 @@ class EmbeddedPostgres:
     def start(self) -> None:
         """Start, making the data folder first when there is none. Raises PostgresError."""
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
-        if not is_free(self.port):
-            raise PostgresError(f"port {self.port} is taken; stop what listens there, or set TICKETCAP_POSTGRES_PORT")
         self._take_lock()
         try:
-            self._start()
+            self._start_after_leftovers()
         except BaseException:
             self.stop()
             raise
 
+    def _start_after_leftovers(self) -> None:
+        """Try until what the last run left has gone: a pid file says that its server did not stop, or not yet."""
+        deadline = time.monotonic() + (_LEFTOVER_SECONDS if self._pid_file.exists() else 0.0)
+        while True:
+            try:
+                return self._start()
+            except PostgresError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_LEFTOVER_POLL_SECONDS)
+
     def _start(self) -> None:
+        if not is_free(self.port):
+            raise PostgresError(f"port {self.port} is taken; stop what listens there, or set TICKETCAP_POSTGRES_PORT")
         prefix = _without_root(self._bin)
         if not (self.data_dir / "PG_VERSION").exists():
             self._make(prefix)
@@ -67,6 +82,7 @@ class EmbeddedPostgres:
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [*prefix, *_dies_with_parent(), str(self._bin / "postgres"), *self._arguments()],
+                env={**os.environ, **self._not_a_rival()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -77,6 +93,12 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Stop: clients are disconnected, everything is written. Killed when that takes too long."""
+        self._end_process()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _end_process(self) -> None:
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGINT)
@@ -85,9 +107,6 @@ class EmbeddedPostgres:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
 
     def url(self, database: str = "postgres") -> str:
         """Return the address of a database, with its password."""
@@ -111,15 +130,15 @@ class EmbeddedPostgres:
             return str(cursor.fetchall()) if cursor.description else ""
 
     def _take_lock(self) -> None:
-        self._lock = (self.data_dir.parent / "postgres.lock").open("w")
+        lock = (self.data_dir.parent / "postgres.lock").open("w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock.close()
-            self._lock = None
+            lock.close()
             raise PostgresError(
                 f"{self.data_dir} is in use: stop the other stack, or set TICKETCAP_STATE_DIR"
             ) from None
+        self._lock = lock
 
     def _make(self, prefix: list[str]) -> None:
         """Run initdb in a folder beside, and move it into place when it is whole."""
@@ -146,6 +165,20 @@ class EmbeddedPostgres:
             shutil.rmtree(scratch, ignore_errors=True)
             raise PostgresError(f"initdb failed for {self.data_dir}: {made.stderr.strip() or made.stdout.strip()}")
         scratch.rename(self.data_dir)
+
+    def _not_a_rival(self) -> dict[str, str]:
+        """Return what tells PostgreSQL that the process in its pid file is no server of this folder.
+
+        After a power cut that id may be another program's, and PostgreSQL would refuse to start for ever. It takes the
+        id named here for no rival (pg_ctl uses that for its own shell) and goes on to look for living children of the
+        dead server, which removing the file would not.
+        """
+        try:
+            pid = int(self._pid_file.read_text().split("\n", 1)[0])
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            return {}
+        return {} if os.fsencode(self.data_dir) in arguments else {"PG_GRANDPARENT_PID": str(pid)}
 
     def _hand_over(self, prefix: list[str]) -> None:
         if prefix and prefix[0] == "setpriv":
@@ -178,7 +211,7 @@ class EmbeddedPostgres:
             if subprocess.run(ready, check=False).returncode == 0:
                 return
             time.sleep(_POLL_SECONDS)
-        self.stop()
+        self._end_process()
         raise PostgresError(
             f"PostgreSQL did not start on port {self.port}: {self._last_log_line()} (see {self.log_file})"
         )
@@ -212,7 +245,10 @@ def _without_root(folder: Path) -> list[str]:
     if os.geteuid() != 0:
         return []
     namespace = ["unshare", "--user", f"--map-user={_NOBODY}", f"--map-group={_NOBODY}", "--"]
-    for prefix in (namespace, ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--"]):
+    nobody = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"]
+    # Most containers forbid namespaces. The capability lets nobody pass root's private folders, whose modes stay.
+    passing = [*nobody, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"]
+    for prefix in (namespace, passing, [*nobody, "--"]):
         if _runs([*prefix, str(folder / "postgres"), "--version"]):
             return prefix
     raise PostgresError(f"can't run {folder}/postgres as another user than root; run as a user, or set DATABASE_URL")

@@ -56,6 +56,6 @@ class StackSettings:
 
 def _port(environ: Mapping[str, str], variable: str, default: int) -> int:
     value = environ.get(variable) or str(default)
-    if not (value.isdigit() and 0 < int(value) < 65536):  # noqa: PLR2004 - the ports there are
+    if not (value.isdecimal() and 0 < int(value) < 65536):  # noqa: PLR2004 - the ports there are
         raise SettingError(f"{variable}: must be a port number")
     return int(value)

@@ -100,7 +100,11 @@ class _HttpSink:
                 return False
             body = await reader.readexactly(int(length))
         method, target, *_ = [*request_line.split(" "), ""]
-        await _send(writer, self._answer(method, target, headers, body))
+        try:
+            answer = self._answer(method, target, headers, body)
+        except ValueError as error:  # an address or a number that is none
+            answer = _json("400 Bad Request", {"error": str(error)})
+        await _send(writer, answer)
         return headers.get("connection", "").lower() != "close"
 
     def _answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:

@@ -68,12 +68,22 @@ class StateFolder:
     def secrets(self) -> dict[str, str]:
         """Return the stack's secrets, made once; only the owner can read the file."""
         if not self._secrets_file.exists():
-            made = {name: secrets.token_urlsafe(32) for name in _SECRETS}
-            descriptor = os.open(self._secrets_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(made, file)
+            self._make_secrets()
         kept: dict[str, str] = json.loads(self._secrets_file.read_text())
         return kept
+
+    def _make_secrets(self) -> None:
+        """Write them whole or not at all; whoever comes second keeps what the first wrote."""
+        made = {name: secrets.token_urlsafe(32) for name in _SECRETS}
+        scratch = self._secrets_file.with_suffix(f".{secrets.token_hex(4)}")
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(made, file)
+            with contextlib.suppress(FileExistsError):
+                self._secrets_file.hardlink_to(scratch)
+        finally:
+            scratch.unlink()
 
     def note(self, parts: Sequence[Running]) -> None:
         """Note what is running, for ``ticketcap status``."""

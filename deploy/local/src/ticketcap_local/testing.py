@@ -110,9 +110,9 @@ class ServiceProcess:
             time.sleep(_POLL_SECONDS)
 
     def kill(self) -> None:
-        """Kill it as a power cut would (SIGKILL)."""
+        """Kill it, with whatever it started, as a power cut would (SIGKILL)."""
         if self._process is not None and self._process.poll() is None:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def terminate(self, seconds: float = 20.0) -> int:

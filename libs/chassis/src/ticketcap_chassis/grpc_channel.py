@@ -31,7 +31,7 @@ def open_channel(target: str, *, service: str, retried: Sequence[str], telemetry
         ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.max_receive_message_length", 8 * 1024 * 1024),
     ]
-    interceptors = [*telemetry.grpc_client_interceptors(), DeadlineUnary(), DeadlineStream()]
+    interceptors = [*telemetry.grpc_client_interceptors(target), DeadlineUnary(), DeadlineStream()]
     return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
 
 

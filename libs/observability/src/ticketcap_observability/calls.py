@@ -52,7 +52,8 @@ class Call:
     method: str
     kind: SpanKind
     duration: Histogram
-    peer: Mapping[str, str | int] = field(default_factory=dict)
+    server: Mapping[str, str | int] = field(default_factory=dict)
+    """The server's address and port, on the client's side."""
     began: float = field(default_factory=time.perf_counter)
     ended: bool = False
 
@@ -62,7 +63,7 @@ class Call:
             return
         self.ended = True
         seconds = time.perf_counter() - self.began
-        attributes = {**SYSTEM, METHOD: self.method, STATUS_CODE: code.name, **self.peer}
+        attributes = {**SYSTEM, METHOD: self.method, STATUS_CODE: code.name, **self.server}
         if self._is_fault(code):
             attributes[ERROR_TYPE] = type(error).__name__ if error is not None else code.name
         self.duration.record(seconds, attributes, context=set_span_in_context(self.span, Context()))

@@ -1,40 +1,15 @@
-"""The senders: OTLP over HTTP or gRPC, with short timeouts, counting what they could not deliver."""
+"""The senders: OTLP over HTTP or gRPC, compressed, with short timeouts."""
 
-from collections.abc import Sequence
 from typing import Final
 
-from opentelemetry.metrics import Counter
+from grpc import Compression
 from opentelemetry.sdk.metrics.export import MetricExporter
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExporter
 
 from ticketcap_observability.otlp_http import HttpMetricExporter, HttpSpanExporter, OtlpSender
 from ticketcap_observability.settings import TelemetrySettings
 
 _TIMEOUT_SECONDS: Final = 2
-
-
-class CountingSpanExporter(SpanExporter):
-    """Sends spans, and counts those that could not be delivered."""
-
-    def __init__(self, inner: SpanExporter, dropped: Counter) -> None:
-        self._inner = inner
-        self._dropped = dropped
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send ``spans`` once."""
-        result = self._inner.export(spans)
-        if result is not SpanExportResult.SUCCESS:
-            self._dropped.add(len(spans), {"signal": "traces"})
-        return result
-
-    def shutdown(self) -> None:
-        """End the sender."""
-        self._inner.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Send what is left."""
-        return self._inner.force_flush(timeout_millis)
 
 
 def span_exporter(settings: TelemetrySettings) -> SpanExporter:
@@ -47,6 +22,7 @@ def span_exporter(settings: TelemetrySettings) -> SpanExporter:
             insecure=_is_plain(settings.traces_endpoint),
             headers=dict(settings.headers),
             timeout=_TIMEOUT_SECONDS,
+            compression=Compression.Gzip,
         )
     return HttpSpanExporter(_sender(settings, settings.traces_endpoint))
 
@@ -61,6 +37,7 @@ def metric_exporter(settings: TelemetrySettings) -> MetricExporter:
             insecure=_is_plain(settings.metrics_endpoint),
             headers=dict(settings.headers),
             timeout=_TIMEOUT_SECONDS,
+            compression=Compression.Gzip,
         )
     return HttpMetricExporter(_sender(settings, settings.metrics_endpoint))
 

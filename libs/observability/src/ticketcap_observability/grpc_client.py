@@ -1,7 +1,8 @@
 """The client's side of an RPC: one span and one histogram point, and nothing in the way of cancellation."""
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Iterable
+import re
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import grpc
@@ -17,6 +18,8 @@ from ticketcap_observability.propagation import inject
 Details = grpc.aio.ClientCallDetails
 Continuation = Callable[[Details, Any], Any]
 
+_SCHEME: Final = re.compile(r"^(?:dns|ipv4|ipv6):(?://[^/]*/)?")
+
 # Strong references: the loop keeps only weak ones to its tasks.
 _ending: Final[set[asyncio.Task[None]]] = set()
 
@@ -24,9 +27,10 @@ _ending: Final[set[asyncio.Task[None]]] = set()
 class _ClientTelemetry:
     """What the four kinds of calls share."""
 
-    def __init__(self, tracer: Tracer, duration: Histogram) -> None:
+    def __init__(self, tracer: Tracer, duration: Histogram, server: Mapping[str, str | int]) -> None:
         self._tracer = tracer
         self._duration = duration
+        self._server = server
 
     def _begin(self, details: Details) -> tuple[Call, Details]:
         method = _text(details.method)
@@ -34,9 +38,12 @@ class _ClientTelemetry:
         span: trace.Span = trace.INVALID_SPAN
         if not is_quiet(method):
             span = self._tracer.start_span(
-                name, kind=SpanKind.CLIENT, attributes={**SYSTEM, METHOD: name}, record_exception=False
+                name,
+                kind=SpanKind.CLIENT,
+                attributes={**SYSTEM, METHOD: name, **self._server},
+                record_exception=False,
             )
-        return Call(span, name, SpanKind.CLIENT, self._duration), _with_trace(details, span)
+        return Call(span, name, SpanKind.CLIENT, self._duration, self._server), _with_trace(details, span)
 
     async def _unary(self, continuation: Continuation, details: Details, request: Any) -> Any:
         """Wait for the end of a call with one answer."""
@@ -125,9 +132,26 @@ class StreamStream(_ClientTelemetry, grpc.aio.StreamStreamClientInterceptor):
         return await self._stream(continuation, client_call_details, request_iterator)
 
 
-def client_interceptors(tracer: Tracer, duration: Histogram) -> list[grpc.aio.ClientInterceptor]:
-    """Return the interceptors of a channel, one per kind of call."""
-    return [kind(tracer, duration) for kind in (UnaryUnary, UnaryStream, StreamUnary, StreamStream)]
+def client_interceptors(
+    tracer: Tracer, duration: Histogram, target: str | None = None
+) -> list[grpc.aio.ClientInterceptor]:
+    """Return the interceptors of a channel to ``target``, one per kind of call."""
+    server = server_of(target) if target else {}
+    return [kind(tracer, duration, server) for kind in (UnaryUnary, UnaryStream, StreamUnary, StreamStream)]
+
+
+def server_of(target: str) -> dict[str, str | int]:
+    """Return the server's address, and its port if it has one, as a channel's target names it.
+
+    https://github.com/grpc/grpc/blob/master/doc/naming.md
+    """
+    if target.startswith("unix:"):
+        return {"server.address": target.removeprefix("unix:")}
+    name = _SCHEME.sub("", target)
+    host, _, port = name.rpartition(":")
+    if host and port.isdecimal() and (host.endswith("]") or ":" not in host):
+        return {"server.address": host.strip("[]"), "server.port": int(port)}
+    return {"server.address": name.strip("[]")}
 
 
 def _text(method: Any) -> str:

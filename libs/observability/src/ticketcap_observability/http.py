@@ -110,6 +110,8 @@ class _Request:
         if not isinstance(error, Exception):
             return  # a client that left is nobody's error
         self._error = type(error).__name__
+        # What the server answers in the app's stead.
+        self._status = self._status or _SERVER_ERROR
         if self.span.is_recording():
             record_exception(self.span, error)
 

@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, Final, TextIO
 
 import structlog
@@ -13,10 +14,13 @@ from ticketcap_observability.calls import frames
 
 Event = MutableMapping[str, Any]
 
-_SECRET: Final = frozenset(
-    {"authorization", "cookie", "email", "manage_token", "name", "password", "phone", "secret", "token"}
+_SECRET_WORDS: Final = frozenset({"authorization", "cookie", "email", "passp", "password", "phone", "secret", "token"})
+"""A key that has one of these among its words is hidden."""
+_SECRET_KEYS: Final = frozenset(
+    {"api_key", "card_number", "first_name", "full_name", "last_name", "name", "national_id", "parent_name"}
 )
 _REDACTED: Final = "[redacted]"
+_DEPTH: Final = 4
 
 
 def configure_logging(service: str, version: str, level: str = "INFO", stream: TextIO = sys.stdout) -> None:
@@ -28,7 +32,7 @@ def configure_logging(service: str, version: str, level: str = "INFO", stream: T
             foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+                structlog.processors.JSONRenderer(ensure_ascii=False, default=_as_text),
             ],
         )
     )
@@ -64,7 +68,7 @@ def _processors(service: str, version: str) -> list[Processor]:
         add_service,
         _add_trace,
         _reduce_exception,
-        _redact,
+        *_REDACTORS,
     ]
 
 
@@ -89,7 +93,33 @@ def _reduce_exception(_logger: Any, _method: str, event: Event) -> Event:
     return event
 
 
-def _redact(_logger: Any, _method: str, event: Event) -> Event:
-    for key in event.keys() & _SECRET:
-        event[key] = _REDACTED
+def _redact_by_key(_logger: Any, _method: str, event: Event) -> Event:
+    for key, value in event.items():
+        event[key] = _redacted(key, value)
     return event
+
+
+def _redacted(key: object, value: object, depth: int = _DEPTH) -> object:
+    """Return ``value`` as it may be written under ``key``; mappings and lists inside it, too."""
+    if _is_secret(str(key)):
+        return _REDACTED
+    if isinstance(value, Mapping):
+        return {inner: _redacted(inner, held, depth - 1) for inner, held in value.items()} if depth else _REDACTED
+    if isinstance(value, list | tuple):
+        return [_redacted("", held, depth - 1) for held in value] if depth else _REDACTED
+    return value
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(key: str) -> bool:
+    key = key.casefold().replace("-", "_")
+    return key in _SECRET_KEYS or not _SECRET_WORDS.isdisjoint(key.split("_"))
+
+
+def _as_text(value: object) -> str:
+    """Return what JSON has no form for; of an exception its type only, as everywhere."""
+    return type(value).__qualname__ if isinstance(value, BaseException) else str(value)
+
+
+_REDACTORS: Final[list[Processor]] = [_redact_by_key]
+"""What hides personal data in a line, in their order; the last thing before it is written."""

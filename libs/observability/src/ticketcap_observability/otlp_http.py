@@ -20,6 +20,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 _PAUSE_SECONDS: Final = 0.5
+_ANSWER_BYTES: Final = 64 * 1024
+"""What is read of an answer; nothing in it is used."""
 # https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
 _TRY_AGAIN: Final = frozenset({429, 502, 503, 504})
 
@@ -56,11 +58,11 @@ class OtlpSender:
             connection = self._open()
             connection.request("POST", self._path, body, self._headers)
             response = connection.getresponse()
-            response.read()
+            response.read(_ANSWER_BYTES)
         except (OSError, http.client.HTTPException):
             self._close()
             return None
-        if response.will_close or time.monotonic() > deadline:
+        if response.will_close or not response.isclosed() or time.monotonic() > deadline:
             self._close()
         return response.status
 

@@ -35,10 +35,9 @@ def inject(current: Context | None = None) -> dict[str, str]:
 
 def context_from_traceparent(traceparent: str) -> Context | None:
     """Return the context of a traceparent, with the baggage of the current one; None when it is not valid."""
-    if not traceparent:
-        return None
-    parsed = _TRACE.extract({"traceparent": traceparent}, context.get_current())
-    return parsed if trace.get_current_span(parsed).get_span_context().is_remote else None
+    # Parsed in an empty context: what is not valid leaves it as it was.
+    span = trace.get_current_span(_TRACE.extract({"traceparent": traceparent}, Context()))
+    return trace.set_span_in_context(span) if span.get_span_context().is_valid else None
 
 
 def traceparent_of(current: Context | None = None) -> str:

@@ -1,5 +1,6 @@
 """What the standard OTEL_* variables say, checked: a wrong value stops the service with the variable's name."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -16,6 +17,8 @@ _SAMPLERS: Final = (
     "parentbased_traceidratio",
 )
 _PRODUCTION_RATIO: Final = 0.1
+_DAY_MS: Final = 86_400_000
+_HEADER_NAME: Final = re.compile(r"[a-z0-9_.-]+")
 
 
 class TelemetrySettingError(ValueError):
@@ -44,16 +47,18 @@ class TelemetrySettings:
     def read(cls, environ: Mapping[str, str], service_name: str) -> "TelemetrySettings":
         """Read the variables; raise TelemetrySettingError for the first that does not hold."""
         protocol = _protocol(environ)
+        disabled = _flag(environ, "OTEL_SDK_DISABLED")
+        ratio = _sampling_ratio(environ)
         return cls(
             service_name=environ.get("OTEL_SERVICE_NAME") or service_name,
             traces_endpoint=_endpoint(environ, "TRACES", protocol),
             metrics_endpoint=_endpoint(environ, "METRICS", protocol),
             protocol=protocol,
-            headers=_pairs(environ, "OTEL_EXPORTER_OTLP_HEADERS"),
-            sampling_ratio=_sampling_ratio(environ),
-            metric_interval=_number(environ, "OTEL_METRIC_EXPORT_INTERVAL", 60_000, low=100) / 1000,
+            headers=_headers(environ),
+            sampling_ratio=0.0 if disabled else ratio,
+            metric_interval=_number(environ, "OTEL_METRIC_EXPORT_INTERVAL", 60_000, low=100, high=_DAY_MS) / 1000,
             resource=_pairs(environ, "OTEL_RESOURCE_ATTRIBUTES"),
-            disabled=_flag(environ, "OTEL_SDK_DISABLED"),
+            disabled=disabled,
         )
 
 
@@ -81,8 +86,13 @@ def _endpoint(environ: Mapping[str, str], signal: str, protocol: Protocol) -> st
 
 
 def _address(value: str, variable: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(value)
+        # Reading the port checks it.
+        whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole:
         raise TelemetrySettingError(variable, "must be an address like http://127.0.0.1:4318")
     return value
 
@@ -102,9 +112,7 @@ def _sampling_ratio(environ: Mapping[str, str]) -> float:
     return _number(environ, "OTEL_TRACES_SAMPLER_ARG", default, low=0, high=1)
 
 
-def _number(
-    environ: Mapping[str, str], variable: str, default: float, *, low: float, high: float = float("inf")
-) -> float:
+def _number(environ: Mapping[str, str], variable: str, default: float, *, low: float, high: float) -> float:
     value = environ.get(variable)
     if not value:
         return default
@@ -113,7 +121,7 @@ def _number(
     except ValueError:
         raise TelemetrySettingError(variable, "must be a number") from None
     if not low <= number <= high:
-        raise TelemetrySettingError(variable, f"must be at least {low:g} and at most {high:g}")
+        raise TelemetrySettingError(variable, f"must be at least {low} and at most {high}")
     return number
 
 
@@ -122,6 +130,16 @@ def _flag(environ: Mapping[str, str], variable: str) -> bool:
     if value not in {"true", "false"}:
         raise TelemetrySettingError(variable, "must be true or false")
     return value == "true"
+
+
+def _headers(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return headers that both protocols can send: a wrong one would fail each export, long after the start."""
+    name = "OTEL_EXPORTER_OTLP_HEADERS"
+    headers = {key.lower(): value for key, value in _pairs(environ, name).items()}
+    for key, value in headers.items():
+        if not (_HEADER_NAME.fullmatch(key) and value.isascii() and value.isprintable()):
+            raise TelemetrySettingError(name, "must hold header names, and values of printable ASCII")
+    return headers
 
 
 def _pairs(environ: Mapping[str, str], variable: str) -> dict[str, str]:

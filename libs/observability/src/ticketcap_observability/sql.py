@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
-from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.metrics import CallbackOptions, Histogram, Observation
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from ticketcap_observability import schema
 from ticketcap_observability.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 _NAMED: Final = re.compile(r"\s*--\s*([\w.]+)\s*\n")
@@ -127,13 +128,40 @@ def _describe(statement: str) -> tuple[str, dict[str, str]]:
 
 
 def _observe_pool(engine: "AsyncEngine", telemetry: Telemetry, pool_name: str) -> None:
-    pool: Any = engine.sync_engine.pool
+    from sqlalchemy import QueuePool, event
+
     name = {"db.client.connection.pool.name": pool_name}
+    waits = telemetry.duration("db.client.connection.wait_time", schema.QUERY_BUCKETS)
 
     def count(_options: CallbackOptions) -> Iterable[Observation]:
-        yield Observation(pool.checkedin(), {**name, "db.client.connection.state": "idle"})
-        yield Observation(pool.checkedout(), {**name, "db.client.connection.state": "used"})
+        pool = engine.sync_engine.pool
+        if isinstance(pool, QueuePool):
+            yield Observation(pool.checkedin(), {**name, "db.client.connection.state": "idle"})
+            yield Observation(pool.checkedout(), {**name, "db.client.connection.state": "used"})
+
+    def time_waits(sync_engine: "Engine") -> None:
+        _time_waits(sync_engine.pool, waits, name)
 
     telemetry.meter.create_observable_up_down_counter(
         "db.client.connection.count", callbacks=[count], unit="{connection}"
     )
+    time_waits(engine.sync_engine)
+    # An engine that is disposed of goes on with a new pool.
+    event.listen(engine.sync_engine, "engine_disposed", time_waits)
+
+
+def _time_waits(pool: Any, waits: Histogram, name: dict[str, str]) -> None:
+    """Measure how long each caller waits for a connection. The pool has no event for the begin of a wait."""
+    connect = pool.connect
+
+    def timed() -> Any:
+        began = time.perf_counter()
+        try:
+            connection = connect()
+        except BaseException as error:
+            waits.record(time.perf_counter() - began, {**name, "error.type": type(error).__name__})
+            raise
+        waits.record(time.perf_counter() - began, name)
+        return connection
+
+    pool.connect = timed

@@ -1,33 +1,36 @@
 """Sets telemetry up from the environment, hands out its parts, and shuts it down within a bound."""
 
 import asyncio
+import contextlib
 import os
 import threading
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import grpc.aio
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import Histogram, Meter
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, TraceIdRatioBased
+from opentelemetry.sdk.version import __version__ as sdk_version
 from opentelemetry.trace import Tracer
 
 from ticketcap_observability import exporters, schema
 from ticketcap_observability.grpc_client import client_interceptors
 from ticketcap_observability.grpc_server import ServerTelemetry
 from ticketcap_observability.settings import TelemetrySettings
+from ticketcap_observability.span_queue import SpanQueue
 
 _SCOPE: Final = "ticketcap"
 _QUEUE_SPANS: Final = 8192
-_EXPORTED_AT_ONCE: Final = 1024
-_EXPORT_DELAY_MS: Final = 1000
+_METRICS_TIMEOUT_MS: Final = 10_000
 
 _ids: Final = RandomIdGenerator()
 
@@ -58,20 +61,15 @@ class Telemetry:
         settings = TelemetrySettings.read(environ, service_name)
         resource = _resource(settings, service_version, environ)
         meters = MeterProvider(
-            metric_readers=[] if settings.disabled else _readers(settings), resource=resource, shutdown_on_exit=False
+            metric_readers=[] if settings.disabled else _readers(settings),
+            resource=resource,
+            exemplar_filter=TraceBasedExemplarFilter(),
+            shutdown_on_exit=False,
         )
         dropped = meters.get_meter(_SCOPE).create_counter(schema.DROPPED, unit="{item}")
-        tracers = TracerProvider(resource=resource, sampler=_sampler(settings), shutdown_on_exit=False)
+        tracers = _Tracers(resource=resource, sampler=_sampler(settings), shutdown_on_exit=False)
         if settings.traces_endpoint and not settings.disabled:
-            exporter = exporters.CountingSpanExporter(exporters.span_exporter(settings), dropped)
-            tracers.add_span_processor(
-                BatchSpanProcessor(
-                    exporter,
-                    max_queue_size=_QUEUE_SPANS,
-                    max_export_batch_size=_EXPORTED_AT_ONCE,
-                    schedule_delay_millis=_EXPORT_DELAY_MS,
-                )
-            )
+            tracers.add_span_processor(SpanQueue(exporters.span_exporter(settings), dropped, size=_QUEUE_SPANS))
         if set_global:
             trace.set_tracer_provider(tracers)
             metrics.set_meter_provider(meters)
@@ -91,9 +89,9 @@ class Telemetry:
         """Return the interceptor to put first on a server."""
         return ServerTelemetry(self.tracer, self.duration("rpc.server.call.duration"))
 
-    def grpc_client_interceptors(self) -> list[grpc.aio.ClientInterceptor]:
-        """Return the interceptors to put first on a channel."""
-        return client_interceptors(self.tracer, self.duration("rpc.client.call.duration"))
+    def grpc_client_interceptors(self, target: str | None = None) -> list[grpc.aio.ClientInterceptor]:
+        """Return the interceptors to put first on a channel to ``target``; with it, they name the server."""
+        return client_interceptors(self.tracer, self.duration("rpc.client.call.duration"), target)
 
     def duration(self, name: str, buckets: Sequence[float] = schema.DURATION_BUCKETS) -> Histogram:
         """Return a histogram of seconds."""
@@ -140,19 +138,30 @@ class InMemoryTelemetry(Telemetry):
         self._exporter.clear()
 
 
+class _Tracers(TracerProvider):
+    """Gives ids to spans even when OTEL_SDK_DISABLED stands in the process's environment: log lines carry them."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._disabled = False
+
+
 def _sampler(settings: TelemetrySettings) -> Sampler:
-    return ParentBased(TraceIdRatioBased(0.0 if settings.disabled else settings.sampling_ratio))
+    return ParentBased(TraceIdRatioBased(settings.sampling_ratio))
 
 
 def _resource(settings: TelemetrySettings, version: str, environ: Mapping[str, str]) -> Resource:
     return Resource(
         {
             "service.version": version,
+            # Two replicas must not write into one series.
+            "service.instance.id": str(uuid.uuid4()),
             "deployment.environment.name": environ.get("DEPLOYMENT_ENVIRONMENT") or "development",
             **settings.resource,
             "service.name": settings.service_name,
             "telemetry.sdk.language": "python",
             "telemetry.sdk.name": "opentelemetry",
+            "telemetry.sdk.version": sdk_version,
         }
     )
 
@@ -162,7 +171,9 @@ def _readers(settings: TelemetrySettings) -> list[MetricReader]:
         return []
     return [
         PeriodicExportingMetricReader(
-            exporters.metric_exporter(settings), export_interval_millis=settings.metric_interval * 1000
+            exporters.metric_exporter(settings),
+            export_interval_millis=settings.metric_interval * 1000,
+            export_timeout_millis=_METRICS_TIMEOUT_MS,
         )
     ]
 
@@ -180,7 +191,7 @@ def _in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> a
             work()
         finally:
             # The loop is closed when the bound was reached before.
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(tell)
 
     threading.Thread(target=run, name="telemetry-shutdown", daemon=True).start()

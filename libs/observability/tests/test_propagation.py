@@ -1,0 +1,88 @@
+"""Trace context and baggage as headers, and the helpers that services use."""
+
+import pytest
+from opentelemetry import baggage, context, trace
+from opentelemetry.context import Context
+from ticketcap_observability import (
+    Telemetry,
+    context_from_traceparent,
+    current_trace_id,
+    link_to,
+    schema,
+    set_school,
+    traceparent_of,
+)
+from ticketcap_observability.propagation import extract, inject
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+INVALID = [
+    "",
+    "nonsense",
+    PARENT[:-3],
+    PARENT.replace("0af7651916cd43dd8448eb211c80319c", "0" * 32),
+    PARENT.replace("b7ad6b7169203331", "0" * 16),
+    "ff" + PARENT[2:],
+]
+
+
+def test_a_traceparent_goes_out_as_it_came_in() -> None:
+    """The outbox keeps it beside a row."""
+    carried = context_from_traceparent(PARENT)
+    assert carried is not None
+    assert traceparent_of(carried) == PARENT
+
+
+@pytest.mark.parametrize("traceparent", INVALID)
+def test_what_is_no_traceparent_gives_no_context(traceparent: str) -> None:
+    """Not even inside a trace that came from elsewhere."""
+    assert context_from_traceparent(traceparent) is None
+    token = context.attach(context_from_traceparent(PARENT) or Context())
+    try:
+        assert context_from_traceparent(traceparent) is None
+    finally:
+        context.detach(token)
+
+
+def test_outside_of_a_trace_there_is_nothing_to_tell() -> None:
+    """No id, and an empty traceparent."""
+    assert current_trace_id() is None
+    assert traceparent_of() == ""
+
+
+def test_baggage_and_trace_survive_the_wire() -> None:
+    """Header values as bytes or text; Hebrew too; and other headers are not looked at."""
+    outgoing = baggage.set_baggage(schema.SCHOOL_ID, "הרצל", context_from_traceparent(PARENT))
+    headers = inject(outgoing)
+    received = extract([(key, value.encode()) for key, value in headers.items()] + [("authorization", b"secret")])
+    assert baggage.get_all(received) == {schema.SCHOOL_ID: "הרצל"}
+    assert traceparent_of(received) == PARENT
+
+
+def test_without_headers_the_context_is_empty() -> None:
+    """Whatever trace is under way."""
+    with Telemetry.in_memory().tracer.start_as_current_span("work"):
+        assert extract([("accept", "*/*")]) == Context()
+
+
+def test_a_school_is_on_the_span_and_in_the_baggage() -> None:
+    """For every service that is called from here."""
+    telemetry = Telemetry.in_memory()
+    before = context.get_current()
+    with telemetry.tracer.start_as_current_span("work"):
+        set_school("herzl")
+        assert inject()["baggage"] == "school.id=herzl"
+    context.attach(before)
+    [span] = telemetry.spans
+    assert span.attributes == {schema.SCHOOL_ID: "herzl"}
+
+
+def test_a_link_leads_to_a_span() -> None:
+    """By the span itself or by its context."""
+    telemetry = Telemetry.in_memory()
+    with telemetry.tracer.start_as_current_span("request") as request:
+        pass
+    ids = trace.get_current_span(context_from_traceparent(PARENT)).get_span_context()
+    with telemetry.tracer.start_as_current_span("batch", links=[link_to(request), link_to(ids)]):
+        pass
+    _, batch = telemetry.spans
+    assert [link.context.span_id for link in batch.links] == [request.get_span_context().span_id, ids.span_id]
