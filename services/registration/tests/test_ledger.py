@@ -13,6 +13,7 @@ from ticketcap_registration.domain.commands import (
     ConfirmHold,
     ExpireHolds,
     ExtendHold,
+    ReclaimHold,
     ReleaseHold,
 )
 from ticketcap_registration.domain.errors import (
@@ -266,6 +267,27 @@ def test_holds_are_confirmed_released_and_extended() -> None:
     store.run(ExtendHold(registration_id=third, seconds=3600))
     assert store.rows[third].hold_expires_at == NOW + timedelta(seconds=3600)
     assert (store.event.confirmed, store.event.held) == (1, 1)
+
+
+def test_an_expired_hold_is_claimed_again_while_its_spots_are_there() -> None:
+    """And only then: not from those who took them, not past a waitlist, not beside the same phone, not too late."""
+    store = Store(event(capacity=2, price_agorot=100, hold_seconds=60))
+    store.run(claim(1), claim(2))
+    first, second = uuid(1001), uuid(1002)
+    store.now = NOW + timedelta(seconds=61)
+    store.run(ExpireHolds())
+    outcomes, _ = store.run(ReclaimHold(registration_id=first, seconds=30))
+    assert outcomes[0].status is PENDING
+    assert store.rows[first].hold_expires_at == store.now + timedelta(seconds=30)
+    store.run(ReclaimHold(registration_id=first, seconds=300))
+    assert store.rows[first].hold_expires_at == store.now + timedelta(seconds=300)
+    store.run(claim(3, person=claim(2).person))
+    outcomes, _ = store.run(ReclaimHold(registration_id=second, seconds=30))
+    assert refused_with(outcomes[0]) is AlreadyRegistered
+    store.run(cancel(3), claim(4))
+    outcomes, _ = store.run(ReclaimHold(registration_id=second, seconds=30))
+    assert refused_with(outcomes[0]) is EventFull
+    assert (store.event.confirmed, store.event.held) == (0, 2)
 
 
 def test_only_a_hold_can_be_settled() -> None:

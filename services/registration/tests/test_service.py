@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import psycopg
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from opentelemetry.sdk.trace import ReadableSpan
@@ -20,6 +21,7 @@ from ticketcap_registration.store.migrate import migrate
 CONFIRMED = pb.REGISTRATION_STATUS_CONFIRMED
 WAITLISTED = pb.REGISTRATION_STATUS_WAITLISTED
 PENDING = pb.REGISTRATION_STATUS_PENDING_PAYMENT
+EXPIRED = pb.REGISTRATION_STATUS_EXPIRED
 
 
 async def refused(call: Any) -> tuple[grpc.StatusCode, str]:
@@ -324,6 +326,75 @@ async def test_holds_are_settled_by_the_payment_service(service: Replica) -> Non
     offered = await service.get(third)
     assert offered.status == PENDING
     assert offered.HasField("hold_expires_at")
+
+
+async def test_an_expired_hold_is_claimed_again_when_its_payment_arrives(service: Replica) -> None:
+    """Once its spots are free, and not beside a new registration of the same phone."""
+    await service.open(capacity=1, price_agorot=5000, hold_seconds=1, waitlist_enabled=False)
+    first = await service.register(1)
+    await eventually(service, first, EXPIRED)
+    reclaim = pb.ReclaimHoldRequest(registration_id=first.id, seconds=1)
+    again = await service.stub.ReclaimHold(reclaim, metadata=SERVICE)
+    assert again.registration.status == PENDING
+    await eventually(service, first, EXPIRED)
+    other = await service.register(1)
+    assert (await refused(service.stub.ReclaimHold(reclaim, metadata=SERVICE)))[1] == "ALREADY_REGISTERED"
+    await eventually(service, other, EXPIRED)
+    await service.register(2)
+    assert (await refused(service.stub.ReclaimHold(reclaim, metadata=SERVICE)))[1] == "EVENT_FULL"
+
+
+async def eventually(service: Replica, registration: pb.RegisterResponse, status: int) -> None:
+    while (await service.get(registration)).status != status:
+        await asyncio.sleep(0.05)
+
+
+async def test_what_is_to_be_paid_is_told_to_the_payment_service(service: Replica) -> None:
+    """With the holder's token, which must be the registration's; nobody else may ask."""
+    await service.open(price_agorot=5000)
+    made, other = await service.register(1), await service.register(2)
+    request = pb.GetHoldRequest(registration_id=made.id, manage_token=made.manage_token)
+    hold = await service.stub.GetHold(request, metadata=SERVICE)
+    assert (hold.registration.status, hold.event.price_agorot) == (PENDING, 5000)
+    request.manage_token = other.manage_token
+    assert (await refused(service.stub.GetHold(request, metadata=SERVICE)))[0] is grpc.StatusCode.NOT_FOUND
+    assert (await refused(service.stub.GetHold(request, metadata=OWNER)))[0] is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_changes_are_read_on_from_where_a_reader_stands(service: Replica) -> None:
+    """In order, none left out and none twice, narrowed to what is wanted, and without a person."""
+    await service.open(capacity=1)
+    first, second = await service.register(1), await service.register(2)
+    await service.cancel(first)
+    seen: list[tuple[str, int]] = []
+    request = pb.ListChangesRequest(limit=1)
+    while (page := await service.stub.ListChanges(request, metadata=SERVICE)).changes:
+        seen += [(change.registration_id, change.status) for change in page.changes]
+        request.cursor = page.cursor
+    assert page.cursor == request.cursor
+    cancelled = pb.REGISTRATION_STATUS_CANCELLED
+    assert seen == [(first.id, CONFIRMED), (second.id, WAITLISTED), (first.id, cancelled), (second.id, CONFIRMED)]
+    narrowed = await service.stub.ListChanges(pb.ListChangesRequest(statuses=[cancelled]), metadata=SERVICE)
+    assert [change.registration_id for change in narrowed.changes] == [first.id]
+    wrong = pb.ListChangesRequest(cursor="1.x")
+    assert (await refused(service.stub.ListChanges(wrong, metadata=SERVICE)))[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_change_that_commits_late_is_not_passed_over(service: Replica) -> None:
+    """A reader stops before the oldest transaction that still runs, whatever committed after it."""
+    await service.open()
+    made = await service.register(1)
+    async with await psycopg.AsyncConnection.connect(service.database) as early:
+        await early.execute(
+            "INSERT INTO outbox (school_id, event_id, registration_id, topic, created_at)"
+            " SELECT school_id, event_id, registration_id, 'registration.cancelled', now() FROM outbox LIMIT 1"
+        )
+        later = await service.register(2)
+        before = await service.stub.ListChanges(pb.ListChangesRequest(), metadata=SERVICE)
+        assert [change.registration_id for change in before.changes] == [made.id]
+        await early.commit()
+    after = await service.stub.ListChanges(pb.ListChangesRequest(cursor=before.cursor), metadata=SERVICE)
+    assert [change.registration_id for change in after.changes] == [made.id, later.id]
 
 
 async def test_a_hold_expires_by_itself_and_its_spot_moves_on(service: Replica) -> None:

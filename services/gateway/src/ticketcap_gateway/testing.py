@@ -233,6 +233,15 @@ class FakeRegistration(registration_pb2_grpc.RegistrationServiceServicer):
     async def ExtendHold(self, request: pb.ExtendHoldRequest, context: Context) -> pb.ExtendHoldResponse:
         raise NotImplementedError("the gateway never calls this")
 
+    async def ReclaimHold(self, request: pb.ReclaimHoldRequest, context: Context) -> pb.ReclaimHoldResponse:
+        raise NotImplementedError("the gateway never calls this")
+
+    async def GetHold(self, request: pb.GetHoldRequest, context: Context) -> pb.GetHoldResponse:
+        raise NotImplementedError("the gateway never calls this")
+
+    async def ListChanges(self, request: pb.ListChangesRequest, context: Context) -> pb.ListChangesResponse:
+        raise NotImplementedError("the gateway never calls this")
+
     async def GetSchoolStats(self, request: pb.GetSchoolStatsRequest, context: Context) -> pb.GetSchoolStatsResponse:
         await self._take("GetSchoolStats", request, context)
         return pb.GetSchoolStatsResponse(events=3, active_events=2, capacity_utilization=0.63)

@@ -30,6 +30,7 @@ from ticketcap_registration.rpc.claims import Claims
 from ticketcap_registration.rpc.service import SERVICE, RegistrationService
 from ticketcap_registration.settings import Settings
 from ticketcap_registration.store import roles
+from ticketcap_registration.store.changes import Changes
 from ticketcap_registration.store.directory import Directory
 from ticketcap_registration.store.events import Events
 from ticketcap_registration.store.registrations import Registrations
@@ -134,6 +135,7 @@ def _service(
         schools=Schools(engine, jobs_engine),
         events=Events(engine, jobs_engine),
         registrations=Registrations(engine),
+        changes=Changes(jobs_engine),
         lanes=lanes,
         claims=Claims(directory=directory, lanes=lanes, tokens=tokens, tracer=telemetry.tracer),
         feed=feed,

@@ -67,6 +67,16 @@ class ExtendHold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReclaimHold:
+    """The payment of an expired hold has arrived: take its spots again for ``seconds``."""
+
+    repeatable: ClassVar[bool] = True
+    registration_id: UUID
+    seconds: int
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExpireHolds:
     """Give back the spots of holds whose time is over. Every other command does so too."""
 
@@ -83,7 +93,7 @@ class ChangeEvent:
     traceparent: str = ""
 
 
-Command = Claim | Cancel | ConfirmHold | ReleaseHold | ExtendHold | ExpireHolds | ChangeEvent
+Command = Claim | Cancel | ConfirmHold | ReleaseHold | ExtendHold | ReclaimHold | ExpireHolds | ChangeEvent
 """``repeatable`` says whether doing it again after an unknown outcome gives the first answer."""
 
-HoldCommand = ConfirmHold | ReleaseHold | ExtendHold
+HoldCommand = ConfirmHold | ReleaseHold | ExtendHold | ReclaimHold

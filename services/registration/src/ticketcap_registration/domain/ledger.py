@@ -22,6 +22,7 @@ from ticketcap_registration.domain.commands import (
     ExpireHolds,
     ExtendHold,
     HoldCommand,
+    ReclaimHold,
     ReleaseHold,
 )
 from ticketcap_registration.domain.errors import (
@@ -161,7 +162,7 @@ class SeatLedger:
                 return self._claim(command)
             case Cancel():
                 return self._cancel(command)
-            case ConfirmHold() | ReleaseHold() | ExtendHold():
+            case ConfirmHold() | ReleaseHold() | ExtendHold() | ReclaimHold():
                 return self._settle_hold(command)
             case ChangeEvent():
                 return self._change(command)
@@ -296,6 +297,8 @@ class SeatLedger:
                 self._release(registration, reason)
             case ExtendHold(seconds=seconds):
                 self._extend(registration, seconds)
+            case ReclaimHold(seconds=seconds):
+                self._reclaim(registration, seconds)
         return registration
 
     def _confirm(self, registration: Registration) -> None:
@@ -318,6 +321,22 @@ class SeatLedger:
         if registration.hold_expires_at is None or registration.hold_expires_at < until:
             registration.hold_expires_at = until
             self._changed(registration)
+
+    def _reclaim(self, registration: Registration, seconds: int) -> None:
+        """The one way out of EXPIRED: somebody paid for it, and the spots are still there for them."""
+        if registration.status is not EXPIRED:
+            self._extend(registration, seconds)
+            return
+        if self.event.status is EventStatus.CLOSED:
+            raise EventNotOpen(self.event.id, self.event.status)
+        if self._started:
+            raise EventStarted(self.event.id)
+        if registration.phone in self._phones:
+            raise AlreadyRegistered(self.event.id)
+        if registration.spots > self.event.available or self._must_queue:
+            raise EventFull(self.event.id, "gave the spots of this expired hold to others")
+        self._seat(registration, seconds)
+        self._phones.add(registration.phone)
 
     # The event itself
 

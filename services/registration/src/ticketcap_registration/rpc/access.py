@@ -26,6 +26,13 @@ class Access:
         """Let another service of ours in."""
         (await caller(self._verifier)).require(SERVICES | SUPER_ADMINS)
 
+    async def hold(self, registration: str, manage_token: str) -> EventKey:
+        """Let another service of ours in, with the holder's token if it passes one on, and find the event."""
+        await self.service()
+        if manage_token:
+            self._must_match(registration, manage_token)
+        return await self._directory.registration(registration)
+
     async def school(self, school: str, roles: frozenset[Role]) -> SchoolKey:
         """Let an organiser of ``school`` with one of ``roles`` in; to others it does not exist."""
         (await caller(self._verifier)).require_school(school, roles)

@@ -14,7 +14,15 @@ from ticketcap_chassis.identity import ADMINS, MANAGERS, VIEWERS
 from ticketcap_observability import schema, set_school, traceparent_of
 from uuid_utils.compat import uuid7
 
-from ticketcap_registration.domain.commands import Cancel, ChangeEvent, Command, ConfirmHold, ExtendHold, ReleaseHold
+from ticketcap_registration.domain.commands import (
+    Cancel,
+    ChangeEvent,
+    Command,
+    ConfirmHold,
+    ExtendHold,
+    ReclaimHold,
+    ReleaseHold,
+)
 from ticketcap_registration.domain.confirmation_code import new_code, normalized
 from ticketcap_registration.domain.errors import RegistrationNotFound
 from ticketcap_registration.domain.event import Event
@@ -24,6 +32,7 @@ from ticketcap_registration.lanes.lanes import Lanes
 from ticketcap_registration.rpc import cursor, translate
 from ticketcap_registration.rpc.access import Access
 from ticketcap_registration.rpc.claims import Claims
+from ticketcap_registration.store.changes import Changes
 from ticketcap_registration.store.directory import Directory, EventKey, as_uuid
 from ticketcap_registration.store.events import Events
 from ticketcap_registration.store.keyed import Key
@@ -34,6 +43,7 @@ from ticketcap_registration.store.seats import SeatNews
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["RegistrationService"].full_name
 _PAGE: Final = 50
 _EXPORTED_AT_ONCE: Final = 500
+_CHANGES: Final = 200
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -47,6 +57,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     schools: Schools
     events: Events
     registrations: Registrations
+    changes: Changes
     lanes: Lanes
     claims: Claims
     feed: SeatFeed
@@ -191,6 +202,30 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
             registration_id=_id(request.registration_id), seconds=request.seconds, traceparent=traceparent_of()
         )
         return pb.ExtendHoldResponse(registration=await self._settled(request.registration_id, command))
+
+    async def ReclaimHold(self, request: pb.ReclaimHoldRequest, context: Context) -> pb.ReclaimHoldResponse:
+        command = ReclaimHold(
+            registration_id=_id(request.registration_id), seconds=request.seconds, traceparent=traceparent_of()
+        )
+        return pb.ReclaimHoldResponse(registration=await self._settled(request.registration_id, command))
+
+    async def GetHold(self, request: pb.GetHoldRequest, context: Context) -> pb.GetHoldResponse:
+        key = await self.access.hold(request.registration_id, request.manage_token)
+        event = await self.events.get(key)
+        return pb.GetHoldResponse(
+            registration=await self._shown(key, request.registration_id),
+            event=translate.event(event, key.school.slug),
+        )
+
+    async def ListChanges(self, request: pb.ListChangesRequest, context: Context) -> pb.ListChangesResponse:
+        await self.access.service()
+        changes = await self.changes.after(
+            cursor.read_change(request.cursor),
+            limit=request.limit or _CHANGES,
+            statuses=[status for wanted in request.statuses if (status := translate.wanted_status(wanted))],
+        )
+        after = cursor.write_change(changes[-1].position) if changes else request.cursor
+        return pb.ListChangesResponse(changes=[translate.change(change) for change in changes], cursor=after)
 
     async def _settled(self, registration: str, command: Command) -> pb.Registration:
         await self.access.service()

@@ -10,6 +10,7 @@ from ticketcap_chassis.errors import InvalidInput
 from ticketcap_registration.domain.event import Event, EventFields
 from ticketcap_registration.domain.ledger import ClaimAnswer
 from ticketcap_registration.domain.states import EventStatus, RegistrationStatus, WaitlistPolicy
+from ticketcap_registration.store.changes import Change
 from ticketcap_registration.store.registrations import RegistrationView
 from ticketcap_registration.store.schools import School, SchoolStats
 from ticketcap_registration.store.seats import SeatNews
@@ -177,4 +178,19 @@ def stats(of: SchoolStats) -> pb.GetSchoolStatsResponse:
         confirmed_spots=of.confirmed_spots,
         held_spots=of.held_spots,
         capacity_utilization=of.capacity_utilization,
+    )
+
+
+def change(of: Change) -> pb.RegistrationChange:
+    """Return the message of a change."""
+    return pb.RegistrationChange(
+        registration_id=str(of.registration_id),
+        event_id=str(of.event_id),
+        school=of.school,
+        status=_REGISTRATION + of.status,
+        changed_at=moment(of.changed_at),
+        traceparent=of.traceparent,
+        price_agorot=of.price_agorot,
+        starts_at=moment(of.starts_at),
+        cancellation_deadline_hours=of.cancellation_deadline_hours,
     )

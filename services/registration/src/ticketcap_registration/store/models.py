@@ -187,6 +187,9 @@ class OutboxRow(Base):
     __tablename__ = "outbox"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    transaction: Mapped[int] = mapped_column(
+        BigInteger, server_default=text("(pg_current_xact_id()::text)::bigint"), nullable=False
+    )
     school_id: Mapped[UUID]
     event_id: Mapped[UUID]
     registration_id: Mapped[UUID]
@@ -194,4 +197,4 @@ class OutboxRow(Base):
     traceparent: Mapped[str | None]
     created_at: Mapped[datetime]
 
-    __table_args__ = (Index("outbox_age", "created_at"),)
+    __table_args__ = (Index("outbox_age", "created_at"), Index("outbox_order", "transaction", "id"))

@@ -70,7 +70,8 @@ SELECT json_build_object(
       SELECT json_build_object('fingerprint', fingerprint, 'answer', answer) AS kept
       FROM idempotency_keys WHERE scope = %(scope)s AND key = wanted.key LIMIT 1) AS found),
   'live_phones', (SELECT json_agg(wanted.phone)
-    FROM unnest(CAST(%(phones)s AS text[])) AS wanted (phone), LATERAL (
+    FROM unnest(CAST(%(phones)s AS text[])
+                || ARRAY(SELECT phone FROM named WHERE status = 'EXPIRED')) AS wanted (phone), LATERAL (
       SELECT 1 FROM registrations
       WHERE event_id = %(event_id)s AND phone = wanted.phone AND status IN ({LIVE_STATUSES}) LIMIT 1) AS found),
   'registrations', (SELECT json_agg(known) FROM (SELECT * FROM named UNION ALL SELECT * FROM due) AS known)

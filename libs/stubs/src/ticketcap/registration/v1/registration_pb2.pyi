@@ -469,6 +469,76 @@ class ExtendHoldResponse(_message.Message):
     registration: Registration
     def __init__(self, registration: _Optional[_Union[Registration, _Mapping]] = ...) -> None: ...
 
+class ReclaimHoldRequest(_message.Message):
+    __slots__ = ("registration_id", "seconds")
+    REGISTRATION_ID_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    registration_id: str
+    seconds: int
+    def __init__(self, registration_id: _Optional[str] = ..., seconds: _Optional[int] = ...) -> None: ...
+
+class ReclaimHoldResponse(_message.Message):
+    __slots__ = ("registration",)
+    REGISTRATION_FIELD_NUMBER: _ClassVar[int]
+    registration: Registration
+    def __init__(self, registration: _Optional[_Union[Registration, _Mapping]] = ...) -> None: ...
+
+class GetHoldRequest(_message.Message):
+    __slots__ = ("registration_id", "manage_token")
+    REGISTRATION_ID_FIELD_NUMBER: _ClassVar[int]
+    MANAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    registration_id: str
+    manage_token: str
+    def __init__(self, registration_id: _Optional[str] = ..., manage_token: _Optional[str] = ...) -> None: ...
+
+class GetHoldResponse(_message.Message):
+    __slots__ = ("registration", "event")
+    REGISTRATION_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    registration: Registration
+    event: Event
+    def __init__(self, registration: _Optional[_Union[Registration, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
+
+class RegistrationChange(_message.Message):
+    __slots__ = ("registration_id", "event_id", "school", "status", "changed_at", "traceparent", "price_agorot", "starts_at", "cancellation_deadline_hours")
+    REGISTRATION_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SCHOOL_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_AT_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    PRICE_AGOROT_FIELD_NUMBER: _ClassVar[int]
+    STARTS_AT_FIELD_NUMBER: _ClassVar[int]
+    CANCELLATION_DEADLINE_HOURS_FIELD_NUMBER: _ClassVar[int]
+    registration_id: str
+    event_id: str
+    school: str
+    status: RegistrationStatus
+    changed_at: _timestamp_pb2.Timestamp
+    traceparent: str
+    price_agorot: int
+    starts_at: _timestamp_pb2.Timestamp
+    cancellation_deadline_hours: int
+    def __init__(self, registration_id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., price_agorot: _Optional[int] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancellation_deadline_hours: _Optional[int] = ...) -> None: ...
+
+class ListChangesRequest(_message.Message):
+    __slots__ = ("cursor", "limit", "statuses")
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    cursor: str
+    limit: int
+    statuses: _containers.RepeatedScalarFieldContainer[RegistrationStatus]
+    def __init__(self, cursor: _Optional[str] = ..., limit: _Optional[int] = ..., statuses: _Optional[_Iterable[_Union[RegistrationStatus, str]]] = ...) -> None: ...
+
+class ListChangesResponse(_message.Message):
+    __slots__ = ("changes", "cursor")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[RegistrationChange]
+    cursor: str
+    def __init__(self, changes: _Optional[_Iterable[_Union[RegistrationChange, _Mapping]]] = ..., cursor: _Optional[str] = ...) -> None: ...
+
 class CheckInRequest(_message.Message):
     __slots__ = ("school", "event", "confirmation_code")
     SCHOOL_FIELD_NUMBER: _ClassVar[int]

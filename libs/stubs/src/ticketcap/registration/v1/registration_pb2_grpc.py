@@ -114,6 +114,21 @@ class RegistrationServiceStub:
                 request_serializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ExtendHoldRequest.SerializeToString,
                 response_deserializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ExtendHoldResponse.FromString,
                 _registered_method=True)
+        self.ReclaimHold = channel.unary_unary(
+                '/ticketcap.registration.v1.RegistrationService/ReclaimHold',
+                request_serializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ReclaimHoldRequest.SerializeToString,
+                response_deserializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ReclaimHoldResponse.FromString,
+                _registered_method=True)
+        self.GetHold = channel.unary_unary(
+                '/ticketcap.registration.v1.RegistrationService/GetHold',
+                request_serializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.GetHoldRequest.SerializeToString,
+                response_deserializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.GetHoldResponse.FromString,
+                _registered_method=True)
+        self.ListChanges = channel.unary_unary(
+                '/ticketcap.registration.v1.RegistrationService/ListChanges',
+                request_serializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ListChangesResponse.FromString,
+                _registered_method=True)
         self.CheckIn = channel.unary_unary(
                 '/ticketcap.registration.v1.RegistrationService/CheckIn',
                 request_serializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.CheckInRequest.SerializeToString,
@@ -254,6 +269,32 @@ class RegistrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReclaimHold(self, request, context):
+        """Claims the spots of an expired hold again, because its payment arrived
+        late. Never oversells and never overtakes a waitlist: EVENT_FULL then. A
+        live hold is lengthened. For the payment service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHold(self, request, context):
+        """A registration with its event: what is to be paid, by when. For the
+        payment service, which passes on the holder's manage token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChanges(self, request, context):
+        """What happened to registrations, in the order in which it was committed.
+        Nothing is left out and nothing comes twice when each call passes the
+        cursor of the one before. For the payment service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckIn(self, request, context):
         """Marks a confirmed registration as arrived, once. MANAGER and up.
         """
@@ -360,6 +401,21 @@ def add_RegistrationServiceServicer_to_server(servicer, server):
                     servicer.ExtendHold,
                     request_deserializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ExtendHoldRequest.FromString,
                     response_serializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ExtendHoldResponse.SerializeToString,
+            ),
+            'ReclaimHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReclaimHold,
+                    request_deserializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ReclaimHoldRequest.FromString,
+                    response_serializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ReclaimHoldResponse.SerializeToString,
+            ),
+            'GetHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHold,
+                    request_deserializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.GetHoldRequest.FromString,
+                    response_serializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.GetHoldResponse.SerializeToString,
+            ),
+            'ListChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChanges,
+                    request_deserializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ListChangesRequest.FromString,
+                    response_serializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ListChangesResponse.SerializeToString,
             ),
             'CheckIn': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckIn,
@@ -792,6 +848,87 @@ class RegistrationService:
             '/ticketcap.registration.v1.RegistrationService/ExtendHold',
             ticketcap_dot_registration_dot_v1_dot_registration__pb2.ExtendHoldRequest.SerializeToString,
             ticketcap_dot_registration_dot_v1_dot_registration__pb2.ExtendHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReclaimHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ticketcap.registration.v1.RegistrationService/ReclaimHold',
+            ticketcap_dot_registration_dot_v1_dot_registration__pb2.ReclaimHoldRequest.SerializeToString,
+            ticketcap_dot_registration_dot_v1_dot_registration__pb2.ReclaimHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ticketcap.registration.v1.RegistrationService/GetHold',
+            ticketcap_dot_registration_dot_v1_dot_registration__pb2.GetHoldRequest.SerializeToString,
+            ticketcap_dot_registration_dot_v1_dot_registration__pb2.GetHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ticketcap.registration.v1.RegistrationService/ListChanges',
+            ticketcap_dot_registration_dot_v1_dot_registration__pb2.ListChangesRequest.SerializeToString,
+            ticketcap_dot_registration_dot_v1_dot_registration__pb2.ListChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,6 +66,20 @@ class RegistrationServiceStub:
     """Gives a hold back before it expires. For the payment service."""
     ExtendHold: _aio.UnaryUnaryMultiCallable[_registration_pb2.ExtendHoldRequest, _registration_pb2.ExtendHoldResponse]
     """Lengthens a live hold so that it outlasts a capture. For the payment service."""
+    ReclaimHold: _aio.UnaryUnaryMultiCallable[_registration_pb2.ReclaimHoldRequest, _registration_pb2.ReclaimHoldResponse]
+    """Claims the spots of an expired hold again, because its payment arrived
+    late. Never oversells and never overtakes a waitlist: EVENT_FULL then. A
+    live hold is lengthened. For the payment service.
+    """
+    GetHold: _aio.UnaryUnaryMultiCallable[_registration_pb2.GetHoldRequest, _registration_pb2.GetHoldResponse]
+    """A registration with its event: what is to be paid, by when. For the
+    payment service, which passes on the holder's manage token.
+    """
+    ListChanges: _aio.UnaryUnaryMultiCallable[_registration_pb2.ListChangesRequest, _registration_pb2.ListChangesResponse]
+    """What happened to registrations, in the order in which it was committed.
+    Nothing is left out and nothing comes twice when each call passes the
+    cursor of the one before. For the payment service.
+    """
     CheckIn: _aio.UnaryUnaryMultiCallable[_registration_pb2.CheckInRequest, _registration_pb2.CheckInResponse]
     """Marks a confirmed registration as arrived, once. MANAGER and up."""
     UndoCheckIn: _aio.UnaryUnaryMultiCallable[_registration_pb2.UndoCheckInRequest, _registration_pb2.UndoCheckInResponse]
@@ -214,6 +228,38 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registration_pb2.ExtendHoldRequest, _abc.Awaitable[_registration_pb2.ExtendHoldResponse]],
     ) -> _abc.Awaitable[_registration_pb2.ExtendHoldResponse]:
         """Lengthens a live hold so that it outlasts a capture. For the payment service."""
+
+    @_abc_1.abstractmethod
+    def ReclaimHold(
+        self,
+        request: _registration_pb2.ReclaimHoldRequest,
+        context: _aio.ServicerContext[_registration_pb2.ReclaimHoldRequest, _abc.Awaitable[_registration_pb2.ReclaimHoldResponse]],
+    ) -> _abc.Awaitable[_registration_pb2.ReclaimHoldResponse]:
+        """Claims the spots of an expired hold again, because its payment arrived
+        late. Never oversells and never overtakes a waitlist: EVENT_FULL then. A
+        live hold is lengthened. For the payment service.
+        """
+
+    @_abc_1.abstractmethod
+    def GetHold(
+        self,
+        request: _registration_pb2.GetHoldRequest,
+        context: _aio.ServicerContext[_registration_pb2.GetHoldRequest, _abc.Awaitable[_registration_pb2.GetHoldResponse]],
+    ) -> _abc.Awaitable[_registration_pb2.GetHoldResponse]:
+        """A registration with its event: what is to be paid, by when. For the
+        payment service, which passes on the holder's manage token.
+        """
+
+    @_abc_1.abstractmethod
+    def ListChanges(
+        self,
+        request: _registration_pb2.ListChangesRequest,
+        context: _aio.ServicerContext[_registration_pb2.ListChangesRequest, _abc.Awaitable[_registration_pb2.ListChangesResponse]],
+    ) -> _abc.Awaitable[_registration_pb2.ListChangesResponse]:
+        """What happened to registrations, in the order in which it was committed.
+        Nothing is left out and nothing comes twice when each call passes the
+        cursor of the one before. For the payment service.
+        """
 
     @_abc_1.abstractmethod
     def CheckIn(

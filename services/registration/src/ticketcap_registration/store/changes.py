@@ -1,0 +1,75 @@
+"""What happened to registrations, read from the outbox in the order of the commits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ticketcap_registration.domain.states import RegistrationStatus
+from ticketcap_registration.store.transactions import translated_errors
+
+_TOPIC: Final = "registration."
+_ALL: Final = tuple(f"{_TOPIC}{status.lower()}" for status in RegistrationStatus)
+
+# Rows of transactions older than every one that still runs: nothing can be committed before them any more.
+_AFTER: Final = text("""-- changes.after
+SELECT outbox.transaction, outbox.id, registration_id, outbox.event_id, schools.slug AS school, topic,
+       outbox.created_at AS changed_at, traceparent, price_agorot, starts_at, cancellation_deadline_hours
+FROM outbox JOIN events ON events.id = outbox.event_id JOIN schools ON schools.id = outbox.school_id
+WHERE (outbox.transaction, outbox.id) > (:transaction, :id)
+  AND outbox.transaction < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint
+  AND topic = ANY(:topics)
+ORDER BY outbox.transaction, outbox.id LIMIT :limit""")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ChangePosition:
+    """Where a reader stands."""
+
+    transaction: int = 0
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A registration that came into ``status``; the event's fields are as they are now."""
+
+    position: ChangePosition
+    registration_id: UUID
+    event_id: UUID
+    school: str
+    status: RegistrationStatus
+    changed_at: datetime
+    traceparent: str
+    price_agorot: int
+    starts_at: datetime
+    cancellation_deadline_hours: int
+
+
+class Changes:
+    """Reads under the jobs role: of all schools, and no person."""
+
+    def __init__(self, jobs_engine: AsyncEngine) -> None:
+        self._engine = jobs_engine
+
+    async def after(
+        self, position: ChangePosition, *, limit: int, statuses: Sequence[RegistrationStatus] = ()
+    ) -> list[Change]:
+        """Return at most ``limit`` changes into ``statuses`` (none: into any) that follow ``position``."""
+        topics = [f"{_TOPIC}{status.lower()}" for status in statuses] or list(_ALL)
+        values = {"transaction": position.transaction, "id": position.id, "topics": topics, "limit": limit}
+        with translated_errors():
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(_AFTER, values)).mappings().all()
+        return [_change(dict(row)) for row in rows]
+
+
+def _change(row: dict[str, object]) -> Change:
+    position = ChangePosition(row.pop("transaction"), row.pop("id"))  # type: ignore[arg-type]  # two integers
+    status = RegistrationStatus(str(row.pop("topic")).removeprefix(_TOPIC).upper())
+    traceparent = str(row.pop("traceparent") or "")
+    return Change(position=position, status=status, traceparent=traceparent, **row)  # type: ignore[arg-type]  # by the SELECT
