@@ -12,16 +12,10 @@ from opentelemetry import trace
 from seats_model import Store, claim, event, uuid
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import InternalError, ServiceError, Unavailable
+from ticketcap_chassis.transactions import ConstraintViolated, OutcomeUnknown, StoreUnavailable
 from ticketcap_observability import Telemetry
 from ticketcap_registration.domain.commands import Cancel, ChangeEvent, Claim, Command, ExpireHolds
-from ticketcap_registration.domain.errors import (
-    IdempotencyInFlight,
-    LaneFull,
-    OutcomeUnknown,
-    SlugTaken,
-    StoreUnavailable,
-    WaitedTooLong,
-)
+from ticketcap_registration.domain.errors import IdempotencyInFlight, LaneFull, SlugTaken, WaitedTooLong
 from ticketcap_registration.domain.ledger import Claimed
 from ticketcap_registration.lanes import batch as batch_module
 from ticketcap_registration.lanes.batch import Batches
@@ -29,7 +23,6 @@ from ticketcap_registration.lanes.lane import LaneLimits
 from ticketcap_registration.lanes.lanes import Lanes
 from ticketcap_registration.lanes.seat_transaction import Committed, Decided
 from ticketcap_registration.store.directory import EventKey, SchoolKey
-from ticketcap_registration.store.transactions import ConstraintViolated
 
 KEY = EventKey(uuid(1), SchoolKey(uuid(2), "herzl"))
 

@@ -2,5 +2,6 @@
 
 Import the module that answers your question: ``errors``, ``status``,
 ``identity``, ``settings``, ``validation``, ``deadlines``, ``calls``,
-``grpc_server``, ``grpc_channel``, ``database``, ``lifecycle``.
+``grpc_server``, ``grpc_channel``, ``database``, ``transactions``,
+``row_security``, ``migration``, ``health``, ``lifecycle``.
 """

@@ -10,15 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
 from ticketcap_chassis.database import PoolLimits, create_engine
 from ticketcap_chassis.grpc_server import GrpcServer
+from ticketcap_chassis.health import DatabaseHealth
 from ticketcap_chassis.identity import TokenVerifier
 from ticketcap_chassis.lifecycle import background, every, give_memory_back, stop_requested
+from ticketcap_chassis.row_security import must_be_bound
 from ticketcap_observability import Telemetry, get_logger
 
 from ticketcap_registration.domain.ledger import SeatRules
 from ticketcap_registration.domain.manage_token import ManageTokens
 from ticketcap_registration.jobs.audit import Audit
 from ticketcap_registration.jobs.feed import SeatFeed
-from ticketcap_registration.jobs.health import DatabaseHealth
 from ticketcap_registration.jobs.hold_expiry import expire_due_holds
 from ticketcap_registration.jobs.housekeeping import delete_aged
 from ticketcap_registration.lanes.batch import Batches
@@ -63,7 +64,7 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
     async with AsyncExitStack() as stack:
         engine = _engine(stack, settings, telemetry, roles.APP, settings.database_connections)
         jobs_engine = _engine(stack, settings, telemetry, roles.JOBS, _JOBS_CONNECTIONS)
-        await roles.must_be_bound(engine)
+        await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_registration migrate")
         directory = Directory(jobs_engine)
         stack.push_async_callback(directory.close)
         watchkeeping = Watchkeeping(jobs_engine)
@@ -73,7 +74,7 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
 
-        health = DatabaseHealth(watchkeeping, server, ["", SERVICE])
+        health = DatabaseHealth(jobs_engine, server, ["", SERVICE])
         await health.check()
         for name, seconds, work in (
             ("health", _HEALTH_SECONDS, health.check),

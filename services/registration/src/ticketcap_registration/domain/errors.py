@@ -11,7 +11,6 @@ from ticketcap_chassis.errors import (
     FailedPrecondition,
     InvalidInput,
     NotFound,
-    Unavailable,
 )
 
 from ticketcap_registration.domain.states import EventStatus, RegistrationStatus
@@ -242,24 +241,6 @@ class WaitedTooLong(DeadlineExceeded):
             f"the deadline passed before event {event_id} was reached; nothing was done",
             metadata={"event_id": str(event_id)},
         )
-
-
-class StoreUnavailable(Unavailable):
-    """The database did not answer; nothing was done."""
-
-    reason = "STORE_UNAVAILABLE"
-
-    def __init__(self) -> None:
-        super().__init__("the database does not answer; nothing was done, try again")
-
-
-class OutcomeUnknown(Unavailable):
-    """The database went away while it committed."""
-
-    reason = "OUTCOME_UNKNOWN"
-
-    def __init__(self) -> None:
-        super().__init__("the database went away during the commit; ask again to learn the outcome")
 
 
 class CodeNotFound(NotFound):

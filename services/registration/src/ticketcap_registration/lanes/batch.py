@@ -8,17 +8,23 @@ from typing import Final, Protocol
 from opentelemetry import trace
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Tracer
 from ticketcap_chassis.errors import InternalError, ServiceError
+from ticketcap_chassis.transactions import (
+    ConstraintViolated,
+    Contended,
+    NoFreeConnection,
+    OutcomeUnknown,
+    StoreUnavailable,
+)
 from ticketcap_observability import get_logger, schema
 
 from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command
 from ticketcap_registration.domain.confirmation_code import new_code
-from ticketcap_registration.domain.errors import OutcomeUnknown, SlugTaken, StoreUnavailable
+from ticketcap_registration.domain.errors import SlugTaken
 from ticketcap_registration.lanes.seat_transaction import Committed, Decided
 from ticketcap_registration.lanes.waiter import Answer, Waiter
 from ticketcap_registration.store.directory import EventKey
 from ticketcap_registration.store.events import SLUG_TAKEN
 from ticketcap_registration.store.registrations import CODE_TAKEN
-from ticketcap_registration.store.transactions import ConstraintViolated, Contended, NoFreeConnection
 
 _PAUSES: Final = (0.05, 0.2, 0.8)
 """Seconds before each further try when nothing was done: the database may be starting again."""

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from ticketcap_chassis.transactions import translated_errors
 
 from ticketcap_registration.domain.states import RegistrationStatus
-from ticketcap_registration.store.transactions import translated_errors
 
 _TOPIC: Final = "registration."
 _ALL: Final = tuple(f"{_TOPIC}{status.lower()}" for status in RegistrationStatus)

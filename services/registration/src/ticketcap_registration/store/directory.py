@@ -11,9 +11,9 @@ from uuid import UUID
 from async_lru import alru_cache
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from ticketcap_chassis.transactions import translated_errors
 
 from ticketcap_registration.domain.errors import EventNotFound, RegistrationNotFound, SchoolNotFound
-from ticketcap_registration.store.transactions import translated_errors
 
 # A school's slug never changes; an event's may, or the event may go.
 _SCHOOLS_KEPT: Final = 10_000

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, exists, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from ticketcap_chassis.transactions import ConstraintViolated
 
 from ticketcap_registration.domain.errors import EventHasRegistrations, EventNotFound, SlugTaken
 from ticketcap_registration.domain.event import Event
@@ -15,7 +16,7 @@ from ticketcap_registration.store.directory import EventKey
 from ticketcap_registration.store.keyed import Key, Keyed, Made
 from ticketcap_registration.store.models import EventRow, RegistrationRow
 from ticketcap_registration.store.rows import event_of
-from ticketcap_registration.store.transactions import ConstraintViolated, school_transaction
+from ticketcap_registration.store.transactions import school_transaction
 
 SLUG_TAKEN: Final = "events_school_id_slug_key"
 _HAS_REGISTRATIONS: Final = "registrations_school_id_event_id_fkey"

@@ -9,9 +9,10 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from ticketcap_chassis.transactions import ConstraintViolated, translated_errors
 
 from ticketcap_registration.domain.errors import IdempotencyKeyReused
-from ticketcap_registration.store.transactions import ConstraintViolated, school_transaction, translated_errors
+from ticketcap_registration.store.transactions import school_transaction
 
 Thing = TypeVar("Thing")
 

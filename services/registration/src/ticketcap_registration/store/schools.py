@@ -7,11 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from ticketcap_chassis.transactions import ConstraintViolated
 
 from ticketcap_registration.domain.errors import SlugTaken
 from ticketcap_registration.store.keyed import Key, Keyed, Made
 from ticketcap_registration.store.models import SchoolRow
-from ticketcap_registration.store.transactions import ConstraintViolated, school_transaction
+from ticketcap_registration.store.transactions import school_transaction
 
 _SLUG_TAKEN: Final = "schools_slug_key"
 

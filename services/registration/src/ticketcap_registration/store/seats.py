@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 from pydantic import TypeAdapter
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
+from ticketcap_chassis.transactions import driver_connection, unknown_when_lost
 from ticketcap_observability import SqlTelemetry
 
 from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command, ExpireHolds
@@ -30,7 +31,6 @@ from ticketcap_registration.domain.waitlist import Candidates
 from ticketcap_registration.store.directory import EventKey
 from ticketcap_registration.store.models import LIVE_STATUSES, EventRow, RegistrationRow
 from ticketcap_registration.store.rows import event_of
-from ticketcap_registration.store.transactions import driver_connection, unknown_when_lost
 
 CHANNEL: Final = "ticketcap_seats"
 """Where every committed change of an event's seats is announced (NOTIFY)."""

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from ticketcap_chassis.transactions import translated_errors
 
 from ticketcap_registration.store.directory import EventKey, SchoolKey
 from ticketcap_registration.store.models import COUNTED_STATUSES
-from ticketcap_registration.store.transactions import translated_errors
 
 _EVENTS_AT_ONCE: Final = 200
 _AUDITED_AT_ONCE: Final = 500
@@ -49,9 +49,6 @@ DELETE FROM {table} WHERE ctid = ANY(ARRAY(
   SELECT ctid FROM {table} WHERE created_at < now() - make_interval(secs => :seconds) LIMIT {DELETED_AT_ONCE}))""")
     for table in ("idempotency_keys", "outbox")
 }
-
-_PING: Final = text("""-- watchkeeping.ping
-SELECT 1""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +104,3 @@ class Watchkeeping:
         with translated_errors():
             async with self._engine.begin() as connection:
                 return (await connection.execute(_AGED[table], {"seconds": seconds})).rowcount
-
-    async def ping(self) -> None:
-        """Raise StoreUnavailable unless the database answers."""
-        with translated_errors():
-            async with self._engine.connect() as connection:
-                await connection.execute(_PING)

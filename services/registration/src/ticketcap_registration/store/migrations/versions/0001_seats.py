@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
+from ticketcap_chassis.row_security import protection, role
 
 revision = "0001"
 down_revision = None
@@ -18,8 +19,9 @@ _TENANT_COLUMN = {
 
 def upgrade() -> None:
     _tables()
-    for role in ("registration_app", "registration_jobs"):
-        _role(role)
+    for name in ("registration_app", "registration_jobs"):
+        for statement in role(name):
+            op.execute(statement)
     for table, column in _TENANT_COLUMN.items():
         _bind(table, column)
     _grants()
@@ -173,28 +175,11 @@ def _tables() -> None:
     op.create_index("outbox_age", "outbox", ["created_at"])
 
 
-def _role(role: str) -> None:
-    """Make a role that nobody logs in as, and let the login take it on. Roles belong to all databases of a server."""
-    op.execute(f"""
-        DO $$ BEGIN
-          CREATE ROLE {role} NOLOGIN NOBYPASSRLS;
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
-        END $$""")
-    op.execute(f"""
-        DO $$ BEGIN
-          IF NOT pg_has_role(current_user, '{role}',
-                             CASE WHEN current_setting('server_version_num')::int >= 160000
-                                  THEN 'SET' ELSE 'MEMBER' END) THEN
-            EXECUTE format('GRANT {role} TO %I', current_user);
-          END IF;
-        END $$""")
-
-
 def _bind(table: str, column: str) -> None:
-    """Let the app see only rows of the school that its transaction names; forced, so that the owner is bound too."""
+    """Let the app see only rows of the school that its transaction names."""
     own = f"{column} = nullif(current_setting('ticketcap.school_id', true), '')::uuid"
-    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    for statement in protection(table):
+        op.execute(statement)
     op.execute(f"CREATE POLICY one_school ON {table} TO registration_app USING ({own}) WITH CHECK ({own})")
     op.execute(f"CREATE POLICY all_schools ON {table} TO registration_jobs USING (true) WITH CHECK (false)")
 

@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from typing import Final
 
-from ticketcap_chassis.errors import ServiceError
-from ticketcap_chassis.grpc_server import GrpcServer
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap_observability import get_logger
 
-from ticketcap_registration.domain.errors import StoreUnavailable
-from ticketcap_registration.store.watchkeeping import Watchkeeping
+from ticketcap_chassis.errors import ServiceError
+from ticketcap_chassis.grpc_server import GrpcServer
+from ticketcap_chassis.transactions import StoreUnavailable, translated_errors
 
 DATABASE: Final = "database"
 """The name under which the health service tells of the database alone."""
+
+_PING: Final = text("""-- health.ping
+SELECT 1""")
 
 _log = get_logger(__name__)
 
@@ -19,8 +23,8 @@ _log = get_logger(__name__)
 class DatabaseHealth:
     """Asks the database and sets the health of ``services`` and of DATABASE accordingly."""
 
-    def __init__(self, watchkeeping: Watchkeeping, server: GrpcServer, services: Sequence[str]) -> None:
-        self._watchkeeping = watchkeeping
+    def __init__(self, engine: AsyncEngine, server: GrpcServer, services: Sequence[str]) -> None:
+        self._engine = engine
         self._server = server
         self._services = (*services, DATABASE)
         self._serving: bool | None = None
@@ -28,7 +32,7 @@ class DatabaseHealth:
     async def check(self) -> None:
         """Ask once; tell and log when the answer has changed."""
         try:
-            await self._watchkeeping.ping()
+            await self._ping()
             serving = True
         except StoreUnavailable as error:
             serving = False
@@ -42,3 +46,8 @@ class DatabaseHealth:
             self._serving = serving
             for service in self._services:
                 await self._server.set_health(service, serving=serving)
+
+    async def _ping(self) -> None:
+        with translated_errors():
+            async with self._engine.connect() as connection:
+                await connection.execute(_PING)

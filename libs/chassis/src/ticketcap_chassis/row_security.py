@@ -1,0 +1,58 @@
+"""Row-level security as every service uses it: how migrations set it up, and the proof at start that it holds."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+_UNBOUND: Final = text("""-- roles.unbound
+SELECT current_user AS role,
+       EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)) AS bypasses,
+       ARRAY(SELECT relname::text FROM pg_class
+             WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relname = ANY(:tables)
+               AND (relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+                    OR NOT (relrowsecurity AND relforcerowsecurity))) AS unprotected
+""")
+
+
+async def must_be_bound(engine: AsyncEngine, tables: Sequence[str], *, migrate: str) -> None:
+    """Stop the process unless row-level security of ``tables`` binds the role of ``engine``.
+
+    ``migrate`` is the command that would mend it.
+    """
+    async with engine.connect() as connection:
+        found = (await connection.execute(_UNBOUND, {"tables": list(tables)})).one()
+    if found.bypasses or found.unprotected:
+        sys.exit(
+            f"the role {found.role} is not bound by row-level security "
+            f"(superuser or BYPASSRLS: {found.bypasses}; unprotected tables: {found.unprotected}); "
+            f"run '{migrate}' and start again"
+        )
+
+
+def role(name: str) -> Iterator[str]:
+    """Yield what makes a role that nobody logs in as, and lets the login take it on.
+
+    Roles belong to all databases of a server.
+    """
+    yield f"""
+        DO $$ BEGIN
+          CREATE ROLE {name} NOLOGIN NOBYPASSRLS;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+        END $$"""
+    yield f"""
+        DO $$ BEGIN
+          IF NOT pg_has_role(current_user, '{name}',
+                             CASE WHEN current_setting('server_version_num')::int >= 160000
+                                  THEN 'SET' ELSE 'MEMBER' END) THEN
+            EXECUTE format('GRANT {name} TO %I', current_user);
+          END IF;
+        END $$"""
+
+
+def protection(table: str) -> Iterator[str]:
+    """Yield what switches row-level security of ``table`` on; forced, so that its owner is bound too."""
+    yield f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"
+    yield f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY"
