@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ["libs/stubs", "libs/observability", "libs/chassis", "services/registration", "services/gateway"]
-SERVICES = ["registration", "gateway"]
+SERVICES = ["registration", "payment", "gateway"]
+PACKAGES = ["libs/stubs", "libs/observability", "libs/chassis", *(f"services/{service}" for service in SERVICES)]
 
 
 def compile_lock(sources: list[str], output: str, *options: str) -> None:
@@ -21,7 +21,7 @@ def compile_lock(sources: list[str], output: str, *options: str) -> None:
         *["pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header", "--no-annotate"],
         *["--python-version", "3.11", *options, *sources, "-o", output],
     ]
-    for name in ["stubs", "observability", "chassis", "registration", "gateway", "local"]:
+    for name in ["stubs", "observability", "chassis", "registration", "payment", "gateway", "local"]:
         command += ["--no-emit-package", f"ticketcap-{name}"]
     subprocess.run(command, cwd=ROOT, check=True)
     print(f"wrote {output}")

@@ -1,0 +1,1 @@
+"""Owns money: payments, captures, refunds, and what YaadPay said."""

@@ -1,0 +1,8 @@
+"""The client of YaadPay (Hyp Pay): the only code that knows its parameters, decimal amounts and currency numbers.
+
+YaadPayError
+├─ YaadPayUnavailable   no answer, or none that can be read
+└─ YaadPayRefused       an answer with a CCode that is not what was hoped for
+
+Money calls raise neither: their Answer says DONE, REFUSED or UNKNOWN.
+"""

@@ -1,0 +1,30 @@
+"""Agorot to YaadPay's decimal strings and back, currencies to its Coin numbers and back."""
+
+import re
+from typing import Final
+
+_COINS: Final = {"ILS": "1", "USD": "2", "EUR": "3", "GBP": "4"}
+_AMOUNT: Final = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,2}))?")
+
+
+def decimal(agorot: int) -> str:
+    """Return minor units as YaadPay spells them: major units, a point, two digits."""
+    return f"{agorot // 100}.{agorot % 100:02d}"
+
+
+def agorot(spelled: str) -> int | None:
+    """Return the minor units that ``spelled`` means (``10`` and ``10.00`` are one), None when it means none."""
+    match = _AMOUNT.fullmatch(spelled)
+    if match is None:
+        return None
+    return int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
+
+
+def coin(currency: str) -> str:
+    """Return the Coin number of an ISO 4217 code."""
+    return _COINS[currency]
+
+
+def currency(coin_number: str) -> str | None:
+    """Return the ISO 4217 code of a Coin number, None for a number that there is not."""
+    return next((code for code, number in _COINS.items() if number == coin_number), None)

@@ -1,0 +1,38 @@
+"""YaadPay's two signatures: HMAC-SHA256, keyed by the ASCII of KEY, in lower-case hex.
+
+The vendor does not publish them; both are held against the vendor's own samples in the tests. VERIFY remains the
+authority: these are a second look.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Final
+
+from ticketcap_payment.yaadpay.wire import query
+
+SIGNED_FIELDS: Final = ("Id", "CCode", "Amount", "ACode", "Order", "Fild1", "Fild2", "Fild3")
+"""What a return's Sign covers, in this order; everything else in it is unsigned."""
+
+_UNSIGNED: Final = frozenset({"KEY", "PassP", "What", "User", "Pass", "isHash", "ACTION", "signature"})
+
+
+def page_signature(parameters: Mapping[str, str], key: str) -> str:
+    """Return the ``signature`` of a page: over all parameters but the secrets, sorted by the bytes of their names."""
+    signed = {name: value for name, value in parameters.items() if name not in _UNSIGNED}
+    signed["action"] = parameters.get("ACTION", "pay")
+    return _hmac(query(sorted(signed.items())), key)
+
+
+def return_signature(fields: Mapping[str, bytes], key: str) -> str:
+    """Return the ``Sign`` of a return: over SIGNED_FIELDS, whose bytes are used as they came."""
+    return _hmac(query((name, fields.get(name, b"")) for name in SIGNED_FIELDS), key)
+
+
+def is_equal(one: str, other: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
+def _hmac(signed: str, key: str) -> str:
+    return hmac.new(key.encode("ascii"), signed.encode("ascii"), hashlib.sha256).hexdigest()

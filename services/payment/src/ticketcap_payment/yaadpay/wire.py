@@ -1,0 +1,63 @@
+"""How parameters stand on the wire: raw query bytes, percent-encoding, UTF-8 or windows-1255."""
+
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+Pair = tuple[str, bytes]
+"""A parameter's name and its value's bytes as they were meant, without percent-encoding."""
+
+MAX_BYTES: Final = 8192
+_MAX_PAIRS: Final = 100
+_HAZARDS: Final = str.maketrans(dict.fromkeys("#&?=%+", " "))
+
+
+class Unreadable(ValueError):
+    """Bytes that are no parameters, or too many of them."""
+
+
+def parse(raw: bytes) -> list[Pair]:
+    """Return the parameters of a query in their order, duplicates included. Raises Unreadable."""
+    if len(raw) > MAX_BYTES:
+        raise Unreadable(f"longer than {MAX_BYTES} bytes")
+    parts = [part for part in raw.split(b"&") if part]
+    if len(parts) > _MAX_PAIRS:
+        raise Unreadable(f"more than {_MAX_PAIRS} parameters")
+    return [_pair(part) for part in parts]
+
+
+def _pair(part: bytes) -> Pair:
+    name, _, value = part.partition(b"=")
+    try:
+        decoded = unquote_to_bytes(name).decode("ascii")
+    except UnicodeDecodeError:
+        raise Unreadable("a parameter's name is not ASCII") from None
+    return decoded, unquote_to_bytes(value.replace(b"+", b" "))
+
+
+def text(value: bytes) -> str:
+    """Return a value as text. Asked for UTF-8, YaadPay still answers some fields in windows-1255."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("cp1255", errors="replace")
+
+
+def quoted(value: bytes) -> str:
+    """Return a value percent-encoded by RFC 3986: only letters, digits and ``-._~`` stay, hex is upper-case."""
+    return quote_from_bytes(value, safe="-._~")
+
+
+def query(pairs: Iterable[tuple[str, str | bytes]]) -> str:
+    """Return parameters as a query, in their order."""
+    return "&".join(f"{name}={quoted(_bytes(value))}" for name, value in pairs)
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()
+
+
+def harmless(free_text: str, length: int) -> str:
+    """Return text that survives being echoed without encoding, which YaadPay sometimes does; cut to ``length``."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in free_text.translate(_HAZARDS))
+    return " ".join(printable.split())[:length]
