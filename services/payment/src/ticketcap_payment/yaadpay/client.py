@@ -27,6 +27,8 @@ _SAFE_TRIES: Final = 2
 _INFO_LENGTH: Final = 100
 _NAME_LENGTH: Final = 50
 _J5_AUTHORIZER: Final = "7"
+_CONNECT_SECONDS: Final = 5.0
+_UNREACHED: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UTF8: Final = {"UTF8": "True", "UTF8out": "True"}
 
 _log = get_logger(__name__)
@@ -38,6 +40,10 @@ class YaadPayError(Exception):
 
 class YaadPayUnavailable(YaadPayError):
     """No answer, or none that can be read; the message says which."""
+
+
+class YaadPayUnreached(YaadPayUnavailable):
+    """Not even connected: nothing was asked."""
 
 
 class YaadPayRefused(YaadPayError):
@@ -125,7 +131,8 @@ class YaadPayClient:
         self._server["server.port"] = address.port or (443 if address.scheme == "https" else 80)
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=20)
         # Each wait of a call is bounded by this, and the whole call by its own time.
-        self._http = httpx.AsyncClient(timeout=money_seconds, limits=limits, trust_env=False)
+        waits = httpx.Timeout(money_seconds, connect=_CONNECT_SECONDS, pool=_CONNECT_SECONDS)
+        self._http = httpx.AsyncClient(timeout=waits, limits=limits, trust_env=False)
 
     @property
     def masof(self) -> str:
@@ -257,6 +264,8 @@ class YaadPayClient:
         """Send once. Whatever is not a clear answer is UNKNOWN."""
         try:
             body = await self._send(action, self._authenticated(action, parameters), self._money_seconds)
+        except YaadPayUnreached as error:
+            return Answer(outcome=Outcome.NOT_SENT, reason=str(error))
         except YaadPayUnavailable as error:
             return Answer(outcome=Outcome.UNKNOWN, reason=str(error))
         return money_answer(body)
@@ -290,7 +299,8 @@ class YaadPayClient:
             except (TimeoutError, httpx.HTTPError) as error:
                 span.set_attribute("error.type", type(error).__name__)
                 span.set_status(Status(StatusCode.ERROR))
-                raise YaadPayUnavailable(f"{action}: {type(error).__name__} within {seconds} s") from error
+                kind = YaadPayUnreached if isinstance(error, _UNREACHED) else YaadPayUnavailable
+                raise kind(f"{action}: {type(error).__name__} within {seconds} s") from error
             finally:
                 labels = {"action": action, "outcome": outcome}
                 self._duration.record(time.perf_counter() - began, labels)
