@@ -210,7 +210,9 @@ class Book:
 
     def lately(self, card_token: str, amount_agorot: int, since: datetime) -> Transaction | None:
         """Return a payment that went well, with this card and amount, made after ``since``."""
-        found = self._select("amount_agorot = ? AND ccode IN (0, 700, 800) AND created_at > ?", amount_agorot, _iso(since))
+        found = self._select(
+            "amount_agorot = ? AND ccode IN (0, 700, 800) AND created_at > ?", amount_agorot, _iso(since)
+        )
         return next((one for one in found if one.card and one.card.token == card_token and not one.cancelled), None)
 
     def transactions(self, *, order: str | None = None, after: int = 0, limit: int = 1000) -> list[Transaction]:
@@ -270,9 +272,7 @@ class Book:
 
     def note_signed(self, signature: str, now: datetime) -> float:
         """Remember when a page signature was first seen, and return that moment (seconds since 1970)."""
-        self._connection.execute(
-            "INSERT OR IGNORE INTO signed_pages VALUES (?, ?, 0)", (signature, now.timestamp())
-        )
+        self._connection.execute("INSERT OR IGNORE INTO signed_pages VALUES (?, ?, 0)", (signature, now.timestamp()))
         row = self._one("SELECT first_seen FROM signed_pages WHERE signature = ?", signature)
         return float(row["first_seen"]) if row else now.timestamp()
 
@@ -318,11 +318,12 @@ SELECT "order", charged_agorot, refunded_agorot, cancelled_agorot,
        charged_agorot - refunded_agorot - cancelled_agorot AS net_agorot, charges
   FROM (SELECT "order",
                SUM(CASE WHEN is_charge THEN amount_agorot ELSE 0 END) AS charged_agorot,
-               SUM(CASE WHEN ccode = 0 AND kind IN ('refund', 'payout') THEN amount_agorot ELSE 0 END) AS refunded_agorot,
+               SUM(CASE WHEN is_return THEN amount_agorot ELSE 0 END) AS refunded_agorot,
                SUM(CASE WHEN is_charge AND cancelled THEN amount_agorot ELSE 0 END) AS cancelled_agorot,
                SUM(is_charge) AS charges,
                MIN(id) AS first_id
-          FROM (SELECT *, ccode = 0 AND kind IN ('pay', 'soft', 'capture', 'commit') AS is_charge
+          FROM (SELECT *, ccode = 0 AND kind IN ('pay', 'soft', 'capture', 'commit') AS is_charge,
+                       ccode = 0 AND kind IN ('refund', 'payout') AS is_return
                   FROM transactions {where})
          GROUP BY "order")
  ORDER BY first_id

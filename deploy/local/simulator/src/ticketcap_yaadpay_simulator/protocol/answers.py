@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from ticketcap_yaadpay_simulator.knobs import Knobs
 from ticketcap_yaadpay_simulator.protocol.encoding import WINDOWS_1255, percent_text, to_bytes
@@ -13,6 +13,7 @@ Fields = Iterable[tuple[str, str]]
 
 _MASOF_ERROR: Final = "שגיאה - תקלה במסוף - Masof Error"
 _AUTHENTICATION_ERROR: Final = "שגיאה - שגיאת אימות"
+_OUT_OF_ORDER: Final = "שגיאה - תקלה זמנית"
 _UNKNOWN_ACTION: Final = "Action is not good"
 _MEANINGS: Final = {
     4: "סירוב",
@@ -37,9 +38,10 @@ class Answer:
     """Where a redirect leads."""
     delay_seconds: float = 0.0
     """How long it is held back after all was decided."""
-    dropped: bool = False
-    """The connection is closed in its place."""
+    drop: Literal["", "close", "reset"] = ""
+    """How the connection ends in its place; empty when it is sent."""
     refresh: str | None = None
+    """The Refresh header: where a browser goes by itself after a while."""
 
     @property
     def ccode(self) -> str:
@@ -62,9 +64,7 @@ def flat_text(body: str, parameters: Parameters, knobs: Knobs) -> Answer:
     """Answer with a finished query string."""
     charset = "utf-8" if parameters.utf8_out else "windows-1255"
     ending = "\n" if knobs.trailing_newline else ""
-    return Answer(
-        body=to_bytes(body + ending, utf8=parameters.utf8_out), content_type=f"text/html; charset={charset}"
-    )
+    return Answer(body=to_bytes(body + ending, utf8=parameters.utf8_out), content_type=f"text/html; charset={charset}")
 
 
 def code(ccode: int, parameters: Parameters, knobs: Knobs, *, text: str = "") -> Answer:
@@ -96,6 +96,11 @@ def authentication_error() -> Answer:
 def unknown_action() -> Answer:
     """Answer to an action that does not exist."""
     return html_error(_UNKNOWN_ACTION)
+
+
+def failure(*, status: int = 200) -> Answer:
+    """Answer as a gateway that is out of order."""
+    return html_error(_OUT_OF_ORDER, status=status)
 
 
 def perimeter(client: str, referer: str) -> Answer:

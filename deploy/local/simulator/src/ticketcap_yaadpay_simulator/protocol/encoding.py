@@ -4,7 +4,7 @@ from typing import Final
 from urllib.parse import quote
 
 WINDOWS_1255: Final = "cp1255"
-_RAW_FORBIDDEN: Final = " \"<>\\^`{|}"
+_RAW_FORBIDDEN: Final = ' "<>\\^`{|}'
 
 
 def to_bytes(text: str, *, utf8: bool) -> bytes:
@@ -35,6 +35,4 @@ def percent_text(text: str, *, utf8: bool) -> str:
 def careless(text: str, *, utf8: bool) -> str:
     """Encode only what an HTTP header can't hold, so that ``# & ? = % +`` corrupt the address."""
     kept = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in _RAW_FORBIDDEN)
-    return "".join(
-        character if character in kept else percent(to_bytes(character, utf8=utf8)) for character in text
-    )
+    return "".join(character if character in kept else percent(to_bytes(character, utf8=utf8)) for character in text)
