@@ -21,14 +21,14 @@ def compile_lock(sources: list[str], output: str, *options: str) -> None:
         *["pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header", "--no-annotate"],
         *["--python-version", "3.11", *options, *sources, "-o", output],
     ]
-    for name in ["stubs", "observability", "chassis", "registration", "payment", "gateway", "local"]:
+    for name in ["stubs", "observability", "chassis", "registration", "payment", "gateway", "local", "yaadpay-simulator"]:
         command += ["--no-emit-package", f"ticketcap-{name}"]
     subprocess.run(command, cwd=ROOT, check=True)
     print(f"wrote {output}")
 
 
 def main() -> None:
-    everything = [f"{package}/pyproject.toml" for package in [*PACKAGES, "deploy/local"]]
+    everything = [f"{package}/pyproject.toml" for package in [*PACKAGES, "deploy/local", "deploy/local/simulator"]]
     compile_lock(everything, "requirements.lock", "--group", "pyproject.toml:dev", *sys.argv[1:])
     for service in SERVICES:
         sources = [f"services/{service}/pyproject.toml"]
