@@ -21,7 +21,16 @@ def compile_lock(sources: list[str], output: str, *options: str) -> None:
         *["pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header", "--no-annotate"],
         *["--python-version", "3.11", *options, *sources, "-o", output],
     ]
-    for name in ["stubs", "observability", "chassis", "registration", "payment", "gateway", "local", "yaadpay-simulator"]:
+    for name in [
+        "stubs",
+        "observability",
+        "chassis",
+        "registration",
+        "payment",
+        "gateway",
+        "local",
+        "yaadpay-simulator",
+    ]:
         command += ["--no-emit-package", f"ticketcap-{name}"]
     subprocess.run(command, cwd=ROOT, check=True)
     print(f"wrote {output}")
