@@ -1,7 +1,6 @@
 from collections.abc import Iterator
 
 import pytest
-
 from ticketcap_yaadpay_simulator.testing import Gateway, running
 
 

@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-
 from ticketcap_yaadpay_simulator.testing import Gateway
 
 SOFT = {
