@@ -1,8 +1,8 @@
 """Resolve dependencies into lock files that hold hashes and no host name.
 
 requirements.lock is the whole workspace with its tools, for developers and CI.
-services/*/requirements.lock is what one service's image installs: the same
-versions, less what that service does not need.
+requirements.lock of a service, or of the simulator, is what its image installs: the
+same versions, less what it does not need.
 """
 
 import subprocess
@@ -11,7 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ["libs/stubs", "libs/observability", "libs/chassis", "services/registration", "services/gateway"]
-SERVICES = ["registration", "gateway"]
+LOCAL = ["deploy/local", "deploy/local/simulator"]
+IMAGES = ["services/registration", "services/gateway", "deploy/local/simulator"]
 
 
 def compile_lock(sources: list[str], output: str, *options: str) -> None:
@@ -21,18 +22,17 @@ def compile_lock(sources: list[str], output: str, *options: str) -> None:
         *["pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header", "--no-annotate"],
         *["--python-version", "3.11", *options, *sources, "-o", output],
     ]
-    for name in ["stubs", "observability", "chassis", "registration", "gateway", "local"]:
+    for name in ["stubs", "observability", "chassis", "registration", "gateway", "local", "yaadpay-simulator"]:
         command += ["--no-emit-package", f"ticketcap-{name}"]
     subprocess.run(command, cwd=ROOT, check=True)
     print(f"wrote {output}")
 
 
 def main() -> None:
-    everything = [f"{package}/pyproject.toml" for package in [*PACKAGES, "deploy/local"]]
+    everything = [f"{package}/pyproject.toml" for package in [*PACKAGES, *LOCAL]]
     compile_lock(everything, "requirements.lock", "--group", "pyproject.toml:dev", *sys.argv[1:])
-    for service in SERVICES:
-        sources = [f"services/{service}/pyproject.toml"]
-        compile_lock(sources, f"services/{service}/requirements.lock", "--constraint", "requirements.lock")
+    for image in IMAGES:
+        compile_lock([f"{image}/pyproject.toml"], f"{image}/requirements.lock", "--constraint", "requirements.lock")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def test_transactions_are_listed_oldest_first_and_in_portions(gateway: Gateway) 
 
 def test_the_book_has_a_line_per_order(gateway: Gateway) -> None:
     gateway.charged(Order="A")
-    gateway.paid(Order="B", typed={"button": "decline"})
+    gateway.paid({"button": "decline"}, Order="B")
     orders = gateway.http.get("/simulator/book").json()["orders"]
     assert [(one["order"], one["net_agorot"], one["charges"]) for one in orders] == [("A", 4990, 1), ("B", 0, 0)]
     assert gateway.book("nothing") == {}
@@ -153,3 +153,10 @@ def test_forgetting_begins_anew_but_never_repeats_an_id(gateway: Gateway) -> Non
     assert gateway.http.get("/simulator/clock").json()["offset_seconds"] == 0
     assert gateway.http.get("/simulator/requests").json() == {"items": []}
     assert int(gateway.charged()) > first
+
+
+@pytest.mark.parametrize("name", ["KEY", "PassP", "zPass", "CC", "cvv"])
+def test_each_secret_in_an_address_is_noticed(gateway: Gateway, name: str) -> None:
+    gateway.http.get(f"/p/?action=soft&{name}=1")
+    gateway.http.post("/p/?action=soft", data={name: "1"})
+    assert [one["secret_in_url"] for one in gateway.http.get("/simulator/requests").json()["items"]] == [True, False]

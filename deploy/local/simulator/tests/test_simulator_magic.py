@@ -20,7 +20,7 @@ SOFT = {
 
 @pytest.mark.parametrize("card", ["5253360311315452", "5326105300985614", "5253360000000101"])
 def test_cards_that_are_approved(gateway: Gateway, card: str) -> None:
-    assert gateway.paid(typed={"card": card})["transaction"]["ccode"] == 0
+    assert gateway.paid({"card": card})["transaction"]["ccode"] == 0
 
 
 def test_the_older_test_card_is_good_after_its_expiry_and_others_are_not(gateway: Gateway) -> None:
@@ -32,7 +32,7 @@ def test_the_older_test_card_is_good_after_its_expiry_and_others_are_not(gateway
 
 @pytest.mark.parametrize("ccode", sorted(ISSUER_CODES))
 def test_a_card_that_ends_in_0nnn_is_refused_with_that_code(gateway: Gateway, ccode: int) -> None:
-    result = gateway.paid(typed={"card": f"458000000000{ccode:04d}"})
+    result = gateway.paid({"card": f"458000000000{ccode:04d}"})
     assert (result["status"], result["transaction"]["ccode"]) == ("declined", ccode)
     assert gateway.book()["charges"] == 0
 
@@ -42,18 +42,18 @@ def test_a_card_that_ends_in_0nnn_is_refused_with_that_code(gateway: Gateway, cc
     [("4580458045804580", 4), ("4111111111111111", 4), ("4111111111111112", 447), ("12", 447), ("abc", 447)],
 )
 def test_other_cards_are_refused_by_a_test_terminal(gateway: Gateway, card: str, ccode: int) -> None:
-    assert gateway.paid(typed={"card": card})["transaction"]["ccode"] == ccode
+    assert gateway.paid({"card": card})["transaction"]["ccode"] == ccode
 
 
 def test_a_real_terminal_takes_real_cards_only(gateway: Gateway) -> None:
     gateway.set(is_test=False)
-    assert gateway.paid(typed={"card": "4111111111111111"})["transaction"]["ccode"] == 0
+    assert gateway.paid({"card": "4111111111111111"})["transaction"]["ccode"] == 0
     assert gateway.paid()["transaction"]["ccode"] == 4
 
 
 @pytest.mark.parametrize("ccode", [3, 4, 15, 999])
 def test_a_card_that_ends_in_8nnn_is_refused_at_the_commit(gateway: Gateway, ccode: int) -> None:
-    result = gateway.paid(Postpone="True", typed={"card": f"52533600000{8000 + ccode}"})
+    result = gateway.paid({"card": f"525336000000{8000 + ccode}"}, Postpone="True")
     assert result["transaction"]["ccode"] == 800
     assert gateway.call("commitTrans", TransId=str(result["transaction"]["id"])) == {"CCode": str(ccode)}
     assert gateway.book()["net_agorot"] == 0
@@ -100,5 +100,5 @@ def test_95_returns_windows_1255_although_utf_8_was_asked_for(gateway: Gateway) 
 
 
 def test_a_declined_payment_of_a_magic_amount_is_just_declined(gateway: Gateway) -> None:
-    result = gateway.paid(Amount="10.99", typed={"card": "4580458045804580"})
+    result = gateway.paid({"card": "4580458045804580"}, Amount="10.99")
     assert (result["status"], result["lost"]) == ("declined", False)

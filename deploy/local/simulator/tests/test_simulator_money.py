@@ -48,7 +48,7 @@ def test_a_commit_of_what_is_not_there(gateway: Gateway, wrong: str) -> None:
 
 
 def test_a_card_may_be_refused_at_the_commit(gateway: Gateway) -> None:
-    result = gateway.paid(Postpone="True", typed={"card": "5253360000008004"})
+    result = gateway.paid({"card": "5253360000008004"}, Postpone="True")
     assert result["transaction"]["ccode"] == 800
     postponed = str(result["transaction"]["id"])
     assert gateway.call("commitTrans", TransId=postponed) == {"CCode": "4"}
@@ -146,7 +146,7 @@ def test_a_token_stands_for_its_card(gateway: Gateway) -> None:
 
 
 def test_a_token_of_a_decline_needs_allow_false(gateway: Gateway) -> None:
-    declined = str(gateway.paid(typed={"button": "decline"})["transaction"]["id"])
+    declined = str(gateway.paid({"button": "decline"})["transaction"]["id"])
     assert gateway.call("getToken", TransId=declined) == {"CCode": "910"}
     assert gateway.call("getToken", TransId=declined, allowFalse="True")["CCode"] == "0"
     assert gateway.call("getToken", TransId="1")["CCode"] == "250"
@@ -199,7 +199,7 @@ def test_soft_postpones_holds_and_pays_out(gateway: Gateway) -> None:
 
 def hold(gateway: Gateway, *, card: str = "5253360311315452", payments: int = 1) -> tuple[dict[str, str], str]:
     """A hold of 49.90 and the parameters of its capture."""
-    result = gateway.paid(J5="True", Tash="3", typed={"card": card, "payments": payments})
+    result = gateway.paid({"card": card, "payments": payments}, J5="True", Tash="3")
     row: dict[str, Any] = result["transaction"]
     token = gateway.call("getToken", TransId=str(row["id"]))["Token"]
     capture = {

@@ -147,7 +147,7 @@ def test_a_decline_stays_on_the_page_and_another_card_may_follow(gateway: Gatewa
 
 def test_a_decline_goes_to_the_failure_url_when_there_is_one_and_verifies(gateway: Gateway) -> None:
     gateway.set(failure_url="http://127.0.0.1:8080/failed?shop=1")
-    result = gateway.paid(typed={"button": "decline", "decline_ccode": 26})
+    result = gateway.paid({"button": "decline", "decline_ccode": 26})
     (url,) = result["redirects"]
     assert url.startswith("http://127.0.0.1:8080/failed?shop=1&Id=")
     assert "&CCode=26&Amount=49.90&ACode=&" in url
@@ -295,3 +295,14 @@ def test_recurring_pages_return_an_agreement_first(gateway: Gateway) -> None:
     gateway.set(allow_hk=False)
     assert gateway.call("HKStatus", HKId=agreement, NewStat="1")["CCode"] == "901"
     assert gateway.paid(HK="True", TashFirstPayment="5")["html_error"]
+
+
+@pytest.mark.parametrize("out", ["True", "False"])
+def test_a_redirect_verifies_in_either_encoding(gateway: Gateway, out: str) -> None:
+    query = urlsplit(gateway.paid(UTF8out=out)["redirects"][0]).query
+    utf8, windows_1255 = "%D7%93%D7%A0%D7%94%20%D7%9B%D7%94%D7%9F", "%E3%F0%E4%20%EB%E4%EF"
+    sent, other = (utf8, windows_1255) if out == "True" else (windows_1255, utf8)
+    assert f"&Fild1={sent}&" in query
+    assert gateway.verify(query) == "0"
+    assert gateway.verify(query.replace(sent, other)) == "0"
+    assert gateway.verify(query.replace(sent, other[:-3] + "%41")) == "902"

@@ -1,10 +1,12 @@
 """Both signatures against all that is published, and the derived ones."""
 
 import pytest
+from ticketcap_yaadpay_simulator.protocol.encoding import percent
 from ticketcap_yaadpay_simulator.protocol.parameters import Parameters
 from ticketcap_yaadpay_simulator.protocol.signatures import digest, page_string, return_string
 from ticketcap_yaadpay_simulator.testing import KEY, Gateway, fields_of
 
+UNRESERVED = "ABCXYZabcxyz0189-._~"
 PAGES = {
     (
         "Amount=10&ClientLName=Isareli&ClientName=Israel&Coin=1&FixTash=False&Info=test-api&J5=False&Masof=0010131918"
@@ -95,3 +97,14 @@ def test_a_redirect_is_signed_as_published_and_verifies(gateway: Gateway, conten
     assert gateway.verify(f"{content}&Sign={signature}&Bank=6&Coin=1") == "0"
     assert gateway.verify(f"{content}&Sign={signature}".replace("%20", "+")) == "0"
     assert gateway.verify(f"{content}&Sign={'0' * 64}") == "902"
+
+
+def test_values_are_percent_encoded_as_rfc_3986_has_it() -> None:
+    assert percent(UNRESERVED.encode()) == UNRESERVED
+    assert percent(b"a/b c+!'()*\xff") == "a%2Fb%20c%2B%21%27%28%29%2A%FF"
+
+
+def test_names_are_sorted_by_bytes() -> None:
+    names = ["tmp", "UTF8out", "action", "UserId", "UTF8", "9x", "cell"]
+    ordered = [part.split("=")[0] for part in page_string([(name, b"") for name in names]).split("&")]
+    assert ordered == ["9x", "UTF8", "UTF8out", "UserId", "action", "cell", "tmp"]

@@ -77,7 +77,7 @@ class Gateway:
         response.raise_for_status()
         return dict(response.json())
 
-    def paid(self, *, typed: dict[str, Any] | None = None, **parameters: str) -> dict[str, Any]:
+    def paid(self, typed: dict[str, Any] | None = None, /, **parameters: str) -> dict[str, Any]:
         """Have a page signed and paid; return what came of it."""
         return self.customer(self.page_url(**parameters), **(typed or {}))
 
