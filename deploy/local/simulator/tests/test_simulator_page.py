@@ -306,3 +306,17 @@ def test_a_redirect_verifies_in_either_encoding(gateway: Gateway, out: str) -> N
     assert gateway.verify(query) == "0"
     assert gateway.verify(query.replace(sent, other)) == "0"
     assert gateway.verify(query.replace(sent, other[:-3] + "%41")) == "902"
+
+
+def test_a_page_opened_by_a_form_can_be_paid(gateway: Gateway) -> None:
+    pairs = fields_of(gateway.sign())
+    page = gateway.http.post("/p/", data=pairs).text
+    (action,) = re.findall(r'action="([^"]*)"', page)
+    assert pressed(gateway, "/p/" + action.replace("&amp;", "&")).status_code == 302
+
+
+def test_an_unsigned_page_opens_only_where_signatures_are_off(gateway: Gateway) -> None:
+    address = f"{gateway.url}/p/?action=pay&Masof={MASOF}&Info=x&Amount=5&Order=U"
+    assert gateway.customer(address)["status"] == "error"
+    gateway.set(verify_by_signature=False)
+    assert gateway.customer(address)["transaction"]["amount_agorot"] == 500

@@ -107,6 +107,16 @@ def test_sigterm_ends_it_within_two_seconds_although_a_request_sleeps(programs: 
     assert (code, "Traceback" in output) == (0, False)
 
 
+def test_a_taken_port_ends_it(programs: list[Program]) -> None:
+    programs.append(Program())
+    second = Program(LISTEN_ADDRESS=programs[0].gateway.url.removeprefix("http://"))
+    second.gateway.close()
+    output, _ = second.process.communicate(timeout=5)
+    assert second.process.returncode != 0
+    assert "address already in use" in second.first_line + output
+    assert "Traceback" not in second.first_line + output
+
+
 def test_two_do_not_share_a_book(programs: list[Program], tmp_path: Path) -> None:
     state = str(tmp_path / "book.sqlite")
     programs.append(Program(SIMULATOR_STATE=state))
