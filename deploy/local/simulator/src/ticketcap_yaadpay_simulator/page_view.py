@@ -124,7 +124,7 @@ def _alert(texts: Mapping[str, str], refused: int | None) -> str:
 
 def _message(texts: Mapping[str, str], name: str, *, link: str, label: str, image: str = "") -> Answer:
     words = {"title": texts[f"{name}_title"], "message": texts[name], "link": link, "label": label}
-    common = {key: texts[key] for key in ("lang", "dir", "notice")}
+    common = {key: texts[key] for key in ("lang", "dir")}
     body = rendered("message", **words, **common, markup={"image": image})
     return Answer(body=body.encode(), content_type=_HTML)
 
