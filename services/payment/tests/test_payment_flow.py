@@ -198,7 +198,7 @@ async def test_charged_twice_is_given_back_once(here: World) -> None:
 async def test_a_charge_that_was_not_made_is_asked_for_again(here: World, kind: str) -> None:
     """No answer, and nothing had happened: UNKNOWN, then charged once."""
     made = await here.hold()
-    await here.simulator.fault("commitTrans", kind, **({"seconds": 1.5} if "timeout" in kind else {}))
+    await here.simulator.fault("commitTrans", kind, **({"seconds": 1} if "timeout" in kind else {}))
     opened = await here.create(made)
     await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
     await here.state_becomes(opened.payment_id, "CAPTURED")
@@ -211,7 +211,7 @@ async def test_a_charge_that_was_not_made_is_asked_for_again(here: World, kind: 
 async def test_a_charge_whose_answer_was_lost_is_not_made_twice(here: World, kind: str) -> None:
     """Asked again, YaadPay says that it is committed (250): that is the charge we asked for."""
     made = await here.hold()
-    await here.simulator.fault("commitTrans", kind, **({"seconds": 1.5} if "timeout" in kind else {}))
+    await here.simulator.fault("commitTrans", kind, **({"seconds": 1} if "timeout" in kind else {}))
     opened = await here.create(made)
     await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
     payment = await here.state_becomes(opened.payment_id, "CAPTURED")
@@ -249,7 +249,7 @@ async def test_a_charge_that_stays_unknown_goes_to_a_person(here: World) -> None
 async def test_a_return_that_can_not_be_verified_waits(here: World, kind: str) -> None:
     """Never believed, never lost: it is kept, and asked about again."""
     made = await here.hold()
-    await here.simulator.fault("VERIFY", kind, times=4, **({"seconds": 1.5} if "timeout" in kind else {}))
+    await here.simulator.fault("VERIFY", kind, times=4, **({"seconds": 1} if "timeout" in kind else {}))
     opened = await here.create(made)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     query = redirect.partition("?")[2].encode()
@@ -275,7 +275,7 @@ async def test_hebrew_in_windows_1255_is_verified_as_it_came(here: World) -> Non
 async def test_a_page_that_does_not_open_can_be_asked_for_again(here: World, kind: str) -> None:
     """503, nothing charged; the same key opens it when YaadPay is back."""
     made = await here.hold()
-    more = {"timeout_before": {"seconds": 1.5}, "ccode": {"ccode": 902}}.get(kind, {})
+    more = {"timeout_before": {"seconds": 1}, "ccode": {"ccode": 902}}.get(kind, {})
     await here.simulator.fault("SIGN", kind, times=2, **more)
     with pytest.raises(grpc.aio.AioRpcError) as away:
         await here.create(made, idempotency_key="one")

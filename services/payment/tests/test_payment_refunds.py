@@ -137,7 +137,7 @@ async def test_what_is_transmitted_already_is_refunded(here: World) -> None:
 async def test_a_refund_whose_answer_was_lost_is_never_sent_twice(here: World, kind: str) -> None:
     """It goes to a person; what the person found in YaadPay's portal settles it."""
     payment = await captured(here)
-    await here.simulator.fault("zikoyAPI", kind, **({"seconds": 1.5} if "timeout" in kind else {}))
+    await here.simulator.fault("zikoyAPI", kind, **({"seconds": 1} if "timeout" in kind else {}))
     await here.refund(payment.id)
     await here.until(lambda: _rows(here, "SELECT 1 FROM escalations WHERE kind = 'refund'"), what="escalated")
     assert len(await here.simulator.requests("zikoyAPI")) == 1
@@ -154,7 +154,7 @@ async def test_a_refund_whose_answer_was_lost_is_never_sent_twice(here: World, k
 async def test_a_refund_that_a_person_found_not_done_is_sent_again(here: World, kind: str) -> None:
     """The answer was lost and the portal shows no refund: once more, by the person's word."""
     payment = await captured(here)
-    await here.simulator.fault("zikoyAPI", kind, **({"seconds": 1.5} if "timeout" in kind else {}))
+    await here.simulator.fault("zikoyAPI", kind, **({"seconds": 1} if "timeout" in kind else {}))
     await here.refund(payment.id)
     await here.until(lambda: _rows(here, "SELECT 1 FROM escalations WHERE kind = 'refund'"), what="escalated")
     refund = (await here.payment(payment.id)).refunds[0]
@@ -167,7 +167,7 @@ async def test_a_refund_that_a_person_found_not_done_is_sent_again(here: World, 
 async def test_an_undoing_without_an_answer_is_asked_for_again(here: World, kind: str) -> None:
     """CancelTrans is harmless twice: when nothing had happened it is done the second time."""
     payment = await captured(here)
-    await here.simulator.fault("CancelTrans", kind, **({"seconds": 1.5} if "timeout" in kind else {}))
+    await here.simulator.fault("CancelTrans", kind, **({"seconds": 1} if "timeout" in kind else {}))
     await here.refund(payment.id)
     await here.state_becomes(payment.id, "REFUNDED")
     assert await here.simulator.requests("zikoyAPI") == []

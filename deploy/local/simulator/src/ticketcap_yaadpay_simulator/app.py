@@ -6,8 +6,8 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from ticketcap_yaadpay_simulator.control.routes import control_routes
@@ -53,8 +53,12 @@ def application(sim: Simulator, pauses: Pauses) -> Starlette:
         _log(call, answer, time.perf_counter() - started)
         return _response(answer)
 
-    routes = [Route(path, protocol, methods=["GET", "POST"]) for path in PATHS]
-    app = Starlette(routes=[*routes, Mount("/simulator", routes=control_routes(sim, PATHS))])
+    async def to_overview(_: Request) -> Response:
+        return RedirectResponse("/simulator/")
+
+    routes: list[BaseRoute] = [Route(path, protocol, methods=["GET", "POST"]) for path in PATHS]
+    routes += [Route("/simulator", to_overview), Mount("/simulator", routes=control_routes(sim, PATHS))]
+    app = Starlette(routes=routes)
     app.router.redirect_slashes = False  # the gateway does not know /p
     return app
 

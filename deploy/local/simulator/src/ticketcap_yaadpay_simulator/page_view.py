@@ -35,6 +35,7 @@ def form(sim: Simulator, page: OpenPage, *, english: bool, refused: int | None =
         other_address=_own_address(page, texts["other_lang_code"]),
         opened=str(int(sim.clock.now().timestamp())),
         sum=_amount(parameters),
+        currency=CURRENCY_NAMES[coin(parameters)],
         info_value=parameters.get("Info"),
         order_value=parameters.get("Order"),
         wanted_text=texts[f"wanted_{wanted(parameters)}"],
@@ -86,9 +87,8 @@ def _own_address(page: OpenPage, language: str) -> str:
 
 
 def _amount(parameters: Parameters) -> str:
-    currency = coin(parameters)
     amount = parameters.get("Amount")
-    return f"{CURRENCY_SIGNS[currency]}{amount} {CURRENCY_NAMES[currency]}" if amount else CURRENCY_NAMES[currency]
+    return f"{CURRENCY_SIGNS[coin(parameters)]}{amount}" if amount else ""
 
 
 def _amount_field(texts: Mapping[str, str], parameters: Parameters) -> str:
@@ -124,7 +124,7 @@ def _alert(texts: Mapping[str, str], refused: int | None) -> str:
 
 def _message(texts: Mapping[str, str], name: str, *, link: str, label: str, image: str = "") -> Answer:
     words = {"title": texts[f"{name}_title"], "message": texts[name], "link": link, "label": label}
-    common = {key: texts[key] for key in ("lang", "dir", "notice")}
+    common = {key: texts[key] for key in ("lang", "dir")}
     body = rendered("message", **words, **common, markup={"image": image})
     return Answer(body=body.encode(), content_type=_HTML)
 

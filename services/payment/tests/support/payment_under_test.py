@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,7 +176,7 @@ class World:
         assert isinstance(found, pb.Payment)
         return found
 
-    def rows(self, statement: str, **values: Any) -> list[Mapping[str, Any]]:
+    def rows(self, statement: str, **values: Any) -> list[dict[Any, Any]]:
         """Ask the payment database, past all its protections."""
         engine = create_engine(driver_url(self.database))
         with engine.connect() as connection:
@@ -244,9 +244,9 @@ def settings(database: str, registration_target: str, yaadpay_url: str, **change
         "yaadpay_masof": MASOF,
         "yaadpay_key": KEY,
         "yaadpay_passp": PASSP,
-        "yaadpay_seconds": 1,
-        "yaadpay_money_seconds": 1,
-        "outbox_lease_seconds": 2,
+        "yaadpay_seconds": 0.8,
+        "yaadpay_money_seconds": 0.8,
+        "outbox_lease_seconds": 1,
         "outbox_poll_seconds": 0.1,
         "feed_poll_seconds": 0.1,
         "reconcile_seconds": 0.5,
@@ -273,22 +273,23 @@ async def world(ground: Ground) -> AsyncIterator[World]:
     telemetry = Telemetry.in_memory()
     steps = StepsUnderTest()
     with registration_database(ground.postgres) as seats, migrated_database(ground.postgres) as money:
-        async with replica(seats, **ground.registration) as registration:
-            async with simulator_client(ground.yaadpay_url) as simulator:
-                configured = settings(money, registration.target, ground.yaadpay_url, **ground.payment)
-                async with (
-                    running(configured, telemetry, steps=steps) as port,
-                    grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
-                ):
-                    await registration.open(price_agorot=PRICE)
-                    yield World(
-                        stub=pb_grpc.PaymentServiceStub(channel),
-                        registration=registration,
-                        simulator=simulator,
-                        steps=steps,
-                        telemetry=telemetry,
-                        database=money,
-                    )
+        async with (
+            replica(seats, **ground.registration) as registration,
+            simulator_client(ground.yaadpay_url) as simulator,
+            running(
+                settings(money, registration.target, ground.yaadpay_url, **ground.payment), telemetry, steps=steps
+            ) as port,
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ):
+            await registration.open(price_agorot=PRICE)
+            yield World(
+                stub=pb_grpc.PaymentServiceStub(channel),
+                registration=registration,
+                simulator=simulator,
+                steps=steps,
+                telemetry=telemetry,
+                database=money,
+            )
 
 
 @asynccontextmanager
