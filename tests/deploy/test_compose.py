@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
-OWN = ("registration", "gateway")
+OWN = ("registration", "payment", "gateway")
 
 
 def run(*command: str) -> None:
@@ -29,7 +29,7 @@ def run(*command: str) -> None:
         ("docker-compose", "config", "--quiet"),
         ("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"),
         ("yamllint", "--strict", "."),
-        ("hadolint", *(f"services/{name}/Dockerfile" for name in OWN)),
+        ("hadolint", "deploy/local/simulator/Dockerfile", *(f"services/{name}/Dockerfile" for name in OWN)),
         ("shellcheck", ".ci/run", "deploy/docker/exercise.sh", "deploy/docker/stand-in-postgres.sh"),
     ],
     ids=lambda command: command[0],
@@ -102,7 +102,9 @@ def test_services_start_in_order_and_wait_for_no_telemetry() -> None:
     needs = {name: set(service.get("depends_on", {})) for name, service in SERVICES.items()}
     assert needs["registration-migrate"] == {"postgres"}
     assert needs["registration"] == {"postgres", "registration-migrate"}
-    assert needs["gateway"] == {"registration"}
+    assert needs["payment-migrate"] == {"postgres"}
+    assert needs["payment"] == {"postgres", "payment-migrate"}
+    assert needs["gateway"] == {"registration", "payment"}
     conditions = SERVICES["registration"]["depends_on"]
     assert conditions["registration-migrate"]["condition"] == "service_completed_successfully"
     assert SERVICES["gateway"]["depends_on"]["registration"]["condition"] == "service_healthy"

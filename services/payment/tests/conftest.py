@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from payment_under_test import Ground, World, simulator_process, world
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import postgres_server
+from ticketcap_local.testing import migrated_template, postgres_server
 from ticketcap_observability import configure_logging
+from ticketcap_payment.store.migrate import migrate as migrate_money
+from ticketcap_registration.store.migrate import migrate as migrate_seats
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,6 +25,16 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture(scope="session")
+def seats_template(postgres: EmbeddedPostgres) -> str:
+    return migrated_template(postgres, migrate_seats)
+
+
+@pytest.fixture(scope="session")
+def money_template(postgres: EmbeddedPostgres) -> str:
+    return migrated_template(postgres, migrate_money)
+
+
+@pytest.fixture(scope="session")
 def yaadpay_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("simulator")
     with simulator_process(folder) as url:
@@ -30,9 +42,15 @@ def yaadpay_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def ground(postgres: EmbeddedPostgres, yaadpay_url: str, request: pytest.FixtureRequest) -> Ground:
+def ground(
+    postgres: EmbeddedPostgres,
+    seats_template: str,
+    money_template: str,
+    yaadpay_url: str,
+    request: pytest.FixtureRequest,
+) -> Ground:
     """Mark a test ``ground(payment={…}, registration={…})`` to change settings."""
-    made = Ground(postgres, yaadpay_url)
+    made = Ground(postgres, seats_template, money_template, yaadpay_url)
     marker = request.node.get_closest_marker("ground")
     changes: dict[str, dict[str, Any]] = dict(marker.kwargs) if marker else {}
     made.payment.update(changes.get("payment", {}))

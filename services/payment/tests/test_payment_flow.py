@@ -249,7 +249,7 @@ async def test_a_charge_that_stays_unknown_goes_to_a_person(here: World) -> None
 async def test_a_return_that_can_not_be_verified_waits(here: World, kind: str) -> None:
     """Never believed, never lost: it is kept, and asked about again."""
     made = await here.hold()
-    await here.simulator.fault("VERIFY", kind, times=4, **({"seconds": 1} if "timeout" in kind else {}))
+    await here.simulator.fault("VERIFY", kind, times=3, **({"seconds": 1} if "timeout" in kind else {}))
     opened = await here.create(made)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     query = redirect.partition("?")[2].encode()

@@ -39,7 +39,7 @@ async def test_paying_is_taken_up_where_it_stopped(here: World, step: Step) -> N
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     here.steps.die_at(step)
     with contextlib.suppress(grpc.aio.AioRpcError):
-        await here.settle(redirect)
+        await here.settle(redirect, seconds=1)
     assert step in here.steps.seen
     await here.state_becomes(opened.payment_id, "CAPTURED")
     await here.until(lambda: _confirmed(here), what="the seat is confirmed")
@@ -55,7 +55,7 @@ async def test_giving_back_is_taken_up_or_handed_over(here: World, step: Step, b
     part = None if by_cancelling else 100
     here.steps.die_at(step)
     with contextlib.suppress(grpc.aio.AioRpcError):
-        await here.refund(payment_id, part)
+        await here.refund(payment_id, part, seconds=1)
     await here.until(lambda: _no_open_refund(here), what="driven to an end")
     (refund,) = (await here.payment(payment_id)).refunds
     sent = len(await here.simulator.requests("zikoyAPI"))

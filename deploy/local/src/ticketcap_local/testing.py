@@ -43,11 +43,19 @@ def postgres_server(*, fsync: bool = False) -> Iterator[EmbeddedPostgres]:
             server.stop()
 
 
-@contextmanager
-def fresh_database(server: EmbeddedPostgres) -> Iterator[str]:
-    """Yield the address of a new, empty database; it is dropped afterwards."""
-    name = f"test_{secrets.token_hex(6)}"
+def migrated_template(server: EmbeddedPostgres, migrate: Callable[[str], None]) -> str:
+    """Return the name of a database that ``migrate`` has brought up once: a copy of it is quicker than migrating."""
+    name = f"template_{migrate.__module__.replace('.', '_')}"
     server.create_database(name)
+    migrate(server.url(name))
+    return name
+
+
+@contextmanager
+def fresh_database(server: EmbeddedPostgres, *, template: str = "template1") -> Iterator[str]:
+    """Yield the address of a new database, a copy of ``template``; it is dropped afterwards."""
+    name = f"test_{secrets.token_hex(6)}"
+    server.create_database(name, template=template)
     try:
         yield server.url(name)
     finally:

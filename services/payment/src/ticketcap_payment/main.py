@@ -125,6 +125,7 @@ def _yaadpay(stack: AsyncExitStack, settings: Settings, telemetry: Telemetry) ->
         settings.yaadpay_base_url,
         terminal,
         telemetry,
+        page_url=settings.yaadpay_page_url or settings.yaadpay_base_url,
         seconds=settings.yaadpay_seconds,
         money_seconds=settings.yaadpay_money_seconds,
     )

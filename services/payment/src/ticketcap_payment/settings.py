@@ -4,7 +4,7 @@ from datetime import time
 from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from ticketcap_chassis.settings import Address, IdentitySettings, ServiceSettings
 
 _HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
@@ -24,6 +24,8 @@ class Settings(ServiceSettings, IdentitySettings):
     """A token of role SERVICE, where an identity provider makes them; else one is made with JWT_SECRET."""
 
     yaadpay_base_url: str = "https://pay.hyp.co.il/p/"
+    yaadpay_page_url: str = ""
+    """Where a browser goes, when that is not YAADPAY_BASE_URL: a simulator inside a network of containers."""
     yaadpay_masof: str = Field(pattern=r"^[0-9]{10}$")
     yaadpay_key: SecretStr = Field(min_length=1)
     yaadpay_passp: SecretStr = Field(min_length=1)
@@ -61,9 +63,11 @@ class Settings(ServiceSettings, IdentitySettings):
     money_tries: int = Field(default=8, ge=1, le=50)
     """How often a charge whose outcome is not known is asked for before a person is."""
 
-    @field_validator("yaadpay_base_url")
+    @field_validator("yaadpay_base_url", "yaadpay_page_url")
     @classmethod
-    def _an_address(cls, value: str) -> str:
+    def _an_address(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.field_name == "yaadpay_page_url":
+            return value
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname or not parts.path.endswith("/"):
             raise ValueError("must be an address like https://pay.hyp.co.il/p/, with the slash at its end")
@@ -73,6 +77,8 @@ class Settings(ServiceSettings, IdentitySettings):
     def _real_money_in_production(self) -> Self:
         if not self.in_production:
             return self
+        if self.yaadpay_page_url:
+            raise ValueError("YAADPAY_PAGE_URL: must not be set in production")
         address = urlsplit(self.yaadpay_base_url)
         if address.scheme != "https" or address.hostname not in _HOSTS or address.port not in {None, 443}:
             raise ValueError(f"YAADPAY_BASE_URL: in production it must be https at one of {', '.join(sorted(_HOSTS))}")

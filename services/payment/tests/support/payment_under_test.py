@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import grpc.aio
 import httpx
 from service_under_test import OWNER, SECRET, SUPER_ADMIN, Replica, replica
-from service_under_test import migrated_database as registration_database
 from sqlalchemy import create_engine, text
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
@@ -25,7 +24,6 @@ from ticketcap_observability import InMemoryTelemetry, Telemetry
 from ticketcap_payment.main import running
 from ticketcap_payment.settings import Settings
 from ticketcap_payment.steps import Step
-from ticketcap_payment.store.migrate import migrate
 
 # The vendor's public test terminal.
 MASOF: Final = "0010131918"
@@ -124,10 +122,10 @@ class World:
         )
         return await self.stub.CreatePayment(request)
 
-    async def settle(self, redirect: str) -> pb.SettleReturnResponse:
+    async def settle(self, redirect: str, seconds: float = 20) -> pb.SettleReturnResponse:
         """Deliver a redirect as the browser would."""
         query = urlsplit(redirect).query.encode()
-        return await self.stub.SettleReturn(pb.SettleReturnRequest(query=query), timeout=20)
+        return await self.stub.SettleReturn(pb.SettleReturnRequest(query=query), timeout=seconds)
 
     async def paid(
         self, made: registration_pb.RegisterResponse, card: str = GOOD_CARD, **typed: Any
@@ -147,8 +145,9 @@ class World:
 
     async def refund(self, payment_id: str, amount: int | None = None, **fields: Any) -> pb.RefundPaymentResponse:
         key = fields.pop("idempotency_key", secrets.token_hex(8))
+        seconds = fields.pop("seconds", 20)
         request = pb.RefundPaymentRequest(payment_id=payment_id, amount_agorot=amount, idempotency_key=key)
-        return await self.stub.RefundPayment(request, metadata=OWNER, timeout=20)
+        return await self.stub.RefundPayment(request, metadata=OWNER, timeout=seconds)
 
     async def resolve(self, kind: str, subject: str, **found: Any) -> pb.Payment:
         """Say what a person found."""
@@ -184,8 +183,12 @@ class World:
         engine.dispose()
         return rows
 
+    async def _is_quiet(self) -> bool:
+        return not self.rows("SELECT 1 FROM outbox WHERE done_at IS NULL")
+
     async def books_agree(self) -> None:
-        """Hold both books and the seats against each other: captured ⇒ seat or refund; seat ⇒ captured."""
+        """When all is quiet, hold both books and the seats against each other: captured ⇒ seat or refund."""
+        await self.until(self._is_quiet, what="nothing is left to deliver")
         for payment in self.rows("SELECT * FROM payments"):
             book = await self.simulator.book(payment["order"])
             captured = payment["amount_agorot"] if payment["captured_at"] else 0
@@ -227,13 +230,6 @@ def simulator_process(folder: Path) -> Iterator[str]:
         yield url
 
 
-@contextmanager
-def migrated_database(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as url:
-        migrate(url)
-        yield url
-
-
 def settings(database: str, registration_target: str, yaadpay_url: str, **changes: Any) -> Settings:
     plain: dict[str, Any] = {
         "database_url": database,
@@ -262,6 +258,8 @@ class Ground:
     """What the services stand on, and what a test changes of their settings."""
 
     postgres: EmbeddedPostgres
+    seats_template: str
+    money_template: str
     yaadpay_url: str
     registration: dict[str, Any] = field(default_factory=dict)
     payment: dict[str, Any] = field(default_factory=dict)
@@ -272,7 +270,10 @@ async def world(ground: Ground) -> AsyncIterator[World]:
     """Run both services on databases of their own, with a paid event of 10 places."""
     telemetry = Telemetry.in_memory()
     steps = StepsUnderTest()
-    with registration_database(ground.postgres) as seats, migrated_database(ground.postgres) as money:
+    with (
+        fresh_database(ground.postgres, template=ground.seats_template) as seats,
+        fresh_database(ground.postgres, template=ground.money_template) as money,
+    ):
         async with (
             replica(seats, **ground.registration) as registration,
             simulator_client(ground.yaadpay_url) as simulator,

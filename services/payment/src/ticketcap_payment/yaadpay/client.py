@@ -115,12 +115,23 @@ class PaymentLink:
 
 
 class YaadPayClient:
-    """Calls for one terminal. ``seconds`` bounds what may be tried again, ``money_seconds`` what may not."""
+    """Calls for one terminal. ``seconds`` bounds what may be tried again, ``money_seconds`` what may not.
+
+    ``page_url`` is where browsers go: the same address as ours, except inside a network of containers.
+    """
 
     def __init__(
-        self, base_url: str, terminal: Terminal, telemetry: Telemetry, *, seconds: float, money_seconds: float
+        self,
+        base_url: str,
+        terminal: Terminal,
+        telemetry: Telemetry,
+        *,
+        page_url: str,
+        seconds: float,
+        money_seconds: float,
     ) -> None:
         self._base_url = base_url
+        self._page_url = page_url
         self._terminal = terminal
         self._seconds = seconds
         self._money_seconds = money_seconds
@@ -156,7 +167,7 @@ class YaadPayClient:
         if not is_equal(signed.rpartition("signature=")[2], page_signature(parameters, self._terminal.key)):
             # The gateway's word counts; that its formula is not ours is worth knowing.
             _log.warning("yaadpay.signature_differs", order=page.order)
-        return f"{self._base_url}?{signed}"
+        return f"{self._page_url}?{signed}"
 
     def _page(self, page: Page) -> dict[str, str]:
         return {
