@@ -98,6 +98,11 @@ class ServiceProcess:
             raise RuntimeError(f"{self.name} is not running")
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start and wait until it is ready; raise RuntimeError with its last lines when it is not in time."""
         prefix = ["setpriv", "--pdeathsig", "KILL", "--"] if sys.platform == "linux" else []
@@ -119,7 +124,7 @@ class ServiceProcess:
 
     def kill(self) -> None:
         """Kill it, with whatever it started, as a power cut would (SIGKILL)."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.runs:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
