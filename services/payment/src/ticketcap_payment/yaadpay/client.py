@@ -288,7 +288,7 @@ class YaadPayClient:
                 body = await self._send(action, parameters, self._seconds)
             except YaadPayUnavailable:
                 continue
-            if not body.strip().startswith(b"<"):
+            if _is_readable(body):
                 return body
         return await self._send(action, parameters, self._seconds)
 
@@ -334,6 +334,11 @@ class YaadPayClient:
         if ccode is None:
             return YaadPayUnavailable(f"{action} was answered with HTML, nothing, or unreadable bytes")
         return YaadPayRefused(action, ccode)
+
+
+def _is_readable(body: bytes) -> bool:
+    trimmed = body.strip()
+    return bool(trimmed) and not trimmed.startswith(b"<")
 
 
 def _outcome(action: str, body: bytes) -> str:
