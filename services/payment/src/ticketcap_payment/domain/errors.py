@@ -5,7 +5,7 @@ ServiceError
 ├─ PaymentRunning                              AlreadyExists
 ├─ FreeEvent, HoldOver, NothingToPay, NotCaptured, ReturnRefused, NotEscalated   FailedPrecondition
 ├─ RefundTooLarge, IdempotencyKeyReused        InvalidInput
-├─ IdempotencyInFlight                         Aborted
+├─ IdempotencyInFlight, PaymentOpening         Aborted
 ├─ TooManyReturns, TooManyPayments             Busy
 └─ YaadPayAway                                 Unavailable
 """
@@ -150,6 +150,18 @@ class IdempotencyInFlight(Aborted):
 
     def __init__(self) -> None:
         super().__init__("the first request with this idempotency key is still being served; ask again")
+
+
+class PaymentOpening(Aborted):
+    """Another payment of the registration is being stored at this moment."""
+
+    reason = "PAYMENT_OPENING"
+
+    def __init__(self, registration: UUID) -> None:
+        super().__init__(
+            f"another payment of registration {registration} is being opened; ask again",
+            metadata={"registration_id": str(registration)},
+        )
 
 
 class TooManyReturns(Busy):

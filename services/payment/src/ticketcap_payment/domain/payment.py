@@ -38,6 +38,8 @@ class Payment:
     idempotency_key: str
     fingerprint: str
     created_at: datetime
+    traceparent: str = ""
+    """Of the request that opened it."""
     state: PaymentState = PaymentState.CREATED
     seat: SeatState = SeatState.HELD
     redirect_url: str = ""

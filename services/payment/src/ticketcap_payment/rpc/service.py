@@ -8,13 +8,14 @@ from typing import Any, Final
 from uuid import UUID
 
 import grpc.aio
+from opentelemetry import trace
 from opentelemetry.trace import Tracer
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import ServiceError
-from ticketcap_observability import schema
+from ticketcap_observability import context_from_traceparent, schema
 
 from ticketcap_payment.domain.errors import NotEscalated
 from ticketcap_payment.domain.payment import Payment
@@ -90,6 +91,9 @@ class PaymentService(pb_grpc.PaymentServiceServicer):
         ) as span:
             received = await self.returns.receive(request.query)
             span.set_attribute(schema.PAYMENT_ID, str(received.payment.id))
+            # The browser brought no trace along: the request that sent it away is only linked.
+            if opened := context_from_traceparent(received.payment.traceparent):
+                span.add_link(trace.get_current_span(opened).get_span_context())
             try:
                 await self._settled(received.payment.registration_id)
             finally:

@@ -9,12 +9,13 @@ from uuid import UUID
 from opentelemetry import trace
 from sqlalchemy.ext.asyncio import AsyncConnection
 from ticketcap_chassis.transactions import ConstraintViolated
-from ticketcap_observability import get_logger, schema, set_school
+from ticketcap_observability import get_logger, schema, set_school, traceparent_of
 from uuid_utils.compat import uuid7
 
 from ticketcap_payment.domain.errors import (
     IdempotencyInFlight,
     IdempotencyKeyReused,
+    PaymentOpening,
     PaymentRunning,
     TooManyPayments,
     YaadPayAway,
@@ -90,7 +91,7 @@ class Creation:
             if error.constraint not in {ONE_RUNNING, KEY_TAKEN}:
                 raise
             # Two first payments at once: no row was there to lock. The other one is there now.
-            raise IdempotencyInFlight from error
+            raise PaymentOpening(hold.registration_id) from error
 
     async def _found_or_made(self, connection: AsyncConnection, hold: Hold, wish: Wish) -> Opened:
         known = await payments.lock_all(connection, hold.registration_id)
@@ -123,7 +124,6 @@ class Creation:
             url = running.redirect_url if running.state is PaymentState.REDIRECTED else ""
             raise PaymentRunning(running.registration_id, running.id, running.state, url)
         await payments.save(connection, running.failed(_PAGE_AWAY))
-        self._saga.metrics.failed(_PAGE_AWAY)
 
     def _is_being_signed(self, payment: Payment) -> bool:
         return not payment.failure and payment.created_at > self._saga.now() - _SIGNING
@@ -143,6 +143,7 @@ class Creation:
             idempotency_key=wish.idempotency_key,
             fingerprint=wish.fingerprint(hold.registration_id),
             created_at=now,
+            traceparent=traceparent_of(),
         )
 
     async def _with_page(self, payment: Payment, hold: Hold) -> Payment:
@@ -150,6 +151,7 @@ class Creation:
             url = await self._saga.yaadpay.sign(_page(payment, hold, postpone=self._saga.postpone))
         except YaadPayError as error:
             _log.error("payment.page_unavailable", payment_id=str(payment.id), reason=str(error))
+            self._saga.metrics.failed(_PAGE_AWAY)
             await self._not_opened(payment)
             raise YaadPayAway(payment.id) from error
         await self._saga.steps.reached(Step.PAGE_SIGNED)

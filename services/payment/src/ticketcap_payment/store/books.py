@@ -20,6 +20,12 @@ SELECT * FROM (
          amount_agorot, currency, captured_at AS at
   FROM payments WHERE captured_at >= :begins AND captured_at < :ends
   UNION ALL
+  -- Charged a second time: no payment of its own, and given back by a refund below.
+  SELECT 'payment', payments.id, payments.id, registration_id, event_id, "order", transactions.yaadpay_id, 'SURPLUS',
+         transactions.amount_agorot, currency, recorded_at
+  FROM transactions JOIN payments ON payments.id = payment_id
+  WHERE role = 'SURPLUS' AND transactions.ccode = 0 AND recorded_at >= :begins AND recorded_at < :ends
+  UNION ALL
   SELECT 'refund', refunds.id, payment_id, refunds.registration_id, payments.event_id, payments."order",
          refunds.yaadpay_id, refunds.state, -refunds.amount_agorot, refunds.currency,
          coalesce(refunds.done_at, refunds.created_at)

@@ -71,6 +71,7 @@ class PaymentRow(Base):
     idempotency_key: Mapped[str]
     fingerprint: Mapped[str]
     created_at: Mapped[datetime]
+    traceparent: Mapped[str]
     state: Mapped[str]
     seat: Mapped[str]
     redirect_url: Mapped[str]
@@ -154,6 +155,7 @@ class ReturnRow(Base):
     __table_args__ = (
         UniqueConstraint("payment_id", "digest"),
         CheckConstraint("verdict IN ('FORGED', 'GENUINE', 'PENDING')", name="verdict_known"),
+        Index("returns_pending", "received_at", postgresql_where=text("verdict = 'PENDING'")),
     )
 
 

@@ -19,7 +19,7 @@ _COLUMNS: Final = PaymentRow.__table__.columns
 _FIXED: Final = frozenset(
     {
         *("id", "school", "registration_id", "event_id", "order", "masof", "amount_agorot", "currency", "language"),
-        *("idempotency_key", "fingerprint", "created_at"),
+        *("idempotency_key", "fingerprint", "created_at", "traceparent"),
     }
 )
 _CHANGING: Final = tuple(field.name for field in fields(Payment) if field.name not in _FIXED)

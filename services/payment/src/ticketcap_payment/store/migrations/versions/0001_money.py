@@ -129,6 +129,7 @@ def _tables() -> None:
         sa.Column("idempotency_key", sa.Text, nullable=False),
         sa.Column("fingerprint", sa.Text, nullable=False),
         sa.Column("created_at", _MOMENT, nullable=False),
+        sa.Column("traceparent", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("seat", sa.Text, nullable=False),
         sa.Column("redirect_url", sa.Text, nullable=False),
@@ -269,6 +270,7 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("returns_pkey")),
         sa.UniqueConstraint("payment_id", "digest", name=op.f("returns_payment_id_digest_key")),
     )
+    op.create_index("returns_pending", "returns", ["received_at"], postgresql_where=sa.text("verdict = 'PENDING'"))
     op.create_table(
         "transactions",
         sa.Column("masof", sa.Text, nullable=False),
