@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
+from urllib.parse import quote
 
 from pydantic import MISSING
 from starlette.requests import Request
@@ -128,7 +129,7 @@ class PaymentPages:
             form = None
         if form is None or not is_uuid(request.path_params["registration"]):
             return _only(page_texts.NO_SUCH_REGISTRATION, language).response(404)
-        switch = f"?token={form.token}&lang={other_language(language)}"
+        switch = f"?token={quote(form.token, safe='')}&lang={other_language(language)}"
         return _with_button(page_texts.PAY, page_texts.GO_AND_PAY, form, switch=switch).response()
 
     async def pay(self, request: Request) -> Response:
