@@ -128,6 +128,15 @@ async def test_what_is_not_genuine_is_a_400(client: httpx.AsyncClient, payment: 
     assert "script" not in page.text
 
 
+async def test_one_payment_has_so_many_returns(client: httpx.AsyncClient, payment: FakePayment) -> None:
+    """Beyond them 429: the page says that those before count, and does not ask again."""
+    payment.failures["SettleReturn"] = errors.Busy("50 already", reason="TOO_MANY_RETURNS", retry_after=3600.0)
+    page = await client.get(f"{RETURN}?Id=1", headers=BROWSER)
+    assert (page.status_code, page.headers["retry-after"]) == (429, "3600")
+    assert "Those before it were" in page.text
+    assert "http-equiv" not in page.text
+
+
 @pytest.mark.parametrize(
     ("failure", "status", "seconds"),
     [

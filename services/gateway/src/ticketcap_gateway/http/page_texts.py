@@ -76,6 +76,9 @@ HOLD_OVER: Final = Notice(
     Text("הזמן לתשלום נגמר", "The time to pay is over"),
     (Text("המקום כבר לא שמור.", "The place is no longer held."), _NOTHING_CHARGED, _REGISTER_AGAIN),
 )
+CANCELLED: Final = Notice(
+    "plain", Text("ההרשמה בוטלה", "The registration was cancelled"), (_NOTHING_CHARGED, _REGISTER_AGAIN)
+)
 NO_SUCH_REGISTRATION: Final = Notice(
     "bad",
     Text("הקישור אינו תקין", "This link does not work"),
@@ -146,6 +149,17 @@ TOO_MANY_REFUSED: Final = Notice(
             "מהכתובת הזו הגיעו יותר מדי הודעות שאינן אמיתיות. דבר לא השתנה.",
             "Too many messages that are not genuine came from this address. Nothing was changed.",
         ),
+    ),
+)
+TOO_MANY_RETURNS: Final = Notice(
+    "bad",
+    Text("יותר מדי הודעות על תשלום אחד", "Too many messages about one payment"),
+    (
+        Text(
+            "ההודעה הזו לא נרשמה. הקודמות לה נרשמו ונבדקות.",
+            "This one was not recorded. Those before it were, and are being checked.",
+        ),
+        _NOT_TWICE,
     ),
 )
 RETURN_WAITS: Final = Notice(
@@ -255,9 +269,6 @@ _TIME_OVER: Final = Notice(
         ),
     ),
 )
-_CANCELLED: Final = Notice(
-    "plain", Text("ההרשמה בוטלה", "The registration was cancelled"), (_NOTHING_CHARGED, _REGISTER_AGAIN)
-)
 _SUPERSEDED: Final = Notice(
     "plain",
     Text("ההרשמה שולמה בתשלום אחר", "Another payment was made for this registration"),
@@ -285,7 +296,7 @@ _WITH_SEAT: Final[Mapping[tuple[PaymentState, SeatState], Notice]] = {
 _BECAUSE: Final[Mapping[tuple[PaymentState, str], Notice]] = {
     ("FAILED", "declined"): _CARD_REFUSED,
     ("FAILED", "seat_gone"): _GONE,
-    ("EXPIRED", "registration_cancelled"): _CANCELLED,
+    ("EXPIRED", "registration_cancelled"): CANCELLED,
     ("EXPIRED", "superseded"): _SUPERSEDED,
 }
 

@@ -192,7 +192,9 @@ def _instead(error: ServiceError, form: PayForm) -> Response:
         return see_other(error.metadata.get("redirect_url") or f"{result_page(payment)}?lang={form.lang}")
     status, headers = status_of(error), headers_of(error)
     if error.reason in _NOT_PAYABLE:
-        return _only(_NOT_PAYABLE[error.reason], form.lang, switch=False).response(status, headers)
+        cancelled = error.metadata.get("status") == "CANCELLED"
+        notice = page_texts.CANCELLED if cancelled else _NOT_PAYABLE[error.reason]
+        return _only(notice, form.lang, switch=False).response(status, headers)
     notice = page_texts.BEING_OPENED if error.reason == _IN_FLIGHT else page_texts.PAYING_UNAVAILABLE
     # The same key: whatever came of the first request, this is no second one.
     return _with_button(notice, page_texts.TRY_AGAIN, form).response(status, headers)

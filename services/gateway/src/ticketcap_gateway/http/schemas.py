@@ -528,7 +528,7 @@ class PageQuery(Query):
 class PayPageQuery(PageQuery):
     """What opens a payment page."""
 
-    token: Annotated[Text, Field(max_length=200)] = ""
+    token: str = ""
 
 
 class ResultPageQuery(PageQuery):

@@ -32,7 +32,7 @@ _RATE: Final = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
 _FINAL: Final[dict[str, Notice]] = {
     _REFUSED: page_texts.NOT_GENUINE,
     "RATE_LIMITED": page_texts.TOO_MANY_REFUSED,
-    "TOO_MANY_RETURNS": page_texts.TOO_MANY_REFUSED,
+    "TOO_MANY_RETURNS": page_texts.TOO_MANY_RETURNS,
 }
 
 
