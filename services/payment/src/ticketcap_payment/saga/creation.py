@@ -32,6 +32,7 @@ from ticketcap_payment.yaadpay.client import Page, YaadPayError
 _ATTEMPTS: Final = 50
 _SIGNING: Final = timedelta(seconds=30)
 """How long the page of a new payment may take; after it whoever asks gets it made."""
+_TITLE_LENGTH: Final = 60
 _PAGE_AWAY: Final = "page_unavailable"
 
 _log = get_logger(__name__)
@@ -180,7 +181,8 @@ def _page(payment: Payment, hold: Hold, *, postpone: bool) -> Page:
         order=payment.order,
         amount_agorot=payment.amount_agorot,
         currency=payment.currency,
-        info=f"{payment.order} {hold.title}",
+        # Whole at the end, whatever the title's length: the portal finds a payment by it.
+        info=f"{hold.title[:_TITLE_LENGTH]} {payment.order}",
         client_name=hold.name,
         language=payment.language,
         postpone=postpone,
