@@ -5,12 +5,11 @@ import contextlib
 import os
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import grpc.aio
 from opentelemetry import metrics, trace
-from opentelemetry.metrics import Histogram, Meter
 from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
@@ -22,9 +21,11 @@ from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, Tra
 from opentelemetry.sdk.version import __version__ as sdk_version
 from opentelemetry.trace import Tracer
 
-from ticketcap_observability import exporters, schema
+from ticketcap_observability import exporters, runtime, schema
 from ticketcap_observability.grpc_client import client_interceptors
 from ticketcap_observability.grpc_server import ServerTelemetry
+from ticketcap_observability.instruments import Counter, Histogram, Instruments, Look
+from ticketcap_observability.schema.kinds import CounterMetric, GaugeMetric, HistogramMetric
 from ticketcap_observability.settings import TelemetrySettings
 from ticketcap_observability.span_queue import SpanQueue
 
@@ -38,12 +39,14 @@ _ids: Final = RandomIdGenerator()
 class Telemetry:
     """The telemetry of one process."""
 
-    def __init__(self, settings: TelemetrySettings, tracers: TracerProvider, meters: MeterProvider) -> None:
+    def __init__(
+        self, settings: TelemetrySettings, tracers: TracerProvider, meters: MeterProvider, instruments: Instruments
+    ) -> None:
         self._tracers = tracers
         self._meters = meters
+        self._instruments = instruments
         self._root = TraceIdRatioBased(settings.sampling_ratio)
         self.tracer: Final[Tracer] = tracers.get_tracer(_SCOPE)
-        self.meter: Final[Meter] = meters.get_meter(_SCOPE)
 
     @classmethod
     def start(
@@ -66,14 +69,16 @@ class Telemetry:
             exemplar_filter=TraceBasedExemplarFilter(),
             shutdown_on_exit=False,
         )
-        dropped = meters.get_meter(_SCOPE).create_counter(schema.DROPPED, unit="{item}")
+        instruments = Instruments(meters.get_meter(_SCOPE), strict=False)
+        dropped = instruments.counter(schema.DROPPED)
         tracers = _Tracers(resource=resource, sampler=_sampler(settings), shutdown_on_exit=False)
         if settings.traces_endpoint and not settings.disabled:
             tracers.add_span_processor(SpanQueue(exporters.span_exporter(settings), dropped, size=_QUEUE_SPANS))
+        runtime.watch_process(instruments)
         if set_global:
             trace.set_tracer_provider(tracers)
             metrics.set_meter_provider(meters)
-        return cls(settings, tracers, meters)
+        return cls(settings, tracers, meters, instruments)
 
     @classmethod
     def in_memory(cls, *, sampling_ratio: float = 1.0) -> "InMemoryTelemetry":
@@ -87,15 +92,31 @@ class Telemetry:
 
     def grpc_server_interceptor(self) -> grpc.aio.ServerInterceptor:
         """Return the interceptor to put first on a server."""
-        return ServerTelemetry(self.tracer, self.duration("rpc.server.call.duration"))
+        return ServerTelemetry(self.tracer, self.duration(schema.RPC_SERVER_DURATION))
 
     def grpc_client_interceptors(self, target: str | None = None) -> list[grpc.aio.ClientInterceptor]:
         """Return the interceptors to put first on a channel to ``target``; with it, they name the server."""
-        return client_interceptors(self.tracer, self.duration("rpc.client.call.duration"), target)
+        return client_interceptors(self.tracer, self.duration(schema.RPC_CLIENT_DURATION), target)
 
-    def duration(self, name: str, buckets: Sequence[float] = schema.DURATION_BUCKETS) -> Histogram:
-        """Return a histogram of seconds."""
-        return self.meter.create_histogram(name, unit="s", explicit_bucket_boundaries_advisory=list(buckets))
+    def counter(self, definition: CounterMetric) -> Counter:
+        """Return the counter of a definition: ``telemetry.counter(schema.X).add(1, reason="…")``."""
+        return self._instruments.counter(definition)
+
+    def histogram(self, definition: HistogramMetric) -> Histogram:
+        """Return the histogram of a definition: ``telemetry.histogram(schema.X).record(seconds, outcome="…")``."""
+        return self._instruments.histogram(definition)
+
+    def gauge(self, definition: GaugeMetric, look: Look) -> None:
+        """Ask ``look`` for values and their labels whenever metrics are read; several looks add up."""
+        self._instruments.gauge(definition, look)
+
+    async def watch_loop(self) -> None:
+        """Measure for ever how late the event loop is; run it beside the service."""
+        await runtime.watch_loop(self._instruments)
+
+    def duration(self, definition: HistogramMetric) -> metrics.Histogram:
+        """Return OpenTelemetry's own histogram, whose attributes are the caller's to bound."""
+        return self._instruments.conventional(definition)
 
     async def shutdown(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - a bound, not a cancellation
         """Send what is left and end, within ``timeout`` seconds whatever the collector does."""
@@ -112,7 +133,8 @@ class InMemoryTelemetry(Telemetry):
         self._reader = InMemoryMetricReader()
         tracers = TracerProvider(sampler=_sampler(settings), shutdown_on_exit=False)
         tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
-        super().__init__(settings, tracers, MeterProvider([self._reader], shutdown_on_exit=False))
+        meters = MeterProvider([self._reader], shutdown_on_exit=False)
+        super().__init__(settings, tracers, meters, Instruments(meters.get_meter(_SCOPE), strict=True))
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
@@ -120,8 +142,10 @@ class InMemoryTelemetry(Telemetry):
         return self._exporter.get_finished_spans()
 
     def points(self, name: str) -> list[Any]:
-        """Return the data points of a metric."""
+        """Return the data points of a metric. Raises UnknownLabel when a gauge was told one."""
         data = self._reader.get_metrics_data()
+        for failure in self._instruments.failures():
+            raise failure
         if data is None:
             return []
         found = [

@@ -110,7 +110,8 @@ async def run(settings: GatewaySettings) -> None:
                 host, port = listener.getsockname()[:2]
                 give_memory_back()
                 _log.info("gateway.listening", address=f"{host}:{port}", registration=settings.registration_target)
-                async with background(_drain_when(stop, settings, gateway, server)):
+                drain = _drain_when(stop, settings, gateway, server)
+                async with background(drain), background(telemetry.watch_loop()):
                     await server.serve(listener)
     finally:
         await telemetry.shutdown(_TELEMETRY_SECONDS)

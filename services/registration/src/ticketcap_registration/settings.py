@@ -27,6 +27,8 @@ class Settings(ServiceSettings, IdentitySettings):
     hold_expiry_seconds: float = Field(default=1.0, gt=0, le=60)
     audit_seconds: float = Field(default=60.0, gt=0, le=3600)
     housekeeping_seconds: float = Field(default=300.0, gt=0, le=86_400)
+    gauges_seconds: float = Field(default=15.0, gt=0, le=3600)
+    """How often the gauges of open events are read."""
     idempotency_days: float = Field(default=7.0, gt=0, le=365)
     outbox_days: float = Field(default=7.0, gt=0, le=365)
 

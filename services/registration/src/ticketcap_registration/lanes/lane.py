@@ -83,6 +83,11 @@ class Lane:
         self._run()
         return await waiter.answer
 
+    @property
+    def depth(self) -> int:
+        """How many commands wait."""
+        return len(self._waiting)
+
     async def drained(self) -> None:
         """Wait until nothing waits."""
         if self._task is not None:
