@@ -144,6 +144,7 @@ def _registration(folder: Path, postgres: EmbeddedPostgres, common: dict[str, st
         "DATABASE_URL": postgres.url("registration"),
         "MANAGE_TOKEN_SECRET": SECRET,
         "LISTEN_ADDRESS": address,
+        "METRICS_ADDRESS": "",
     }
     argv = [sys.executable, "-m", "ticketcap_registration"]
     subprocess.run([*argv, "migrate"], env={**os.environ, **env}, check=True)
@@ -154,7 +155,7 @@ def _registration(folder: Path, postgres: EmbeddedPostgres, common: dict[str, st
 @contextmanager
 def _gateway(folder: Path, target: str, common: dict[str, str]) -> Iterator[tuple[ServiceProcess, str]]:
     address = f"127.0.0.1:{free_port()}"
-    env = {**common, "REGISTRATION_TARGET": target, "LISTEN_ADDRESS": address}
+    env = {**common, "REGISTRATION_TARGET": target, "LISTEN_ADDRESS": address, "METRICS_ADDRESS": ""}
     argv = [sys.executable, "-m", "ticketcap_gateway"]
     url = f"http://{address}"
     with ServiceProcess("gateway", argv, env, ready=lambda: _answers(f"{url}/readyz"), folder=folder) as process:

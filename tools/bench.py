@@ -47,7 +47,7 @@ def running(environment: dict[str, str], log_file: Path) -> Iterator[float]:
 
 def stack_environment(folder: Path) -> dict[str, str]:
     """Return an environment with ports and a state folder of its own."""
-    names = ("GATEWAY", "REGISTRATION", "POSTGRES", "OTLP_GRPC", "OTLP_HTTP")
+    names = ("GATEWAY", "REGISTRATION", "GATEWAY_METRICS", "REGISTRATION_METRICS", "POSTGRES", "OTLP_GRPC", "OTLP_HTTP")
     ports = {f"TICKETCAP_{name}_PORT": str(free_port()) for name in names}
     return {**os.environ, **ports, "TICKETCAP_STATE_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
 

@@ -26,6 +26,7 @@ def _environment(registration: FakeRegistration, **settings: str) -> dict[str, s
         "JWT_SECRET": SECRET,
         "REGISTRATION_TARGET": registration.target,
         "LISTEN_ADDRESS": "127.0.0.1:0",
+        "METRICS_ADDRESS": "",
         **settings,
     }
 

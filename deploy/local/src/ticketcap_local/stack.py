@@ -32,6 +32,9 @@ def needed_ports(settings: StackSettings) -> list[NeededPort]:
         NeededPort("gateway", settings.gateway_port, "TICKETCAP_GATEWAY_PORT"),
         NeededPort("registration", settings.registration_port, "TICKETCAP_REGISTRATION_PORT"),
     ]
+    for name in ("gateway", "registration"):
+        port = getattr(settings, f"{name}_metrics_port")
+        ports.append(NeededPort(f"{name}, metrics", port, f"TICKETCAP_{name.upper()}_METRICS_PORT"))
     if settings.database_url is None:
         ports.append(NeededPort("postgres", settings.postgres_port, "TICKETCAP_POSTGRES_PORT"))
     if settings.otlp_endpoint is None:
@@ -99,6 +102,7 @@ class Stack:
                 "MANAGE_TOKEN_SECRET": self._secrets["MANAGE_TOKEN_SECRET"],
                 "DATABASE_URL": self._database_url(),
                 "LISTEN_ADDRESS": f"{HOST}:{port}",
+                "METRICS_ADDRESS": f"{HOST}:{self._settings.registration_metrics_port}",
             },
             address=f"{HOST}:{port}",
             needs=["schema"],
@@ -116,6 +120,7 @@ class Stack:
                 "JWT_SECRET": self._secrets["JWT_SECRET"],
                 "REGISTRATION_TARGET": f"{HOST}:{settings.registration_port}",
                 "LISTEN_ADDRESS": f"{HOST}:{settings.gateway_port}",
+                "METRICS_ADDRESS": f"{HOST}:{settings.gateway_metrics_port}",
             },
             address=settings.gateway_url,
             needs=["schema"],

@@ -24,8 +24,15 @@ def _long_enough(value: SecretStr) -> SecretStr:
     return value
 
 
+def _host_and_port_or_nothing(value: str) -> str:
+    return _host_and_port(value) if value else value
+
+
 Address = Annotated[str, AfterValidator(_host_and_port)]
 """host:port"""
+
+OptionalAddress = Annotated[str, AfterValidator(_host_and_port_or_nothing)]
+"""host:port, or nothing"""
 
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
 """At least 32 characters; never printed."""

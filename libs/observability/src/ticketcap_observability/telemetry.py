@@ -6,12 +6,13 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import grpc.aio
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -25,13 +26,14 @@ from ticketcap_observability import exporters, runtime, schema
 from ticketcap_observability.grpc_client import client_interceptors
 from ticketcap_observability.grpc_server import ServerTelemetry
 from ticketcap_observability.instruments import Counter, Histogram, Instruments, Look
+from ticketcap_observability.metric_reader import SharedReader
+from ticketcap_observability.metrics_page import MetricsPage
 from ticketcap_observability.schema.kinds import CounterMetric, GaugeMetric, HistogramMetric
 from ticketcap_observability.settings import TelemetrySettings
 from ticketcap_observability.span_queue import SpanQueue
 
 _SCOPE: Final = "ticketcap"
 _QUEUE_SPANS: Final = 8192
-_METRICS_TIMEOUT_MS: Final = 10_000
 
 _ids: Final = RandomIdGenerator()
 
@@ -40,11 +42,17 @@ class Telemetry:
     """The telemetry of one process."""
 
     def __init__(
-        self, settings: TelemetrySettings, tracers: TracerProvider, meters: MeterProvider, instruments: Instruments
+        self,
+        settings: TelemetrySettings,
+        tracers: TracerProvider,
+        meters: MeterProvider,
+        instruments: Instruments,
+        page: MetricsPage | None = None,
     ) -> None:
         self._tracers = tracers
         self._meters = meters
         self._instruments = instruments
+        self._page = page
         self._root = TraceIdRatioBased(settings.sampling_ratio)
         self.tracer: Final[Tracer] = tracers.get_tracer(_SCOPE)
 
@@ -55,30 +63,36 @@ class Telemetry:
         service_version: str,
         environ: Mapping[str, str] = os.environ,
         *,
+        metrics_address: str = "",
         set_global: bool = True,
     ) -> "Telemetry":
         """Begin. Without an endpoint nothing is exported, but traces still have ids.
 
-        Raises TelemetrySettingError, which names the variable, when a setting does not hold.
+        ``metrics_address`` (host:port) is where Prometheus reads; there is no page when it is empty.
+        Raises TelemetrySettingError, which names the variable, when a setting does not hold, and OSError when
+        the address is taken.
         """
         settings = TelemetrySettings.read(environ, service_name)
         resource = _resource(settings, service_version, environ)
+        reader = _reader(settings, scraped=bool(metrics_address))
         meters = MeterProvider(
-            metric_readers=[] if settings.disabled else _readers(settings),
+            metric_readers=[reader] if reader else [],
             resource=resource,
             exemplar_filter=TraceBasedExemplarFilter(),
             shutdown_on_exit=False,
         )
         instruments = Instruments(meters.get_meter(_SCOPE), strict=False)
-        dropped = instruments.counter(schema.DROPPED)
-        tracers = _Tracers(resource=resource, sampler=_sampler(settings), shutdown_on_exit=False)
-        if settings.traces_endpoint and not settings.disabled:
-            tracers.add_span_processor(SpanQueue(exporters.span_exporter(settings), dropped, size=_QUEUE_SPANS))
+        tracers = _tracers(settings, resource, instruments.counter(schema.DROPPED))
         runtime.watch_process(instruments)
+        page = MetricsPage(metrics_address, reader.snapshot) if reader and metrics_address else None
+        if reader:
+            reader.count_dropped(
+                partial(instruments.counter(schema.DROPPED).add, signal="metrics", reason="export_failed")
+            )
         if set_global:
             trace.set_tracer_provider(tracers)
             metrics.set_meter_provider(meters)
-        return cls(settings, tracers, meters, instruments)
+        return cls(settings, tracers, meters, instruments, page)
 
     @classmethod
     def in_memory(cls, *, sampling_ratio: float = 1.0) -> "InMemoryTelemetry":
@@ -110,6 +124,11 @@ class Telemetry:
         """Ask ``look`` for values and their labels whenever metrics are read; several looks add up."""
         self._instruments.gauge(definition, look)
 
+    @property
+    def metrics_port(self) -> int | None:
+        """Where the page for Prometheus is served, None when it is not."""
+        return None if self._page is None else self._page.port
+
     async def watch_loop(self) -> None:
         """Measure for ever how late the event loop is; run it beside the service."""
         await runtime.watch_loop(self._instruments)
@@ -121,7 +140,10 @@ class Telemetry:
     async def shutdown(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - a bound, not a cancellation
         """Send what is left and end, within ``timeout`` seconds whatever the collector does."""
         loop = asyncio.get_running_loop()
-        ends = [_in_thread(loop, work) for work in (self._tracers.shutdown, self._meters.shutdown)]
+        work = [self._tracers.shutdown, self._meters.shutdown]
+        if self._page is not None:
+            work.append(self._page.close)
+        ends = [_in_thread(loop, each) for each in work]
         await asyncio.wait(ends, timeout=timeout)
 
 
@@ -190,16 +212,19 @@ def _resource(settings: TelemetrySettings, version: str, environ: Mapping[str, s
     )
 
 
-def _readers(settings: TelemetrySettings) -> list[MetricReader]:
-    if not settings.metrics_endpoint:
-        return []
-    return [
-        PeriodicExportingMetricReader(
-            exporters.metric_exporter(settings),
-            export_interval_millis=settings.metric_interval * 1000,
-            export_timeout_millis=_METRICS_TIMEOUT_MS,
-        )
-    ]
+def _reader(settings: TelemetrySettings, *, scraped: bool) -> SharedReader | None:
+    """Return what reads metrics, or None when nobody would look at them."""
+    if settings.disabled or not (scraped or settings.metrics_endpoint):
+        return None
+    exporter = exporters.metric_exporter(settings) if settings.metrics_endpoint else None
+    return SharedReader(exporter, interval=settings.metric_interval)
+
+
+def _tracers(settings: TelemetrySettings, resource: Resource, dropped: Counter) -> "_Tracers":
+    tracers = _Tracers(resource=resource, sampler=_sampler(settings), shutdown_on_exit=False)
+    if settings.traces_endpoint and not settings.disabled:
+        tracers.add_span_processor(SpanQueue(exporters.span_exporter(settings), dropped, size=_QUEUE_SPANS))
+    return tracers
 
 
 def _in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> asyncio.Future[None]:

@@ -96,7 +96,7 @@ def _operations(
 
 async def run(settings: GatewaySettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises OSError when the address is taken."""
-    telemetry = Telemetry.start(_SERVICE, release())
+    telemetry = Telemetry.start(_SERVICE, release(), metrics_address=settings.metrics_address)
     try:
         stop = stop_requested()
         with listen(settings.listen_address) as listener:

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter, field_validator
 from pydantic_settings import NoDecode
-from ticketcap_chassis.settings import Address, IdentitySettings, ServiceSettings
+from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, ServiceSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -17,6 +17,8 @@ class GatewaySettings(ServiceSettings, IdentitySettings):
     """Every limit of the gateway, once. Sizes are in bytes, times in seconds."""
 
     listen_address: Address = "127.0.0.1:8080"
+    metrics_address: OptionalAddress = "127.0.0.1:9460"
+    """Where Prometheus reads /metrics; nothing: nowhere."""
     registration_target: str = Field(default="127.0.0.1:50051", min_length=1)
 
     registrations_per_hour: int | None = Field(default=None, ge=0, le=1_000_000)

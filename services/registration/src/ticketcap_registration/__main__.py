@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
 async def _serve() -> None:
     settings = load(Settings)
     configure_logging(_NAME, release(), settings.log_level)
-    telemetry = Telemetry.start(_NAME, release())
+    telemetry = Telemetry.start(_NAME, release(), metrics_address=settings.metrics_address)
     try:
         await serve(settings, telemetry)
     finally:

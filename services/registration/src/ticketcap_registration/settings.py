@@ -1,13 +1,15 @@
 """What the environment says to the registration service."""
 
 from pydantic import Field
-from ticketcap_chassis.settings import Address, IdentitySettings, Secret, ServiceSettings
+from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, Secret, ServiceSettings
 
 
 class Settings(ServiceSettings, IdentitySettings):
     """A field's name in capitals is its variable. Times are in seconds."""
 
     listen_address: Address = "127.0.0.1:50051"
+    metrics_address: OptionalAddress = "127.0.0.1:9461"
+    """Where Prometheus reads /metrics; nothing: nowhere."""
     database_url: str = Field(min_length=1)
     """postgresql://user:password@host:port/database; the login that ran the migrations."""
     manage_token_secret: Secret
