@@ -57,8 +57,9 @@ docs: install ## Write docs/telemetry.md from the schema
 	$(BIN)/python tools/telemetry_docs.py
 
 .PHONY: bench
-bench: install ## A rush of 2,000 registrations and an idle event, as figures
+bench: install ## A rush of 2,000 registrations, an idle event, and what telemetry costs, as figures
 	$(BIN)/python tools/bench.py
+	$(BIN)/python tools/telemetry_bench.py
 
 .PHONY: lock
 lock: ## Resolve the dependencies anew into the hashed, host-free lock files

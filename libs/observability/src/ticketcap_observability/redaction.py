@@ -54,7 +54,8 @@ _TOKEN: Final = re.compile(
 )
 _MAY_BE_TOKEN: Final = re.compile(r"eyJ|(?i:bearer|basic)\s|[0-9a-fA-F]{40}")
 _PAIR: Final = re.compile(
-    r"""(?<![A-Za-z])(?P<key>[A-Za-z][\w-]{1,40})(?P<sign>["']?(?:=|:(?!:)\s?)["']?)(?P<value>[^\s&,;"'{}\[\]]+)"""
+    r"""(?<![A-Za-z])(?P<key>[A-Za-z][\w-]{1,40})(?P<sign>["']?(?:=|:(?!:)\s?))"""
+    r"""(?P<value>"[^"]{0,400}"|'[^']{0,400}'|(?i:bearer\s|basic\s)?[^\s&,;"'{}\[\]]+)"""
 )
 _NUMBER: Final = re.compile(
     rf"""

@@ -20,7 +20,7 @@ class SpanQueue(BatchSpanProcessor):
 
     def __init__(self, exporter: SpanExporter, dropped: Counter, *, size: int) -> None:
         self._dropped = dropped
-        self._places = _Places(size)
+        self._places = Places(size)
         super().__init__(
             _Sender(exporter, dropped, self._places),
             max_queue_size=size,
@@ -36,7 +36,7 @@ class SpanQueue(BatchSpanProcessor):
         super().on_end(span)
 
 
-class _Places:
+class Places:
     """How many of a queue's places are taken. Spans come from any thread."""
 
     def __init__(self, size: int) -> None:
@@ -52,6 +52,7 @@ class _Places:
         return free
 
     def give_back(self, count: int) -> None:
+        """Free ``count`` of them."""
         with self._lock:
             self._taken -= count
 
@@ -59,7 +60,7 @@ class _Places:
 class _Sender(SpanExporter):
     """Sends batches, and counts those that were not taken."""
 
-    def __init__(self, inner: SpanExporter, dropped: Counter, places: _Places) -> None:
+    def __init__(self, inner: SpanExporter, dropped: Counter, places: Places) -> None:
         self._inner = inner
         self._dropped = dropped
         self._places = places

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import threading
 import uuid
@@ -26,14 +27,17 @@ from ticketcap_observability import exporters, runtime, schema
 from ticketcap_observability.grpc_client import client_interceptors
 from ticketcap_observability.grpc_server import ServerTelemetry
 from ticketcap_observability.instruments import Counter, Histogram, Instruments, Look
+from ticketcap_observability.log_export import LogExport, LogQueue
 from ticketcap_observability.metric_reader import SharedReader
 from ticketcap_observability.metrics_page import MetricsPage
+from ticketcap_observability.redacted_spans import RedactingExporter
 from ticketcap_observability.schema.kinds import CounterMetric, GaugeMetric, HistogramMetric
 from ticketcap_observability.settings import TelemetrySettings
 from ticketcap_observability.span_queue import SpanQueue
 
 _SCOPE: Final = "ticketcap"
 _QUEUE_SPANS: Final = 8192
+_QUEUE_LOGS: Final = 4096
 
 _ids: Final = RandomIdGenerator()
 
@@ -47,12 +51,15 @@ class Telemetry:
         tracers: TracerProvider,
         meters: MeterProvider,
         instruments: Instruments,
+        *,
         page: MetricsPage | None = None,
+        logs: LogExport | None = None,
     ) -> None:
         self._tracers = tracers
         self._meters = meters
         self._instruments = instruments
         self._page = page
+        self._logs = logs
         self._root = TraceIdRatioBased(settings.sampling_ratio)
         self.tracer: Final[Tracer] = tracers.get_tracer(_SCOPE)
 
@@ -92,7 +99,8 @@ class Telemetry:
         if set_global:
             trace.set_tracer_provider(tracers)
             metrics.set_meter_provider(meters)
-        return cls(settings, tracers, meters, instruments, page)
+        logs = _logs(settings, resource, instruments.counter(schema.DROPPED)) if set_global else None
+        return cls(settings, tracers, meters, instruments, page=page, logs=logs)
 
     @classmethod
     def in_memory(cls, *, sampling_ratio: float = 1.0) -> "InMemoryTelemetry":
@@ -143,6 +151,8 @@ class Telemetry:
         work = [self._tracers.shutdown, self._meters.shutdown]
         if self._page is not None:
             work.append(self._page.close)
+        if self._logs is not None:
+            work.append(self._logs.shutdown)
         ends = [_in_thread(loop, each) for each in work]
         await asyncio.wait(ends, timeout=timeout)
 
@@ -223,8 +233,20 @@ def _reader(settings: TelemetrySettings, *, scraped: bool) -> SharedReader | Non
 def _tracers(settings: TelemetrySettings, resource: Resource, dropped: Counter) -> "_Tracers":
     tracers = _Tracers(resource=resource, sampler=_sampler(settings), shutdown_on_exit=False)
     if settings.traces_endpoint and not settings.disabled:
-        tracers.add_span_processor(SpanQueue(exporters.span_exporter(settings), dropped, size=_QUEUE_SPANS))
+        tracers.add_span_processor(
+            SpanQueue(RedactingExporter(exporters.span_exporter(settings)), dropped, size=_QUEUE_SPANS)
+        )
     return tracers
+
+
+def _logs(settings: TelemetrySettings, resource: Resource, dropped: Counter) -> LogExport | None:
+    """Send log lines too, from now on, beside where configure_logging sends them."""
+    if not settings.logs_endpoint or settings.disabled:
+        return None
+    queue = LogQueue(exporters.log_exporter(settings), dropped, size=_QUEUE_LOGS)
+    export = LogExport(resource, queue, level=settings.logs_level, ratio=settings.logs_ratio)
+    logging.getLogger().addHandler(export)
+    return export
 
 
 def _in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> asyncio.Future[None]:
