@@ -9,7 +9,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from ticketcap_observability import schema
+from ticketcap_observability import schema, sentry
 from ticketcap_observability.calls import record_exception
 from ticketcap_observability.propagation import extract
 from ticketcap_observability.schema.kinds import OTHER
@@ -52,13 +52,22 @@ class HttpTelemetry:
         request = _Request(scope, self._begin(scope, parent), send)
         token = otel_context.attach(trace.set_span_in_context(request.span, parent))
         try:
-            await self._app(scope, receive, request.send)
+            with sentry.scope(request.method):
+                await self._named(request, receive)
         except BaseException as error:
             request.failed(error)
             raise
         finally:
             otel_context.detach(token)
             self._end(request)
+
+    async def _named(self, request: "_Request", receive: Receive) -> None:
+        """Serve a request; what fails is named by its route, which is known only then."""
+        try:
+            await self._app(request.scope, receive, request.send)
+        except Exception:
+            sentry.set_operation(f"{request.method} {request.route or OTHER}")
+            raise
 
     def _parent(self, scope: Scope) -> Context:
         parent = extract((key.decode("latin-1"), value) for key, value in scope["headers"])
@@ -117,7 +126,7 @@ class _Request:
     def __init__(self, scope: Scope, span: Span, send: Send) -> None:
         self.span = span
         self.began = time.perf_counter()
-        self._scope = scope
+        self.scope = scope
         self._send = send
         self._status: int | None = None
         self._error: str | None = None
@@ -126,11 +135,11 @@ class _Request:
 
     @property
     def method(self) -> str:
-        return _method(self._scope)
+        return _method(self.scope)
 
     @property
     def route(self) -> str:
-        return _route(self._scope)
+        return _route(self.scope)
 
     @property
     def status_class(self) -> str:
@@ -163,10 +172,10 @@ class _Request:
 
     def attributes(self) -> dict[str, str | int]:
         attributes: dict[str, str | int] = {
-            "http.request.method": _method(self._scope),
-            "url.scheme": self._scope.get("scheme", "http"),
+            "http.request.method": _method(self.scope),
+            "url.scheme": self.scope.get("scheme", "http"),
         }
-        if route := _route(self._scope):
+        if route := _route(self.scope):
             attributes["http.route"] = route
         if self._status is not None:
             attributes["http.response.status_code"] = self._status
@@ -176,7 +185,7 @@ class _Request:
 
     def end(self, attributes: dict[str, str | int]) -> None:
         if self.span.is_recording():
-            self.span.update_name(" ".join(filter(None, (_method(self._scope), _route(self._scope)))))
+            self.span.update_name(" ".join(filter(None, (_method(self.scope), _route(self.scope)))))
             self.span.set_attributes(attributes)
             if "error.type" in attributes:
                 self.span.set_status(Status(StatusCode.ERROR))

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, Tra
 from opentelemetry.sdk.version import __version__ as sdk_version
 from opentelemetry.trace import Tracer
 
-from ticketcap_observability import exporters, runtime, schema
+from ticketcap_observability import exporters, runtime, schema, sentry
 from ticketcap_observability.grpc_client import client_interceptors
 from ticketcap_observability.grpc_server import ServerTelemetry
 from ticketcap_observability.instruments import Counter, Histogram, Instruments, Look
@@ -32,7 +32,7 @@ from ticketcap_observability.metric_reader import SharedReader
 from ticketcap_observability.metrics_page import MetricsPage
 from ticketcap_observability.redacted_spans import RedactingExporter
 from ticketcap_observability.schema.kinds import CounterMetric, GaugeMetric, HistogramMetric
-from ticketcap_observability.settings import TelemetrySettings
+from ticketcap_observability.settings import TelemetrySettingError, TelemetrySettings
 from ticketcap_observability.span_queue import SpanQueue
 
 _SCOPE: Final = "ticketcap"
@@ -54,12 +54,14 @@ class Telemetry:
         *,
         page: MetricsPage | None = None,
         logs: LogExport | None = None,
+        errors: sentry.Sentry | None = None,
     ) -> None:
         self._tracers = tracers
         self._meters = meters
         self._instruments = instruments
         self._page = page
         self._logs = logs
+        self._errors = errors
         self._root = TraceIdRatioBased(settings.sampling_ratio)
         self.tracer: Final[Tracer] = tracers.get_tracer(_SCOPE)
 
@@ -100,7 +102,8 @@ class Telemetry:
             trace.set_tracer_provider(tracers)
             metrics.set_meter_provider(meters)
         logs = _logs(settings, resource, instruments.counter(schema.DROPPED)) if set_global else None
-        return cls(settings, tracers, meters, instruments, page=page, logs=logs)
+        errors = _errors(environ, service_version, instruments.counter(schema.DROPPED)) if set_global else None
+        return cls(settings, tracers, meters, instruments, page=page, logs=logs, errors=errors)
 
     @classmethod
     def in_memory(cls, *, sampling_ratio: float = 1.0) -> "InMemoryTelemetry":
@@ -153,6 +156,8 @@ class Telemetry:
             work.append(self._page.close)
         if self._logs is not None:
             work.append(self._logs.shutdown)
+        if self._errors is not None:
+            work.append(self._errors.close)
         ends = [_in_thread(loop, each) for each in work]
         await asyncio.wait(ends, timeout=timeout)
 
@@ -247,6 +252,13 @@ def _logs(settings: TelemetrySettings, resource: Resource, dropped: Counter) -> 
     export = LogExport(resource, queue, level=settings.logs_level, ratio=settings.logs_ratio)
     logging.getLogger().addHandler(export)
     return export
+
+
+def _errors(environ: Mapping[str, str], release: str, dropped: Counter) -> sentry.Sentry | None:
+    try:
+        return sentry.start(sentry.SentrySettings.read(environ, release), dropped)
+    except ValueError as error:
+        raise TelemetrySettingError("SENTRY_DSN", str(error)) from None
 
 
 def _in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> asyncio.Future[None]:

@@ -15,7 +15,7 @@ from ticketcap_chassis.transactions import (
     OutcomeUnknown,
     StoreUnavailable,
 )
-from ticketcap_observability import Telemetry, get_logger, schema
+from ticketcap_observability import Telemetry, get_logger, schema, sentry
 
 from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command
 from ticketcap_registration.domain.confirmation_code import new_code
@@ -113,6 +113,10 @@ class Batches:
     async def _isolate(self, event: EventKey, waiters: Sequence[Waiter], span: SpanContext, error: Exception) -> None:
         if len(waiters) == 1:
             _log.error("lane.poisoned_item", event_id=str(event.id), exc_info=error)
+            with sentry.scope(schema.BATCH):
+                sentry.set_school(event.school.slug)
+                sentry.set_event(str(event.id))
+                sentry.report(error)
             waiters[0].refuse(InternalError("this request can't be processed; the log has it under this trace id"))
             return
         middle = len(waiters) // 2

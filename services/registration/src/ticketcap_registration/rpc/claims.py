@@ -16,7 +16,7 @@ from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import Busy, DeadlineExceeded, InternalError, ServiceError, Unavailable
 from ticketcap_chassis.status import to_status
 from ticketcap_chassis.validation import validate
-from ticketcap_observability import Telemetry, context_from_traceparent, get_logger, schema, traceparent_of
+from ticketcap_observability import Telemetry, context_from_traceparent, get_logger, schema, sentry, traceparent_of
 from ticketcap_observability.instruments import Histogram
 from uuid_utils.compat import uuid7
 
@@ -52,13 +52,17 @@ class Claims:
 
     async def register(self, request: pb.RegisterRequest, parent: Context | None = None) -> pb.RegisterResponse:
         """Answer one claim, under a span whose parent is ``parent`` or the current one."""
-        with self.tracer.start_as_current_span(
-            schema.CREATE,
-            context=parent,
-            attributes={schema.SCHOOL_ID: request.school, schema.SPOTS: request.spots},
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
+        with (
+            sentry.scope(schema.CREATE),
+            self.tracer.start_as_current_span(
+                schema.CREATE,
+                context=parent,
+                attributes={schema.SCHOOL_ID: request.school, schema.SPOTS: request.spots},
+                record_exception=False,
+                set_status_on_exception=False,
+            ) as span,
+        ):
+            sentry.set_school(request.school)
             with _timed(self.telemetry.histogram(schema.REGISTRATION_DURATION)) as outcome:
                 claimed = await self._claim(request, span)
                 outcome.tell(claimed)
@@ -68,7 +72,10 @@ class Claims:
     async def _claim(self, request: pb.RegisterRequest, span: Span) -> Claimed:
         event = await self.directory.event(request.school, request.event)
         span.set_attribute(schema.EVENT_ID, str(event.id))
-        claimed = await self._place(event, _claim(request))
+        sentry.set_event(str(event.id))
+        claim = _claim(request)
+        sentry.breadcrumb("registration", "capacity check", event_id=str(event.id), spots_requested=request.spots)
+        claimed = await self._place(event, claim)
         span.set_attribute(schema.STATUS, claimed.answer.status)
         span.set_attribute(schema.CONFIRMATION_CODE, claimed.answer.confirmation_code)
         return claimed
