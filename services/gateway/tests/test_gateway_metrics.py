@@ -41,7 +41,7 @@ async def test_faults_of_ours_are_errors(client: httpx.AsyncClient, telemetry: I
     """An exception by its type, what callers do wrong not at all."""
     await client.get("/api/test-error", headers=bearer("SUPER_ADMIN", None))
     await client.get("/api/test-error")
-    assert counts(telemetry, "api.error.count") == {("GET", "/api/test-error", "RuntimeError"): 1}
+    assert counts(telemetry, "api.error.count") == {("RuntimeError", "GET", "/api/test-error"): 1}
 
 
 async def test_a_stream_is_timed_until_it_begins(

@@ -117,9 +117,9 @@ class _ApiMetrics:
         # A stream lasts as long as its reader likes: what counts is how soon it began.
         waited = seconds if request.stream_began is None else request.stream_began
         self._duration.record(waited, context, method=method, route=route, status_class=request.status_class)
-        self._count.add(1, context, method=method, route=route)
+        self._count.add(1, method=method, route=route)
         if request.error_type is not None:
-            self._errors.add(1, context, method=method, route=route, error_type=request.error_type)
+            self._errors.add(1, method=method, route=route, error_type=request.error_type)
 
 
 class _Request:

@@ -165,8 +165,7 @@ def _family(metric: Metric, definition: Definition) -> "Family":
         if isinstance(point, HistogramDataPoint):
             _add_histogram(family, definition.prometheus, labels, point)
         else:
-            exemplar = _newest(point.exemplars) if definition.kind == "counter" else None
-            family.add_sample(definition.prometheus, labels, vars(point)["value"], exemplar=exemplar)
+            family.add_sample(definition.prometheus, labels, vars(point)["value"])
     return family
 
 
@@ -183,10 +182,6 @@ def _add_histogram(family: "Family", name: str, labels: dict[str, str], point: H
         family.add_sample(f"{name}_bucket", le, below, exemplar=_exemplar(by_bucket.get(bucket)))
     family.add_sample(f"{name}_count", labels, point.count)
     family.add_sample(f"{name}_sum", labels, point.sum)
-
-
-def _newest(exemplars: Any) -> Any:
-    return _exemplar(max(exemplars, key=lambda exemplar: exemplar.time_unix_nano, default=None))
 
 
 def _exemplar(exemplar: Exemplar | None) -> Any:

@@ -4,14 +4,16 @@ It is looked at by the thread that sends, not by the request that made it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import Attributes
 
-from ticketcap_observability.redaction import redact, redact_under
+from ticketcap_observability.redaction import Harmless, is_hidden, redact, redact_under
+
+_harmless: Final = Harmless()
 
 
 class RedactingExporter(SpanExporter):
@@ -35,31 +37,46 @@ class RedactingExporter(SpanExporter):
 
 def redacted(span: ReadableSpan) -> ReadableSpan:
     """Return ``span`` itself when there is nothing to hide, else a copy."""
-    name, attributes, status = redact(span.name), _attributes(span.attributes), _status(span.status)
-    events, links = [_event(event) for event in span.events], [_link(link) for link in span.links]
-    same = (
-        name == span.name
-        and attributes is None
-        and status is span.status
-        and all(told is event for told, event in zip(events, span.events, strict=True))
-        and all(told is link for told, link in zip(links, span.links, strict=True))
-    )
-    if same:
+    if _is_clean(span):
         return span
+    attributes = _attributes(span.attributes)
     return ReadableSpan(
-        name=name,
+        name=redact(span.name),
         context=span.context,
         parent=span.parent,
         resource=span.resource,
         attributes=span.attributes if attributes is None else attributes,
-        events=events,
-        links=links,
+        events=[_event(event) for event in span.events],
+        links=[_link(link) for link in span.links],
         kind=span.kind,
-        status=status,
+        status=_status(span.status),
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
+
+
+def _is_clean(span: ReadableSpan) -> bool:
+    """Say whether nothing of a span is personal; nearly always so, and quick."""
+    return (
+        _harmless.knows(span.name)
+        and _are_clean(span.attributes)
+        and (span.status.description is None or _harmless.knows(span.status.description))
+        and all(_harmless.knows(event.name) and _are_clean(event.attributes) for event in span.events)
+        and all(_are_clean(link.attributes) for link in span.links if link.attributes)
+    )
+
+
+def _are_clean(attributes: Attributes) -> bool:
+    for key, value in (attributes or {}).items():
+        if is_hidden(key) or not _harmless.knows(key):
+            return False
+        if isinstance(value, str):
+            if not _harmless.knows(value):
+                return False
+        elif not isinstance(value, float) and _shown(key, value) != value:
+            return False
+    return True
 
 
 def _attributes(attributes: Attributes) -> Attributes:
@@ -68,15 +85,15 @@ def _attributes(attributes: Attributes) -> Attributes:
     told: dict[str, Any] = {}
     changed = False
     for key, value in given.items():
-        shown = redact_under(key, value) if isinstance(value, str | int) else _sequence(key, value)
+        shown = _shown(key, value)
         name = redact(key)
         changed = changed or shown != value or name != key
         told[name] = shown
     return told if changed else None
 
 
-def _sequence(key: str, value: Any) -> Any:
-    """Return a list of attributes in the shape that it has: an unchanged one must stay equal."""
+def _shown(key: str, value: Any) -> Any:
+    """Return a value as it may be told; a list in the shape that it has, so that an unchanged one is equal."""
     shown = redact_under(key, value)
     return tuple(shown) if isinstance(shown, list) else shown
 

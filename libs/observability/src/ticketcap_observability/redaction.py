@@ -77,6 +77,9 @@ _CARD_BEGINS: Final = frozenset("23456")
 _GROUP: Final = re.compile(r"\d+")
 _JOINTS: Final = re.compile(r"[-. ]")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_HARMLESS_KEPT: Final = 8192
+_TOO_SMALL: Final = 10**8
+"""Numbers below it are no id, no phone and no card."""
 _REPEATED_FROM: Final = 200
 """Texts as long as this are mostly statements, the same ones again and again."""
 _DEPTH: Final = 4
@@ -87,6 +90,28 @@ def redact(text: str) -> str:
     if _PLAIN.fullmatch(text):
         return text
     return _redacted_again(text) if len(text) >= _REPEATED_FROM else _redacted(text)
+
+
+class Harmless:
+    """Remembers short texts in which nothing was found: most values of spans are the same ones again and again.
+
+    Never holds what was hidden. Any thread may ask.
+    """
+
+    def __init__(self) -> None:
+        self._texts: set[str] = set()
+
+    def knows(self, text: str) -> bool:
+        """Say whether ``text`` may be told as it is."""
+        if text in self._texts:
+            return True
+        if redact(text) != text:
+            return False
+        if len(text) < _REPEATED_FROM:
+            if len(self._texts) >= _HARMLESS_KEPT:
+                self._texts = set()
+            self._texts.add(text)
+        return True
 
 
 def redact_under(key: object, value: object, depth: int = _DEPTH) -> object:
@@ -200,5 +225,7 @@ def _luhn(digits: str) -> int:
 
 def _is_personal_number(number: int) -> bool:
     """Say whether a number is an id, a phone without its zero, or a card."""
+    if -_TOO_SMALL < number < _TOO_SMALL:
+        return False
     digits = str(number)
     return _is_id(digits) or _is_card(digits) or re.fullmatch(r"972[23489]?\d{8}|9725\d{8}|5\d{8}", digits) is not None
