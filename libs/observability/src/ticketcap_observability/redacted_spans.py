@@ -11,8 +11,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import Attributes
 
-from ticketcap_observability.redaction import Harmless, is_hidden, redact, redact_under
+from ticketcap_observability.redaction import Harmless, redact, redact_under
 
+_NONE: Final[dict[str, Any]] = {}
 _harmless: Final = Harmless()
 
 
@@ -68,11 +69,11 @@ def _is_clean(span: ReadableSpan) -> bool:
 
 
 def _are_clean(attributes: Attributes) -> bool:
-    for key, value in (attributes or {}).items():
-        if is_hidden(key) or not _harmless.knows(key):
+    for key, value in (attributes or _NONE).items():
+        if key not in _harmless.keys and not _harmless.knows_key(key):
             return False
         if isinstance(value, str):
-            if not _harmless.knows(value):
+            if value not in _harmless.texts and not _harmless.knows(value):
                 return False
         elif not isinstance(value, float) and _shown(key, value) != value:
             return False

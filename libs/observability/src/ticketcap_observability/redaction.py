@@ -99,18 +99,27 @@ class Harmless:
     """
 
     def __init__(self) -> None:
-        self._texts: set[str] = set()
+        self.texts: set[str] = set()
+        self.keys: set[str] = set()
+
+    def knows_key(self, key: str) -> bool:
+        """Say whether ``key`` may be told, and what stands under it is no secret for that."""
+        if is_hidden(key) or not self.knows(key):
+            return False
+        if len(self.keys) < _HARMLESS_KEPT:
+            self.keys.add(key)
+        return True
 
     def knows(self, text: str) -> bool:
         """Say whether ``text`` may be told as it is."""
-        if text in self._texts:
+        if text in self.texts:
             return True
         if redact(text) != text:
             return False
         if len(text) < _REPEATED_FROM:
-            if len(self._texts) >= _HARMLESS_KEPT:
-                self._texts = set()
-            self._texts.add(text)
+            if len(self.texts) >= _HARMLESS_KEPT:
+                self.texts = set()
+            self.texts.add(text)
         return True
 
 
