@@ -56,9 +56,14 @@ protos: install ## Generate libs/stubs from protos/
 soak: install ## Fault schedules against the money for SECONDS (600); SEED=n plays one again
 	MONEY_SECONDS=$(or $(SECONDS),600) MONEY_SEED=$(SEED) $(BIN)/python -m pytest -s tests/test_money_faults.py
 
+.PHONY: docs
+docs: install ## Write docs/telemetry.md from the schema
+	$(BIN)/python tools/telemetry_docs.py
+
 .PHONY: bench
-bench: install ## A rush of 2,000 registrations, an idle event, opening payments, as figures
+bench: install ## A rush of 2,000 registrations, an idle event, opening payments, what telemetry costs, as figures
 	$(BIN)/python tools/bench.py
+	$(BIN)/python tools/telemetry_bench.py
 
 .PHONY: lock
 lock: ## Resolve the dependencies anew into the hashed, host-free lock files

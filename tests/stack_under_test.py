@@ -118,6 +118,7 @@ def stack(folder: Path) -> Iterator[Stack]:
             "PAYMENT_TARGET": payment.address,
             "PUBLIC_URL": f"http://{gateway_address}",
             "LISTEN_ADDRESS": gateway_address,
+            "METRICS_ADDRESS": "",
         }
         gateway, url = running.enter_context(_gateway(folder, targets))
         client = running.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False))
@@ -160,6 +161,7 @@ def _registration(folder: Path, postgres: EmbeddedPostgres, common: dict[str, st
         "DATABASE_URL": postgres.url("registration"),
         "MANAGE_TOKEN_SECRET": SECRET,
         "LISTEN_ADDRESS": address,
+        "METRICS_ADDRESS": "",
     }
     argv = [sys.executable, "-m", "ticketcap_registration"]
     subprocess.run([*argv, "migrate"], env={**os.environ, **env}, check=True)
@@ -196,6 +198,7 @@ def _payment(
         "YAADPAY_MASOF": "0010131918",
         "YAADPAY_KEY": YAADPAY_KEY,
         "YAADPAY_PASSP": "yaad",
+        "METRICS_ADDRESS": "",
     }
     argv = [sys.executable, "-m", "ticketcap_payment"]
     subprocess.run([*argv, "migrate"], env={**os.environ, **env}, check=True)

@@ -48,7 +48,8 @@ def running(environment: dict[str, str], log_file: Path) -> Iterator[float]:
 
 def stack_environment(folder: Path) -> dict[str, str]:
     """Return an environment with ports and a state folder of its own."""
-    names = ("GATEWAY", "REGISTRATION", "PAYMENT", "YAADPAY", "POSTGRES", "OTLP_GRPC", "OTLP_HTTP")
+    services = ("GATEWAY", "REGISTRATION", "PAYMENT")
+    names = [*services, *(f"{name}_METRICS" for name in services), "YAADPAY", "POSTGRES", "OTLP_GRPC", "OTLP_HTTP"]
     ports = {f"TICKETCAP_{name}_PORT": str(free_port()) for name in names}
     return {**os.environ, **ports, "TICKETCAP_STATE_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
 

@@ -167,6 +167,7 @@ def _commands(
         "DATABASE_URL": postgres.url("registration"),
         "MANAGE_TOKEN_SECRET": secrets.token_hex(32),
         "HOLD_EXPIRY_SECONDS": "0.2",
+        "METRICS_ADDRESS": "",
     }
     payment = {
         **common,

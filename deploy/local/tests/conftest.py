@@ -51,7 +51,8 @@ class RunningStack:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    names = ("GATEWAY", "REGISTRATION", "PAYMENT", "YAADPAY", "POSTGRES", "OTLP_GRPC", "OTLP_HTTP")
+    services = ("GATEWAY", "REGISTRATION", "PAYMENT")
+    names = [*services, *(f"{name}_METRICS" for name in services), "YAADPAY", "POSTGRES", "OTLP_GRPC", "OTLP_HTTP"]
     ports = {f"TICKETCAP_{name}_PORT": str(free_port()) for name in names}
     inherited = {name: value for name, value in os.environ.items() if name not in _REPLACED}
     return {**inherited, **ports, "TICKETCAP_STATE_DIR": str(tmp_path / "state"), "PYTHONUNBUFFERED": "1"}

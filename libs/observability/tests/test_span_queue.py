@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from ticketcap_observability import schema
+from ticketcap_observability.instruments import Instruments
 from ticketcap_observability.span_queue import SpanQueue
 
 
@@ -38,7 +39,7 @@ class Pipeline:
     def __init__(self, collector: Collector, sampler: Sampler = ALWAYS_ON) -> None:
         self._reader = InMemoryMetricReader()
         self._meters = MeterProvider([self._reader], shutdown_on_exit=False)
-        dropped = self._meters.get_meter("t").create_counter(schema.DROPPED)
+        dropped = Instruments(self._meters.get_meter("t"), strict=True).counter(schema.DROPPED)
         self.tracers = TracerProvider(sampler=sampler, shutdown_on_exit=False)
         self.queue = SpanQueue(collector, dropped, size=8)
         self.tracers.add_span_processor(self.queue)

@@ -37,6 +37,9 @@ from ticketcap_observability.settings import TelemetrySettings
         ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
         ("OTEL_SDK_DISABLED", "maybe"),
         ("OTEL_RESOURCE_ATTRIBUTES", "a"),
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "nowhere"),
+        ("LOG_EXPORT_LEVEL", "loud"),
+        ("LOG_EXPORT_RATIO", "2"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:
@@ -163,6 +166,9 @@ asyncio.run(Telemetry.start("shop", "1").shutdown())
         "OTEL_BSP_MAX_QUEUE_SIZE",
         "OTEL_BSP_SCHEDULE_DELAY",
         "OTEL_METRIC_EXPORT_TIMEOUT",
+        "OTEL_BLRP_EXPORT_TIMEOUT",
+        "OTEL_BLRP_MAX_QUEUE_SIZE",
+        "OTEL_BLRP_SCHEDULE_DELAY",
     ]
     names += ["OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_COMPRESSION", "OTEL_METRICS_EXEMPLAR_FILTER"]
     for protocol in ("grpc", "http/protobuf"):

@@ -26,6 +26,7 @@ def _environment(registration: FakeRegistration, **settings: str) -> dict[str, s
         "JWT_SECRET": SECRET,
         "REGISTRATION_TARGET": registration.target,
         "LISTEN_ADDRESS": "127.0.0.1:0",
+        "METRICS_ADDRESS": "",
         **settings,
     }
 
@@ -112,7 +113,12 @@ async def test_the_drain_is_bounded(registration: FakeRegistration) -> None:
 async def test_a_taken_address_and_a_wrong_setting_stop_the_start(registration: FakeRegistration) -> None:
     """The exit status is not 0 and the output names the variable."""
     async with _running(registration) as (_, url):
-        for settings in ({"LISTEN_ADDRESS": url.removeprefix("http://")}, {"MAX_BODY_BYTES": "many"}):
+        for settings in (
+            {"LISTEN_ADDRESS": url.removeprefix("http://")},
+            {"METRICS_ADDRESS": url.removeprefix("http://")},
+            {"SENTRY_DSN": "x"},
+            {"MAX_BODY_BYTES": "many"},
+        ):
             process = await _start(_environment(registration, **settings))
             output, error = await process.communicate()
             assert process.returncode == 1

@@ -58,7 +58,7 @@ def hand() -> HandHeld:
 @pytest.fixture
 async def lanes(hand: HandHeld, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lanes]:
     monkeypatch.setattr(batch_module, "_PAUSES", (0.0, 0.0, 0.0))
-    made = Lanes(Batches(hand, Telemetry.in_memory().tracer), LaneLimits(queue=20, batch=8, transactions=2))
+    made = Lanes(Batches(hand, Telemetry.in_memory()), LaneLimits(queue=20, batch=8, transactions=2))
     yield made
     hand.gate.set()
     await made.close(1)
@@ -303,7 +303,7 @@ async def test_a_lane_without_work_is_forgotten(lanes: Lanes) -> None:
 async def test_the_batch_span_is_linked_to_every_request(hand: HandHeld) -> None:
     """Each request's transaction links to the batch, and the batch to each of them."""
     telemetry = Telemetry.in_memory()
-    lanes = Lanes(Batches(hand, telemetry.tracer), LaneLimits())
+    lanes = Lanes(Batches(hand, telemetry), LaneLimits())
     callers = []
     for number in range(3):
         span = telemetry.tracer.start_span(f"caller {number}")
@@ -319,7 +319,7 @@ async def test_the_batch_span_is_linked_to_every_request(hand: HandHeld) -> None
 async def test_promotions_and_expiries_are_drawn_into_the_trace(hand: HandHeld) -> None:
     """With how many there were and how many spots they took."""
     telemetry = Telemetry.in_memory()
-    lanes = Lanes(Batches(hand, telemetry.tracer), LaneLimits())
+    lanes = Lanes(Batches(hand, telemetry), LaneLimits())
     hand.store.event = event(capacity=2, price_agorot=100, hold_seconds=60)
     for number in range(3):
         await lanes.submit(KEY, claim(number, spots=2 if number == 0 else 1))

@@ -23,6 +23,9 @@ class StackSettings:
     registration_port: int = 50051
     payment_port: int = 50052
     yaadpay_port: int = 8090
+    gateway_metrics_port: int = 9460
+    registration_metrics_port: int = 9461
+    payment_metrics_port: int = 9462
     postgres_port: int = 15432
     otlp_grpc_port: int = 4317
     otlp_http_port: int = 4318

@@ -42,6 +42,9 @@ def needed_ports(settings: StackSettings) -> list[NeededPort]:
     ]
     if settings.yaadpay_base_url is None:
         ports.append(NeededPort("YaadPay simulator", settings.yaadpay_port, "TICKETCAP_YAADPAY_PORT"))
+    for name in ("gateway", "registration", "payment"):
+        port = getattr(settings, f"{name}_metrics_port")
+        ports.append(NeededPort(f"{name}, metrics", port, f"TICKETCAP_{name.upper()}_METRICS_PORT"))
     if settings.database_url is None:
         ports.append(NeededPort("postgres", settings.postgres_port, "TICKETCAP_POSTGRES_PORT"))
     if settings.otlp_endpoint is None:
@@ -129,6 +132,7 @@ class Stack:
                 "MANAGE_TOKEN_SECRET": self._secrets["MANAGE_TOKEN_SECRET"],
                 "DATABASE_URL": self._database_url(),
                 "LISTEN_ADDRESS": f"{HOST}:{port}",
+                "METRICS_ADDRESS": f"{HOST}:{self._settings.registration_metrics_port}",
             },
             address=f"{HOST}:{port}",
             needs=["schema"],
@@ -149,6 +153,7 @@ class Stack:
                 "DATABASE_URL": self._payment_database_url(),
                 "REGISTRATION_TARGET": f"{HOST}:{settings.registration_port}",
                 "LISTEN_ADDRESS": f"{HOST}:{settings.payment_port}",
+                "METRICS_ADDRESS": f"{HOST}:{settings.payment_metrics_port}",
             },
             address=f"{HOST}:{settings.payment_port}",
             # It waits for registration and for YaadPay by itself: all load at the same time.
@@ -169,6 +174,7 @@ class Stack:
                 "PAYMENT_TARGET": f"{HOST}:{settings.payment_port}",
                 "PUBLIC_URL": settings.gateway_url,
                 "LISTEN_ADDRESS": f"{HOST}:{settings.gateway_port}",
+                "METRICS_ADDRESS": f"{HOST}:{settings.gateway_metrics_port}",
             },
             address=settings.gateway_url,
             needs=["schema"],

@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 from grpc_status import rpc_status
-from ticketcap_observability import get_logger
+from ticketcap_observability import get_logger, sentry
 
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import Busy, InternalError, ServiceError, Unauthenticated
@@ -144,6 +144,7 @@ async def _refuse(context: Context, error: Exception) -> None:
         raise error
     if not isinstance(error, ServiceError):
         _log.error("rpc.unexpected_error", exc_info=error)
+        sentry.report(error)
         error = InternalError("an unexpected error; the log has it under this trace id")
     await context.abort_with_status(rpc_status.to_status(to_status(error)))
 
@@ -153,7 +154,9 @@ async def caller(verifier: TokenVerifier) -> Principal:
     token = bearer_token(_authorization.get())
     if not token:
         raise Unauthenticated("this call takes a token: send 'authorization: Bearer <token>'")
-    return await verifier.verify(token)
+    principal = await verifier.verify(token)
+    sentry.set_user(principal.subject, principal.role)
+    return principal
 
 
 async def caller_or_none(verifier: TokenVerifier) -> Principal | None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from ticketcap_observability import get_logger
+from ticketcap_observability import get_logger, sentry
 
 _COLLECT_AFTER_OBJECTS: Final = 10_000
 
@@ -41,7 +41,8 @@ async def every(seconds: float, work: Callable[[], Awaitable[None]], *, name: st
     """Do ``work`` again and again, ``seconds`` apart, for ever; a failure is logged and the next turn comes."""
     while True:
         try:
-            await work()
+            with sentry.scope(f"job {name}"):
+                await work()
         except Exception as error:  # noqa: BLE001 - a job outlives its failures; they are logged and seen
             _log.error("job.failed", job=name, error_type=type(error).__name__, exc_info=error)
         await asyncio.sleep(seconds)

@@ -17,6 +17,13 @@ SELECT current_user AS role,
 """)
 
 
+async def unbound(engine: AsyncEngine, tables: Sequence[str]) -> list[str]:
+    """Return those of ``tables`` in which the role of ``engine`` sees every tenant's rows: none."""
+    async with engine.connect() as connection:
+        found = (await connection.execute(_UNBOUND, {"tables": list(tables)})).one()
+    return list(tables) if found.bypasses else list(found.unprotected)
+
+
 async def must_be_bound(engine: AsyncEngine, tables: Sequence[str], *, migrate: str) -> None:
     """Stop the process unless row-level security of ``tables`` binds the role of ``engine``.
 

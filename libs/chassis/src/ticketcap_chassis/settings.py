@@ -24,8 +24,15 @@ def _long_enough(value: SecretStr) -> SecretStr:
     return value
 
 
+def _host_and_port_or_nothing(value: str) -> str:
+    return _host_and_port(value) if value else value
+
+
 Address = Annotated[str, AfterValidator(_host_and_port)]
 """host:port"""
+
+OptionalAddress = Annotated[str, AfterValidator(_host_and_port_or_nothing)]
+"""host:port, or nothing"""
 
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
 """At least 32 characters; never printed."""
@@ -90,6 +97,6 @@ def explain(error: ValidationError) -> str:
 def release(environ: Mapping[str, str] = os.environ, version: str = "0.1.0") -> str:
     """Return the release as every signal names it: ``ticketcap@<version>+<git sha>``.
 
-    The sha comes from GIT_SHA, which the build sets; "dev" without it.
+    SENTRY_RELEASE names it where it is set; else the sha comes from GIT_SHA, which the build sets; "dev" without it.
     """
-    return f"ticketcap@{version}+{environ.get('GIT_SHA', 'dev') or 'dev'}"
+    return environ.get("SENTRY_RELEASE") or f"ticketcap@{version}+{environ.get('GIT_SHA', 'dev') or 'dev'}"

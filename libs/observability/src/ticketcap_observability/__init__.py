@@ -1,6 +1,6 @@
 """The telemetry that every TicketCap service shares: tracing, per-RPC metrics, logs."""
 
-from ticketcap_observability import schema
+from ticketcap_observability import schema, sentry
 from ticketcap_observability.http import HttpTelemetry
 from ticketcap_observability.logs import configure_logging, get_logger
 from ticketcap_observability.propagation import (
@@ -27,6 +27,7 @@ __all__ = [
     "instrument_engine",
     "link_to",
     "schema",
+    "sentry",
     "set_school",
     "traceparent_of",
 ]

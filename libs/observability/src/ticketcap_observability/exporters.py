@@ -3,10 +3,11 @@
 from typing import Final
 
 from grpc import Compression
+from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from ticketcap_observability.otlp_http import HttpMetricExporter, HttpSpanExporter, OtlpSender
+from ticketcap_observability.otlp_http import HttpLogExporter, HttpMetricExporter, HttpSpanExporter, OtlpSender
 from ticketcap_observability.settings import TelemetrySettings
 
 _TIMEOUT_SECONDS: Final = 2
@@ -25,6 +26,21 @@ def span_exporter(settings: TelemetrySettings) -> SpanExporter:
             compression=Compression.Gzip,
         )
     return HttpSpanExporter(_sender(settings, settings.traces_endpoint))
+
+
+def log_exporter(settings: TelemetrySettings) -> LogRecordExporter:
+    """Return the sender of log lines."""
+    if settings.protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as Grpc
+
+        return Grpc(
+            endpoint=settings.logs_endpoint,
+            insecure=_is_plain(settings.logs_endpoint),
+            headers=dict(settings.headers),
+            timeout=_TIMEOUT_SECONDS,
+            compression=Compression.Gzip,
+        )
+    return HttpLogExporter(_sender(settings, settings.logs_endpoint))
 
 
 def metric_exporter(settings: TelemetrySettings) -> MetricExporter:

@@ -13,6 +13,7 @@ from opentelemetry import trace
 from opentelemetry.metrics import Histogram
 from opentelemetry.trace import SpanKind, Tracer
 
+from ticketcap_observability import sentry
 from ticketcap_observability.calls import METHOD, OTHER, SYSTEM, Call, as_status_code, is_quiet
 from ticketcap_observability.propagation import extract
 
@@ -67,10 +68,13 @@ class ServerTelemetry(grpc.aio.ServerInterceptor):
         return None
 
     def _around_coroutine(self, behaviour: Coroutine, method: str) -> Coroutine:
+        name = method.removeprefix("/")
+
         async def serve(request: Any, context: Context) -> Any:
             call, token = self._begin(method, context)
             try:
-                response = await behaviour(request, context)
+                with sentry.scope(name):
+                    response = await behaviour(request, context)
             except grpc.aio.AbortError:
                 call.end(as_status_code(context.code()))
                 raise

@@ -9,8 +9,10 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from ticketcap_observability import schema, sentry
 from ticketcap_observability.calls import record_exception
 from ticketcap_observability.propagation import extract
+from ticketcap_observability.schema.kinds import OTHER
 from ticketcap_observability.telemetry import Telemetry
 
 Scope = MutableMapping[str, Any]
@@ -24,6 +26,7 @@ ROUTE_KEY: Final = "ticketcap.route"
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _SERVER_ERROR: Final = 500
+_STREAM: Final = b"text/event-stream"
 
 
 class HttpTelemetry:
@@ -37,7 +40,8 @@ class HttpTelemetry:
         self._app = app
         self._telemetry = telemetry
         self._edge = edge
-        self._duration = telemetry.duration("http.server.request.duration")
+        self._duration = telemetry.duration(schema.HTTP_SERVER_DURATION)
+        self._api = _ApiMetrics(telemetry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request under a span."""
@@ -48,13 +52,22 @@ class HttpTelemetry:
         request = _Request(scope, self._begin(scope, parent), send)
         token = otel_context.attach(trace.set_span_in_context(request.span, parent))
         try:
-            await self._app(scope, receive, request.send)
+            with sentry.scope(request.method):
+                await self._named(request, receive)
         except BaseException as error:
             request.failed(error)
             raise
         finally:
             otel_context.detach(token)
             self._end(request)
+
+    async def _named(self, request: "_Request", receive: Receive) -> None:
+        """Serve a request; what fails is named by its route, which is known only then."""
+        try:
+            await self._app(request.scope, receive, request.send)
+        except Exception:
+            sentry.set_operation(f"{request.method} {request.route or OTHER}")
+            raise
 
     def _parent(self, scope: Scope) -> Context:
         parent = extract((key.decode("latin-1"), value) for key, value in scope["headers"])
@@ -84,25 +97,67 @@ class HttpTelemetry:
 
     def _end(self, request: "_Request") -> None:
         attributes = request.attributes()
-        self._duration.record(
-            time.perf_counter() - request.began, attributes, context=trace.set_span_in_context(request.span, Context())
-        )
+        seconds = time.perf_counter() - request.began
+        context = trace.set_span_in_context(request.span, Context())
+        self._duration.record(seconds, attributes, context=context)
+        self._api.tell(request, seconds, context)
         request.end(attributes)
+
+
+class _ApiMetrics:
+    """The operator's own metrics of requests."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._duration = telemetry.histogram(schema.API_REQUEST_DURATION)
+        self._count = telemetry.counter(schema.API_REQUEST_COUNT)
+        self._errors = telemetry.counter(schema.API_ERROR_COUNT)
+
+    def tell(self, request: "_Request", seconds: float, context: Context) -> None:
+        method, route = request.method, request.route or OTHER
+        # A stream lasts as long as its reader likes: what counts is how soon it began.
+        waited = seconds if request.stream_began is None else request.stream_began
+        self._duration.record(waited, context, method=method, route=route, status_class=request.status_class)
+        self._count.add(1, method=method, route=route)
+        if request.error_type is not None:
+            self._errors.add(1, method=method, route=route, error_type=request.error_type)
 
 
 class _Request:
     def __init__(self, scope: Scope, span: Span, send: Send) -> None:
         self.span = span
         self.began = time.perf_counter()
-        self._scope = scope
+        self.scope = scope
         self._send = send
         self._status: int | None = None
         self._error: str | None = None
+        self.stream_began: float | None = None
+        """Seconds until an event stream began; None of another answer."""
+
+    @property
+    def method(self) -> str:
+        return _method(self.scope)
+
+    @property
+    def route(self) -> str:
+        return _route(self.scope)
+
+    @property
+    def status_class(self) -> str:
+        return "none" if self._status is None else f"{self._status // 100}xx"
+
+    @property
+    def error_type(self) -> str | None:
+        """What went wrong on our side, None when nothing did."""
+        if self._error or (self._status or 0) >= _SERVER_ERROR:
+            return self._error or str(self._status)
+        return None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             headers = [*message.get("headers", ()), (b"traceresponse", _traceresponse(self.span))]
+            if any(name == b"content-type" and value.startswith(_STREAM) for name, value in headers):
+                self.stream_began = time.perf_counter() - self.began
             message = {**message, "headers": headers}
         await self._send(message)
 
@@ -117,20 +172,20 @@ class _Request:
 
     def attributes(self) -> dict[str, str | int]:
         attributes: dict[str, str | int] = {
-            "http.request.method": _method(self._scope),
-            "url.scheme": self._scope.get("scheme", "http"),
+            "http.request.method": _method(self.scope),
+            "url.scheme": self.scope.get("scheme", "http"),
         }
-        if route := _route(self._scope):
+        if route := _route(self.scope):
             attributes["http.route"] = route
         if self._status is not None:
             attributes["http.response.status_code"] = self._status
-        if self._error or (self._status or 0) >= _SERVER_ERROR:
-            attributes["error.type"] = self._error or str(self._status)
+        if self.error_type is not None:
+            attributes["error.type"] = self.error_type
         return attributes
 
     def end(self, attributes: dict[str, str | int]) -> None:
         if self.span.is_recording():
-            self.span.update_name(" ".join(filter(None, (_method(self._scope), _route(self._scope)))))
+            self.span.update_name(" ".join(filter(None, (_method(self.scope), _route(self.scope)))))
             self.span.set_attributes(attributes)
             if "error.type" in attributes:
                 self.span.set_status(Status(StatusCode.ERROR))

@@ -3,7 +3,6 @@
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
-from functools import lru_cache
 from typing import Any, Final, TextIO
 
 import structlog
@@ -11,25 +10,23 @@ from opentelemetry import trace
 from structlog.typing import Processor
 
 from ticketcap_observability.calls import frames
+from ticketcap_observability.redaction import redact_under
 
 Event = MutableMapping[str, Any]
 
-_SECRET_WORDS: Final = frozenset({"authorization", "cookie", "email", "passp", "password", "phone", "secret", "token"})
-"""A key that has one of these among its words is hidden."""
-_SECRET_KEYS: Final = frozenset(
-    {"api_key", "card_number", "first_name", "full_name", "last_name", "name", "national_id", "parent_name"}
-)
-_REDACTED: Final = "[redacted]"
-_DEPTH: Final = 4
+_PLAIN: Final = (str, bytes, int, float, Mapping, list, tuple, set, frozenset)
+_OURS: Final = frozenset({"level", "logger", "service", "span_id", "timestamp", "trace_id", "version"})
+"""What we put into a line ourselves, and nobody's data stands in."""
 
 
 def configure_logging(service: str, version: str, level: str = "INFO", stream: TextIO = sys.stdout) -> None:
     """Send every log line of the process, other libraries' too, to ``stream`` as JSON."""
     shared = _processors(service, version)
+    foreign: list[Processor] = [structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *shared]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *shared],
+            foreign_pre_chain=foreign,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(ensure_ascii=False, default=_as_text),
@@ -52,6 +49,15 @@ def configure_logging(service: str, version: str, level: str = "INFO", stream: T
     )
 
 
+def told(record: logging.LogRecord) -> Event:
+    """Return what a record says, as it is written: ours was made ready when it was logged, others' are now."""
+    if isinstance(record.msg, dict):
+        return record.msg
+    event: Event = {"event": record.getMessage(), "_record": record, "logger": record.name, "exc_info": record.exc_info}
+    event = structlog.stdlib.ExtraAdder()(logging.getLogger(record.name), "", event)
+    return _redact(None, "", _reduce_exception(None, "", event))
+
+
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """Return a logger: its first argument is the event's name, keywords are what it says."""
     return structlog.stdlib.get_logger(name)
@@ -68,7 +74,7 @@ def _processors(service: str, version: str) -> list[Processor]:
         add_service,
         _add_trace,
         _reduce_exception,
-        *_REDACTORS,
+        _redact,
     ]
 
 
@@ -93,33 +99,17 @@ def _reduce_exception(_logger: Any, _method: str, event: Event) -> Event:
     return event
 
 
-def _redact_by_key(_logger: Any, _method: str, event: Event) -> Event:
-    for key, value in event.items():
-        event[key] = _redacted(key, value)
-    return event
+def _redact(_logger: Any, _method: str, event: Event) -> Event:
+    """Hide what is personal, by key and by shape, at any depth; a thing without a form in JSON by its text."""
+    return {
+        key: value if key in _OURS or key.startswith("_") else _redacted(key, value) for key, value in event.items()
+    }
 
 
-def _redacted(key: object, value: object, depth: int = _DEPTH) -> object:
-    """Return ``value`` as it may be written under ``key``; mappings and lists inside it, too."""
-    if _is_secret(str(key)):
-        return _REDACTED
-    if isinstance(value, Mapping):
-        return {inner: _redacted(inner, held, depth - 1) for inner, held in value.items()} if depth else _REDACTED
-    if isinstance(value, list | tuple):
-        return [_redacted("", held, depth - 1) for held in value] if depth else _REDACTED
-    return value
-
-
-@lru_cache(maxsize=1024)
-def _is_secret(key: str) -> bool:
-    key = key.casefold().replace("-", "_")
-    return key in _SECRET_KEYS or not _SECRET_WORDS.isdisjoint(key.split("_"))
+def _redacted(key: str, value: object) -> object:
+    return redact_under(key, value if isinstance(value, _PLAIN) or value is None else _as_text(value))
 
 
 def _as_text(value: object) -> str:
     """Return what JSON has no form for; of an exception its type only, as everywhere."""
     return type(value).__qualname__ if isinstance(value, BaseException) else str(value)
-
-
-_REDACTORS: Final[list[Processor]] = [_redact_by_key]
-"""What hides personal data in a line, in their order; the last thing before it is written."""

@@ -13,8 +13,11 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from google.protobuf.message import Message
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -91,6 +94,25 @@ class HttpSpanExporter(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send ``spans``."""
         return SpanExportResult.SUCCESS if self._sender.send(encode_spans(spans)) else SpanExportResult.FAILURE
+
+    def shutdown(self) -> None:
+        """End."""
+        self._sender.stop()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - nothing is kept here
+        """Return at once: nothing is kept here."""
+        return True
+
+
+class HttpLogExporter(LogRecordExporter):
+    """Sends log lines."""
+
+    def __init__(self, sender: OtlpSender) -> None:
+        self._sender = sender
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Send ``batch``."""
+        return LogRecordExportResult.SUCCESS if self._sender.send(encode_logs(batch)) else LogRecordExportResult.FAILURE
 
     def shutdown(self) -> None:
         """End."""

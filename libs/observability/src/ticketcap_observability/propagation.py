@@ -9,7 +9,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from ticketcap_observability import schema
+from ticketcap_observability import schema, sentry
+from ticketcap_observability.redaction import redact, redact_under
 
 _TRACE: Final = TraceContextTextMapPropagator()
 _BAGGAGE: Final = W3CBaggagePropagator()
@@ -29,8 +30,16 @@ def inject(current: Context | None = None) -> dict[str, str]:
     """Return the headers that carry ``current``, or the current context."""
     carrier: dict[str, str] = {}
     _TRACE.inject(carrier, current)
-    _BAGGAGE.inject(carrier, current)
+    _BAGGAGE.inject(carrier, _without_persons(current))
     return carrier
+
+
+def _without_persons(current: Context | None) -> Context | None:
+    """Leave out every entry of the baggage that is personal, by its key or by its shape."""
+    for key, value in baggage.get_all(current).items():
+        if redact_under(key, value) != value or redact(key) != key:
+            current = baggage.remove_baggage(key, current)
+    return current
 
 
 def context_from_traceparent(traceparent: str) -> Context | None:
@@ -61,4 +70,5 @@ def link_to(span: Span | SpanContext, attributes: Mapping[str, str] | None = Non
 def set_school(slug: str) -> None:
     """Name the school that the current work is for, on the current span and to every service it calls."""
     trace.get_current_span().set_attribute(schema.SCHOOL_ID, slug)
+    sentry.set_school(slug)
     context.attach(baggage.set_baggage(schema.SCHOOL_ID, slug))

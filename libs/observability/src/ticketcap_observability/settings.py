@@ -16,6 +16,7 @@ _SAMPLERS: Final = (
     "parentbased_always_off",
     "parentbased_traceidratio",
 )
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 _PRODUCTION_RATIO: Final = 0.1
 _DAY_MS: Final = 86_400_000
 _HEADER_NAME: Final = re.compile(r"[a-z0-9_.-]+")
@@ -36,6 +37,9 @@ class TelemetrySettings:
     service_name: str
     traces_endpoint: str | None = None
     metrics_endpoint: str | None = None
+    logs_endpoint: str | None = None
+    logs_level: str = "INFO"
+    logs_ratio: float = 1.0
     protocol: Protocol = "http/protobuf"
     headers: Mapping[str, str] = field(default_factory=dict)
     sampling_ratio: float = 1.0
@@ -53,6 +57,9 @@ class TelemetrySettings:
             service_name=environ.get("OTEL_SERVICE_NAME") or service_name,
             traces_endpoint=_endpoint(environ, "TRACES", protocol),
             metrics_endpoint=_endpoint(environ, "METRICS", protocol),
+            logs_endpoint=_endpoint(environ, "LOGS", protocol),
+            logs_level=_level(environ, "LOG_EXPORT_LEVEL"),
+            logs_ratio=_number(environ, "LOG_EXPORT_RATIO", 1.0, low=0, high=1),
             protocol=protocol,
             headers=_headers(environ),
             sampling_ratio=0.0 if disabled else ratio,
@@ -123,6 +130,13 @@ def _number(environ: Mapping[str, str], variable: str, default: float, *, low: f
     if not low <= number <= high:
         raise TelemetrySettingError(variable, f"must be at least {low} and at most {high}")
     return number
+
+
+def _level(environ: Mapping[str, str], variable: str) -> str:
+    value = environ.get(variable) or "INFO"
+    if value not in _LEVELS:
+        raise TelemetrySettingError(variable, f"must be one of {', '.join(_LEVELS)}")
+    return value
 
 
 def _flag(environ: Mapping[str, str], variable: str) -> bool:

@@ -4,17 +4,15 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from opentelemetry.metrics import Counter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from ticketcap_observability.instruments import Counter
 
 _EXPORTED_AT_ONCE: Final = 1024
 _EXPORT_DELAY_MS: Final = 1000
 _UNUSED_TIMEOUT_MS: Final = 30_000
 """Given only so that no variable of the SDK's is read for it."""
-
-_FULL: Final = {"signal": "traces", "reason": "queue_full"}
-_FAILED: Final = {"signal": "traces", "reason": "export_failed"}
 
 
 class SpanQueue(BatchSpanProcessor):
@@ -22,7 +20,7 @@ class SpanQueue(BatchSpanProcessor):
 
     def __init__(self, exporter: SpanExporter, dropped: Counter, *, size: int) -> None:
         self._dropped = dropped
-        self._places = _Places(size)
+        self._places = Places(size)
         super().__init__(
             _Sender(exporter, dropped, self._places),
             max_queue_size=size,
@@ -34,11 +32,11 @@ class SpanQueue(BatchSpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Take a span that has ended; never waits."""
         if span.context is not None and span.context.trace_flags.sampled and not self._places.take():
-            self._dropped.add(1, _FULL)
+            self._dropped.add(1, signal="traces", reason="queue_full")
         super().on_end(span)
 
 
-class _Places:
+class Places:
     """How many of a queue's places are taken. Spans come from any thread."""
 
     def __init__(self, size: int) -> None:
@@ -54,6 +52,7 @@ class _Places:
         return free
 
     def give_back(self, count: int) -> None:
+        """Free ``count`` of them."""
         with self._lock:
             self._taken -= count
 
@@ -61,7 +60,7 @@ class _Places:
 class _Sender(SpanExporter):
     """Sends batches, and counts those that were not taken."""
 
-    def __init__(self, inner: SpanExporter, dropped: Counter, places: _Places) -> None:
+    def __init__(self, inner: SpanExporter, dropped: Counter, places: Places) -> None:
         self._inner = inner
         self._dropped = dropped
         self._places = places
@@ -73,7 +72,7 @@ class _Sender(SpanExporter):
             result = self._inner.export(spans)
         finally:
             if result is not SpanExportResult.SUCCESS:
-                self._dropped.add(len(spans), _FAILED)
+                self._dropped.add(len(spans), signal="traces", reason="export_failed")
         return result
 
     def shutdown(self) -> None:

@@ -2,13 +2,14 @@
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from opentelemetry import trace
-from opentelemetry.metrics import CallbackOptions, Histogram, Observation
+from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from ticketcap_observability import schema
@@ -34,6 +35,7 @@ def instrument_engine(engine: "AsyncEngine", telemetry: Telemetry, *, pool_name:
     event.listen(engine.sync_engine, "before_cursor_execute", statements.on_begin)
     event.listen(engine.sync_engine, "after_cursor_execute", statements.on_end)
     event.listen(engine.sync_engine, "handle_error", statements.on_error)
+    _time_transactions(engine, telemetry)
     _observe_pool(engine, telemetry, pool_name)
 
 
@@ -45,13 +47,20 @@ class _Statement:
     began: float
     attributes: dict[str, str]
 
+    @property
+    def operation(self) -> str:
+        """The statement's name, or its verb when it has none."""
+        return self.attributes.get("db.query.summary") or self.attributes["db.operation.name"]
+
 
 class SqlTelemetry:
     """Measures statements. ``measured`` is for those that do not go through an engine's own execution."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._tracer = telemetry.tracer
-        self._duration = telemetry.duration("db.client.operation.duration", schema.QUERY_BUCKETS)
+        self._duration = telemetry.duration(schema.DB_CLIENT_DURATION)
+        self._queries = telemetry.histogram(schema.DB_QUERY_DURATION)
+        self._lost = telemetry.counter(schema.DB_CONNECTION_ERRORS)
         self._names: dict[str, tuple[str, dict[str, str]]] = {}
 
     @contextmanager
@@ -78,6 +87,8 @@ class SqlTelemetry:
         if exception_context.execution_context is not None:
             state = exception_context.execution_context.__dict__.pop(_STATE, None)
             self._end(state, exception_context.original_exception)
+        elif _is_lost(exception_context.original_exception):
+            self._lost.add(1)
 
     def _begin(self, statement: str) -> _Statement:
         name, attributes = self._known(statement)
@@ -99,8 +110,12 @@ class SqlTelemetry:
             attributes = {**attributes, "error.type": error_type}
             state.span.set_attribute("error.type", error_type)
             state.span.set_status(Status(StatusCode.ERROR))
+            if _is_lost(error):
+                self._lost.add(1)
         seconds = time.perf_counter() - state.began
-        self._duration.record(seconds, attributes, context=trace.set_span_in_context(state.span))
+        context = trace.set_span_in_context(state.span)
+        self._duration.record(seconds, attributes, context=context)
+        self._queries.record(seconds, context, operation=state.operation)
         state.span.end()
 
     def _known(self, statement: str) -> tuple[str, dict[str, str]]:
@@ -110,6 +125,34 @@ class SqlTelemetry:
             if len(self._names) < _NAMES_KEPT:
                 self._names[statement] = known
         return known
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Say whether the server can't be reached or went away: no SQLSTATE at all, 08, 57P, or too many connections."""
+    if not any(kind.__name__ == "OperationalError" for kind in type(error).__mro__):
+        return False
+    state = getattr(error, "sqlstate", None)
+    return state is None or state.startswith(("08", "57P", "53300"))
+
+
+def _time_transactions(engine: "AsyncEngine", telemetry: Telemetry) -> None:
+    from sqlalchemy import Connection, event
+
+    duration = telemetry.histogram(schema.DB_TRANSACTION_DURATION)
+    # Beside the connections, not in them: one that was lost does not even give its notes out.
+    begun: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
+
+    def begin(connection: Connection) -> None:
+        begun[connection] = time.perf_counter()
+
+    def end(connection: Connection, operation: str) -> None:
+        began = begun.pop(connection, None)
+        if began is not None:
+            duration.record(time.perf_counter() - began, operation=operation)
+
+    event.listen(engine.sync_engine, "begin", begin)
+    event.listen(engine.sync_engine, "commit", lambda connection: end(connection, "commit"))
+    event.listen(engine.sync_engine, "rollback", lambda connection: end(connection, "rollback"))
 
 
 def _describe(statement: str) -> tuple[str, dict[str, str]]:
@@ -131,20 +174,23 @@ def _observe_pool(engine: "AsyncEngine", telemetry: Telemetry, pool_name: str) -
     from sqlalchemy import QueuePool, event
 
     name = {"db.client.connection.pool.name": pool_name}
-    waits = telemetry.duration("db.client.connection.wait_time", schema.QUERY_BUCKETS)
+    waits = telemetry.duration(schema.DB_CLIENT_WAIT)
 
-    def count(_options: CallbackOptions) -> Iterable[Observation]:
+    def connections() -> Iterator[tuple[int, str]]:
         pool = engine.sync_engine.pool
         if isinstance(pool, QueuePool):
-            yield Observation(pool.checkedin(), {**name, "db.client.connection.state": "idle"})
-            yield Observation(pool.checkedout(), {**name, "db.client.connection.state": "used"})
+            yield pool.checkedin(), "idle"
+            yield pool.checkedout(), "used"
+
+    telemetry.gauge(schema.DB_CONNECTION_COUNT, lambda: [(n, {"state": state}) for n, state in connections()])
+    telemetry.gauge(
+        schema.DB_CLIENT_CONNECTIONS,
+        lambda: [(n, {**name, "db.client.connection.state": state}) for n, state in connections()],
+    )
 
     def time_waits(sync_engine: "Engine") -> None:
         _time_waits(sync_engine.pool, waits, name)
 
-    telemetry.meter.create_observable_up_down_counter(
-        "db.client.connection.count", callbacks=[count], unit="{connection}"
-    )
     time_waits(engine.sync_engine)
     # An engine that is disposed of goes on with a new pool.
     event.listen(engine.sync_engine, "engine_disposed", time_waits)

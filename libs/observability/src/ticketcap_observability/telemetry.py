@@ -2,17 +2,18 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import grpc.aio
 from opentelemetry import metrics, trace
-from opentelemetry.metrics import Histogram, Meter
 from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -22,15 +23,21 @@ from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, Tra
 from opentelemetry.sdk.version import __version__ as sdk_version
 from opentelemetry.trace import Tracer
 
-from ticketcap_observability import exporters, schema
+from ticketcap_observability import exporters, runtime, schema, sentry
 from ticketcap_observability.grpc_client import client_interceptors
 from ticketcap_observability.grpc_server import ServerTelemetry
-from ticketcap_observability.settings import TelemetrySettings
+from ticketcap_observability.instruments import Counter, Histogram, Instruments, Look
+from ticketcap_observability.log_export import LogExport, LogQueue
+from ticketcap_observability.metric_reader import SharedReader
+from ticketcap_observability.metrics_page import MetricsPage
+from ticketcap_observability.redacted_spans import RedactingExporter
+from ticketcap_observability.schema.kinds import CounterMetric, GaugeMetric, HistogramMetric
+from ticketcap_observability.settings import TelemetrySettingError, TelemetrySettings
 from ticketcap_observability.span_queue import SpanQueue
 
 _SCOPE: Final = "ticketcap"
 _QUEUE_SPANS: Final = 8192
-_METRICS_TIMEOUT_MS: Final = 10_000
+_QUEUE_LOGS: Final = 4096
 
 _ids: Final = RandomIdGenerator()
 
@@ -38,12 +45,25 @@ _ids: Final = RandomIdGenerator()
 class Telemetry:
     """The telemetry of one process."""
 
-    def __init__(self, settings: TelemetrySettings, tracers: TracerProvider, meters: MeterProvider) -> None:
+    def __init__(
+        self,
+        settings: TelemetrySettings,
+        tracers: TracerProvider,
+        meters: MeterProvider,
+        instruments: Instruments,
+        *,
+        page: MetricsPage | None = None,
+        logs: LogExport | None = None,
+        errors: sentry.Sentry | None = None,
+    ) -> None:
         self._tracers = tracers
         self._meters = meters
+        self._instruments = instruments
+        self._page = page
+        self._logs = logs
+        self._errors = errors
         self._root = TraceIdRatioBased(settings.sampling_ratio)
         self.tracer: Final[Tracer] = tracers.get_tracer(_SCOPE)
-        self.meter: Final[Meter] = meters.get_meter(_SCOPE)
 
     @classmethod
     def start(
@@ -52,28 +72,38 @@ class Telemetry:
         service_version: str,
         environ: Mapping[str, str] = os.environ,
         *,
+        metrics_address: str = "",
         set_global: bool = True,
     ) -> "Telemetry":
         """Begin. Without an endpoint nothing is exported, but traces still have ids.
 
-        Raises TelemetrySettingError, which names the variable, when a setting does not hold.
+        ``metrics_address`` (host:port) is where Prometheus reads; there is no page when it is empty.
+        Raises TelemetrySettingError, which names the variable, when a setting does not hold, and OSError when
+        the address is taken.
         """
         settings = TelemetrySettings.read(environ, service_name)
         resource = _resource(settings, service_version, environ)
+        reader = _reader(settings, scraped=bool(metrics_address))
         meters = MeterProvider(
-            metric_readers=[] if settings.disabled else _readers(settings),
+            metric_readers=[reader] if reader else [],
             resource=resource,
             exemplar_filter=TraceBasedExemplarFilter(),
             shutdown_on_exit=False,
         )
-        dropped = meters.get_meter(_SCOPE).create_counter(schema.DROPPED, unit="{item}")
-        tracers = _Tracers(resource=resource, sampler=_sampler(settings), shutdown_on_exit=False)
-        if settings.traces_endpoint and not settings.disabled:
-            tracers.add_span_processor(SpanQueue(exporters.span_exporter(settings), dropped, size=_QUEUE_SPANS))
+        instruments = Instruments(meters.get_meter(_SCOPE), strict=False)
+        tracers = _tracers(settings, resource, instruments.counter(schema.DROPPED))
+        runtime.watch_process(instruments)
+        page = MetricsPage(metrics_address, reader.snapshot) if reader and metrics_address else None
+        if reader:
+            reader.count_dropped(
+                partial(instruments.counter(schema.DROPPED).add, signal="metrics", reason="export_failed")
+            )
         if set_global:
             trace.set_tracer_provider(tracers)
             metrics.set_meter_provider(meters)
-        return cls(settings, tracers, meters)
+        logs = _logs(settings, resource, instruments.counter(schema.DROPPED)) if set_global else None
+        errors = _errors(environ, service_version, instruments.counter(schema.DROPPED)) if set_global else None
+        return cls(settings, tracers, meters, instruments, page=page, logs=logs, errors=errors)
 
     @classmethod
     def in_memory(cls, *, sampling_ratio: float = 1.0) -> "InMemoryTelemetry":
@@ -87,20 +117,48 @@ class Telemetry:
 
     def grpc_server_interceptor(self) -> grpc.aio.ServerInterceptor:
         """Return the interceptor to put first on a server."""
-        return ServerTelemetry(self.tracer, self.duration("rpc.server.call.duration"))
+        return ServerTelemetry(self.tracer, self.duration(schema.RPC_SERVER_DURATION))
 
     def grpc_client_interceptors(self, target: str | None = None) -> list[grpc.aio.ClientInterceptor]:
         """Return the interceptors to put first on a channel to ``target``; with it, they name the server."""
-        return client_interceptors(self.tracer, self.duration("rpc.client.call.duration"), target)
+        return client_interceptors(self.tracer, self.duration(schema.RPC_CLIENT_DURATION), target)
 
-    def duration(self, name: str, buckets: Sequence[float] = schema.DURATION_BUCKETS) -> Histogram:
-        """Return a histogram of seconds."""
-        return self.meter.create_histogram(name, unit="s", explicit_bucket_boundaries_advisory=list(buckets))
+    def counter(self, definition: CounterMetric) -> Counter:
+        """Return the counter of a definition: ``telemetry.counter(schema.X).add(1, reason="…")``."""
+        return self._instruments.counter(definition)
+
+    def histogram(self, definition: HistogramMetric) -> Histogram:
+        """Return the histogram of a definition: ``telemetry.histogram(schema.X).record(seconds, outcome="…")``."""
+        return self._instruments.histogram(definition)
+
+    def gauge(self, definition: GaugeMetric, look: Look) -> None:
+        """Ask ``look`` for values and their labels whenever metrics are read; several looks add up."""
+        self._instruments.gauge(definition, look)
+
+    @property
+    def metrics_port(self) -> int | None:
+        """Where the page for Prometheus is served, None when it is not."""
+        return None if self._page is None else self._page.port
+
+    async def watch_loop(self) -> None:
+        """Measure for ever how late the event loop is; run it beside the service."""
+        await runtime.watch_loop(self._instruments)
+
+    def duration(self, definition: HistogramMetric) -> metrics.Histogram:
+        """Return OpenTelemetry's own histogram, whose attributes are the caller's to bound."""
+        return self._instruments.conventional(definition)
 
     async def shutdown(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - a bound, not a cancellation
         """Send what is left and end, within ``timeout`` seconds whatever the collector does."""
         loop = asyncio.get_running_loop()
-        ends = [_in_thread(loop, work) for work in (self._tracers.shutdown, self._meters.shutdown)]
+        work = [self._tracers.shutdown, self._meters.shutdown]
+        if self._page is not None:
+            work.append(self._page.close)
+        if self._logs is not None:
+            work.append(self._logs.shutdown)
+        if self._errors is not None:
+            work.append(self._errors.close)
+        ends = [_in_thread(loop, each) for each in work]
         await asyncio.wait(ends, timeout=timeout)
 
 
@@ -112,7 +170,8 @@ class InMemoryTelemetry(Telemetry):
         self._reader = InMemoryMetricReader()
         tracers = TracerProvider(sampler=_sampler(settings), shutdown_on_exit=False)
         tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
-        super().__init__(settings, tracers, MeterProvider([self._reader], shutdown_on_exit=False))
+        meters = MeterProvider([self._reader], shutdown_on_exit=False)
+        super().__init__(settings, tracers, meters, Instruments(meters.get_meter(_SCOPE), strict=True))
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
@@ -120,8 +179,10 @@ class InMemoryTelemetry(Telemetry):
         return self._exporter.get_finished_spans()
 
     def points(self, name: str) -> list[Any]:
-        """Return the data points of a metric."""
+        """Return the data points of a metric. Raises UnknownLabel when a gauge was told one."""
         data = self._reader.get_metrics_data()
+        for failure in self._instruments.failures():
+            raise failure
         if data is None:
             return []
         found = [
@@ -166,16 +227,38 @@ def _resource(settings: TelemetrySettings, version: str, environ: Mapping[str, s
     )
 
 
-def _readers(settings: TelemetrySettings) -> list[MetricReader]:
-    if not settings.metrics_endpoint:
-        return []
-    return [
-        PeriodicExportingMetricReader(
-            exporters.metric_exporter(settings),
-            export_interval_millis=settings.metric_interval * 1000,
-            export_timeout_millis=_METRICS_TIMEOUT_MS,
+def _reader(settings: TelemetrySettings, *, scraped: bool) -> SharedReader | None:
+    """Return what reads metrics, or None when nobody would look at them."""
+    if settings.disabled or not (scraped or settings.metrics_endpoint):
+        return None
+    exporter = exporters.metric_exporter(settings) if settings.metrics_endpoint else None
+    return SharedReader(exporter, interval=settings.metric_interval)
+
+
+def _tracers(settings: TelemetrySettings, resource: Resource, dropped: Counter) -> "_Tracers":
+    tracers = _Tracers(resource=resource, sampler=_sampler(settings), shutdown_on_exit=False)
+    if settings.traces_endpoint and not settings.disabled:
+        tracers.add_span_processor(
+            SpanQueue(RedactingExporter(exporters.span_exporter(settings)), dropped, size=_QUEUE_SPANS)
         )
-    ]
+    return tracers
+
+
+def _logs(settings: TelemetrySettings, resource: Resource, dropped: Counter) -> LogExport | None:
+    """Send log lines too, from now on, beside where configure_logging sends them."""
+    if not settings.logs_endpoint or settings.disabled:
+        return None
+    queue = LogQueue(exporters.log_exporter(settings), dropped, size=_QUEUE_LOGS)
+    export = LogExport(resource, queue, level=settings.logs_level, ratio=settings.logs_ratio)
+    logging.getLogger().addHandler(export)
+    return export
+
+
+def _errors(environ: Mapping[str, str], release: str, dropped: Counter) -> sentry.Sentry | None:
+    try:
+        return sentry.start(sentry.SentrySettings.read(environ, release), dropped)
+    except ValueError as error:
+        raise TelemetrySettingError("SENTRY_DSN", str(error)) from None
 
 
 def _in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> asyncio.Future[None]:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.errors import Aborted, Busy, DeadlineExceeded, InternalError, ServiceError, Unavailable
-from ticketcap_observability import get_logger
+from ticketcap_observability import get_logger, sentry
 
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _LONGEST_BACKOFF_SECONDS: Final = 2.0
@@ -76,6 +76,7 @@ class _Feed:
                 return self._end(error)
             except Exception as error:  # noqa: BLE001 - whoever watches must learn of it
                 _log.error("watch.unexpected_error", exc_info=error)
+                sentry.report(error)
                 return self._end(InternalError("an unexpected error; the log has it"))
             backoff = _FIRST_BACKOFF_SECONDS if self.changes > changes else min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
             await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects

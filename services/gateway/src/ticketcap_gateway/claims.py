@@ -18,7 +18,7 @@ from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import Busy, DeadlineExceeded, InternalError, ServiceError, Unavailable
 from ticketcap_chassis.grpc_channel import DEFAULT_TIMEOUT_SECONDS
 from ticketcap_chassis.status import from_status
-from ticketcap_observability import get_logger, traceparent_of
+from ticketcap_observability import get_logger, sentry, traceparent_of
 
 MAX_IN_FLIGHT: Final = 2
 MAX_BATCH: Final = 256
@@ -155,6 +155,7 @@ class ClaimCoalescer:
             raise
         except Exception as error:  # noqa: BLE001 - the callers wait for an answer whatever happens
             _log.error("claims.unexpected_error", exc_info=error)
+            sentry.report(error)
             _refuse_all(batch, InternalError("an unexpected error; the log has it"))
         else:
             _settle_all(batch, response)

@@ -126,7 +126,7 @@ def _payment_operations(
 
 async def run(settings: GatewaySettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises OSError when the address is taken."""
-    telemetry = Telemetry.start(_SERVICE, release())
+    telemetry = Telemetry.start(_SERVICE, release(), metrics_address=settings.metrics_address)
     try:
         stop = stop_requested()
         with listen(settings.listen_address) as listener:
@@ -145,7 +145,8 @@ async def run(settings: GatewaySettings) -> None:
                     registration=settings.registration_target,
                     payment=settings.payment_target,
                 )
-                async with background(_drain_when(stop, settings, gateway, server)):
+                drain = _drain_when(stop, settings, gateway, server)
+                async with background(drain), background(telemetry.watch_loop()):
                     await server.serve(listener)
     finally:
         await telemetry.shutdown(_TELEMETRY_SECONDS)

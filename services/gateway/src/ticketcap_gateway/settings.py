@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, TypeAdapter, field_validator
 from pydantic_settings import NoDecode
-from ticketcap_chassis.settings import Address, IdentitySettings, ServiceSettings
+from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, ServiceSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -18,6 +18,8 @@ class GatewaySettings(ServiceSettings, IdentitySettings):
     """Every limit of the gateway, once. Sizes are in bytes, times in seconds."""
 
     listen_address: Address = "127.0.0.1:8080"
+    metrics_address: OptionalAddress = "127.0.0.1:9460"
+    """Where Prometheus reads /metrics; nothing: nowhere."""
     registration_target: str = Field(default="127.0.0.1:50051", min_length=1)
     payment_target: str = Field(default="127.0.0.1:50052", min_length=1)
     public_url: str = "http://127.0.0.1:8080"

@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from ticketcap_chassis.settings import load, release
-from ticketcap_observability import Telemetry, configure_logging
+from ticketcap_observability import Telemetry, TelemetrySettingError, configure_logging
 
 from ticketcap_payment.main import serve
 from ticketcap_payment.settings import MigrateSettings, Settings
@@ -29,7 +29,10 @@ def main(arguments: list[str]) -> None:
 async def _serve() -> None:
     settings = load(Settings)
     configure_logging(_NAME, release(), settings.log_level)
-    telemetry = Telemetry.start(_NAME, release())
+    try:
+        telemetry = Telemetry.start(_NAME, release(), metrics_address=settings.metrics_address)
+    except (OSError, TelemetrySettingError) as error:
+        sys.exit(str(error))
     try:
         await serve(settings, telemetry)
     finally:

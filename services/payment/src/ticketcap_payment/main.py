@@ -92,6 +92,7 @@ async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | No
             ("housekeeping", _CLEAN_SECONDS, reconciler.clean),
         ):
             await stack.enter_async_context(background(every(seconds, work, name=name)))
+        await stack.enter_async_context(background(telemetry.watch_loop()))
         port = await server.start(settings.listen_address, [SERVICE])
         try:
             yield port

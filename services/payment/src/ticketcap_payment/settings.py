@@ -5,7 +5,7 @@ from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from ticketcap_chassis.settings import Address, IdentitySettings, ServiceSettings
+from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, ServiceSettings
 
 _HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
 """Where YaadPay answers; production speaks to nobody else."""
@@ -17,6 +17,8 @@ class Settings(ServiceSettings, IdentitySettings):
     """A field's name in capitals is its variable. Times are in seconds."""
 
     listen_address: Address = "127.0.0.1:50052"
+    metrics_address: OptionalAddress = "127.0.0.1:9462"
+    """Where Prometheus reads; empty: nowhere."""
     database_url: str = Field(min_length=1)
     """postgresql://user:password@host:port/database; the login that ran the migrations."""
     registration_target: str = Field(default="127.0.0.1:50051", min_length=1)

@@ -14,7 +14,7 @@ from ticketcap_chassis.health import DatabaseHealth
 from ticketcap_chassis.identity import TokenVerifier
 from ticketcap_chassis.lifecycle import background, every, give_memory_back, stop_requested
 from ticketcap_chassis.row_security import must_be_bound
-from ticketcap_observability import Telemetry, get_logger
+from ticketcap_observability import Telemetry, get_logger, schema
 
 from ticketcap_registration.domain.holder_token import HolderTokens, Purpose
 from ticketcap_registration.domain.ledger import SeatRules
@@ -22,6 +22,8 @@ from ticketcap_registration.jobs.audit import Audit
 from ticketcap_registration.jobs.feed import SeatFeed
 from ticketcap_registration.jobs.hold_expiry import expire_due_holds
 from ticketcap_registration.jobs.housekeeping import delete_aged
+from ticketcap_registration.jobs.isolation import IsolationProbe
+from ticketcap_registration.jobs.open_events import OpenEvents
 from ticketcap_registration.lanes.batch import Batches
 from ticketcap_registration.lanes.lane import LaneLimits
 from ticketcap_registration.lanes.lanes import Lanes
@@ -69,7 +71,9 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         stack.push_async_callback(directory.close)
         watchkeeping = Watchkeeping(jobs_engine)
         lanes = _lanes(settings, engine, telemetry)
-        feed = SeatFeed(make_url(settings.database_url).set(drivername="postgresql").render_as_string(False))
+        telemetry.gauge(schema.LANE_DEPTH, lambda: [(sum(lanes.depths), {})])
+        telemetry.gauge(schema.LANE_ACTIVE, lambda: [(len(lanes.depths), {})])
+        feed = SeatFeed(make_url(settings.database_url).set(drivername="postgresql").render_as_string(False), telemetry)
         server = GrpcServer(telemetry=telemetry)
         service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
@@ -79,11 +83,14 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         for name, seconds, work in (
             ("health", _HEALTH_SECONDS, health.check),
             ("hold_expiry", settings.hold_expiry_seconds, partial(expire_due_holds, watchkeeping, lanes)),
-            ("audit", settings.audit_seconds, Audit(watchkeeping).run),
+            ("audit", settings.audit_seconds, Audit(watchkeeping, telemetry).run),
+            ("isolation", settings.audit_seconds, IsolationProbe(engine, service.events, telemetry).run),
+            ("gauges", settings.gauges_seconds, OpenEvents(watchkeeping, telemetry).look),
             ("housekeeping", settings.housekeeping_seconds, _housekeeping(settings, watchkeeping)),
         ):
             await stack.enter_async_context(background(every(seconds, work, name=name)))
         await stack.enter_async_context(background(feed.run()))
+        await stack.enter_async_context(background(telemetry.watch_loop()))
         port = await server.start(settings.listen_address, [SERVICE])
         try:
             yield port
@@ -111,7 +118,7 @@ def _engine(
 def _lanes(settings: Settings, engine: AsyncEngine, telemetry: Telemetry) -> Lanes:
     rules = SeatRules(offer_seconds=settings.offer_seconds, waitlist_limit=settings.waitlist_limit)
     limits = LaneLimits(queue=settings.lane_queue, batch=settings.lane_batch, transactions=settings.lane_transactions)
-    return Lanes(Batches(SeatTransactions(engine, rules, telemetry), telemetry.tracer), limits)
+    return Lanes(Batches(SeatTransactions(engine, rules, telemetry), telemetry), limits)
 
 
 def _service(
@@ -143,7 +150,7 @@ def _service(
             lanes=lanes,
             manage_tokens=manage_tokens,
             pay_tokens=pay_tokens,
-            tracer=telemetry.tracer,
+            telemetry=telemetry,
         ),
         feed=feed,
         pay_tokens=pay_tokens,

@@ -1,13 +1,15 @@
 """What the environment says to the registration service."""
 
 from pydantic import Field
-from ticketcap_chassis.settings import Address, IdentitySettings, Secret, ServiceSettings
+from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, Secret, ServiceSettings
 
 
 class Settings(ServiceSettings, IdentitySettings):
     """A field's name in capitals is its variable. Times are in seconds."""
 
     listen_address: Address = "127.0.0.1:50051"
+    metrics_address: OptionalAddress = "127.0.0.1:9461"
+    """Where Prometheus reads /metrics; nothing: nowhere."""
     database_url: str = Field(min_length=1)
     """postgresql://user:password@host:port/database; the login that ran the migrations."""
     manage_token_secret: Secret
@@ -27,6 +29,8 @@ class Settings(ServiceSettings, IdentitySettings):
     hold_expiry_seconds: float = Field(default=1.0, gt=0, le=60)
     audit_seconds: float = Field(default=60.0, gt=0, le=3600)
     housekeeping_seconds: float = Field(default=300.0, gt=0, le=86_400)
+    gauges_seconds: float = Field(default=15.0, gt=0, le=3600)
+    """How often the gauges of open events are read."""
     idempotency_days: float = Field(default=7.0, gt=0, le=365)
     outbox_days: float = Field(default=7.0, gt=0, le=365)
 

@@ -9,7 +9,7 @@ from typing import Final, get_args
 from starlette.requests import Request
 from ticketcap_chassis.errors import InvalidInput, NotFound, PermissionDenied, Unauthenticated
 from ticketcap_chassis.identity import Role, TokenVerifier, bearer_token, looks_like_jwt
-from ticketcap_observability import set_school
+from ticketcap_observability import sentry, set_school
 
 from ticketcap_gateway.http.schemas import EscalationKind
 from ticketcap_gateway.limits import client_address
@@ -47,6 +47,7 @@ class Access:
         if not token:
             raise Unauthenticated("this call takes a token: send 'Authorization: Bearer <token>'")
         principal = await self.verifier.verify(token)
+        sentry.set_user(principal.subject, principal.role)
         if school is None:
             principal.require(roles)
         else:

@@ -79,7 +79,7 @@ class Capture:
             if current.state in CAPTURING:
                 await payments.save(connection, current.failed("seat_gone", current.ccode).seat_is(SeatState.GONE))
         self._saga.metrics.failed("seat_gone")
-        _log.info("payment.seat_gone", payment_id=str(payment.id), reason=why)
+        _log.warning("payment.seat_gone", payment_id=str(payment.id), reason=why)
 
     async def _charge(self, delivery: Delivery, payment: Payment) -> Ending:
         async with school_transaction(self._saga.engine, payment.school) as connection:

@@ -10,7 +10,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import ServiceError
-from ticketcap_observability import context_from_traceparent, get_logger, schema, set_school
+from ticketcap_observability import context_from_traceparent, get_logger, schema, sentry, set_school
 
 from ticketcap_payment.saga.delivery import Done, Ending, Later, pause_after
 from ticketcap_payment.store.outbox import Delivery, Outbox, Topic
@@ -76,7 +76,7 @@ class Deliveries:
 
     async def _one(self, delivery: Delivery) -> bool:
         """Deliver one row; True when the next one may follow at once."""
-        with self._span(delivery):
+        with sentry.scope(f"outbox {delivery.topic}"), self._span(delivery):
             set_school(delivery.key.school)
             ending = await self._ended(delivery)
             # Not closed, not given back: its lease ends by itself.
@@ -97,6 +97,7 @@ class Deliveries:
             return Later(error.reason)
         except Exception as error:  # noqa: BLE001 - one row's failure never ends the work on the others
             _log.error("outbox.unexpected_error", topic=delivery.topic, exc_info=error)
+            sentry.report(error)
             return Later("unexpected_error")
 
     def _span(self, delivery: Delivery) -> contextlib.AbstractContextManager[Span]:

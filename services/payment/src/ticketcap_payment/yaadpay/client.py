@@ -136,7 +136,7 @@ class YaadPayClient:
         self._seconds = seconds
         self._money_seconds = money_seconds
         self._tracer = telemetry.tracer
-        self._duration = telemetry.duration(schema.YAADPAY_DURATION)
+        self._duration = telemetry.histogram(schema.YAADPAY_DURATION)
         address = urlsplit(base_url)
         self._server: dict[str, Any] = {"server.address": address.hostname or "", "url.path": address.path}
         self._server["server.port"] = address.port or (443 if address.scheme == "https" else 80)
@@ -299,7 +299,7 @@ class YaadPayClient:
     async def _send(self, action: str, parameters: Iterable[tuple[str, str | bytes]], seconds: float) -> bytes:
         attributes = {"http.request.method": "POST", **self._server}
         with self._tracer.start_as_current_span(
-            f"POST yaadpay {action}", kind=SpanKind.CLIENT, attributes=attributes, record_exception=False
+            schema.yaadpay_call(action), kind=SpanKind.CLIENT, attributes=attributes, record_exception=False
         ) as span:
             began, outcome = time.perf_counter(), "unknown"
             try:
@@ -313,8 +313,7 @@ class YaadPayClient:
                 kind = YaadPayUnreached if isinstance(error, _UNREACHED) else YaadPayUnavailable
                 raise kind(f"{action}: {type(error).__name__} within {seconds} s") from error
             finally:
-                labels = {"action": action, "outcome": outcome}
-                self._duration.record(time.perf_counter() - began, labels)
+                self._duration.record(time.perf_counter() - began, action=action, outcome=outcome)
         if status != httpx.codes.OK:
             raise YaadPayUnavailable(f"{action} was answered HTTP {status}")
         return body

@@ -5,6 +5,7 @@ to look for themselves: what was announced meanwhile is gone.
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from uuid import UUID
 import psycopg
 from pydantic import ValidationError
 from ticketcap_chassis.errors import Unavailable
-from ticketcap_observability import get_logger
+from ticketcap_observability import Telemetry, get_logger, schema
 
 from ticketcap_registration.store.seats import CHANNEL, SeatNews, news
 
@@ -68,8 +69,10 @@ class Watcher:
 class SeatFeed:
     """Passes announcements of the database on to watchers."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, telemetry: Telemetry) -> None:
         self._url = database_url
+        self._delay = telemetry.histogram(schema.PROMOTION_DELAY)
+        self._lost = telemetry.counter(schema.DB_CONNECTION_ERRORS)
         self._watchers: defaultdict[UUID, set[Watcher]] = defaultdict(set)
         self._ended = False
 
@@ -99,6 +102,7 @@ class SeatFeed:
             try:
                 await self._listen()
             except (psycopg.OperationalError, OSError) as error:
+                self._lost.add(1)
                 _log.warning("feed.lost", error_type=type(error).__name__, retry_seconds=_RECONNECT_SECONDS)
             await asyncio.sleep(_RECONNECT_SECONDS)
 
@@ -125,8 +129,12 @@ class SeatFeed:
             for watcher in self._all():
                 watcher.missed()
             return
-        for watcher in self._watchers.get(change.event_id, ()):
+        watchers = self._watchers.get(change.event_id, ())
+        for watcher in watchers:
             watcher.tell(change)
+        if watchers and change.promoted and change.decided_at:
+            # Another replica's clock may be ahead of ours.
+            self._delay.record(max(0.0, time.time() - change.decided_at))
 
     def _all(self) -> list[Watcher]:
         return [watcher for watchers in self._watchers.values() for watcher in watchers]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from opentelemetry import trace
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Tracer
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind
 from ticketcap_chassis.errors import InternalError, ServiceError
 from ticketcap_chassis.transactions import (
     ConstraintViolated,
@@ -15,11 +15,12 @@ from ticketcap_chassis.transactions import (
     OutcomeUnknown,
     StoreUnavailable,
 )
-from ticketcap_observability import get_logger, schema
+from ticketcap_observability import Telemetry, get_logger, schema, sentry
 
 from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command
 from ticketcap_registration.domain.confirmation_code import new_code
 from ticketcap_registration.domain.errors import SlugTaken
+from ticketcap_registration.lanes.seat_metrics import SeatMetrics
 from ticketcap_registration.lanes.seat_transaction import Committed, Decided
 from ticketcap_registration.lanes.waiter import Answer, Waiter
 from ticketcap_registration.store.directory import EventKey
@@ -42,9 +43,10 @@ class Transaction(Protocol):
 class Batches:
     """Runs batches. A batch that fails as a whole is halved until what poisons it stands alone."""
 
-    def __init__(self, transaction: Transaction, tracer: Tracer) -> None:
+    def __init__(self, transaction: Transaction, telemetry: Telemetry) -> None:
         self._transaction = transaction
-        self._tracer = tracer
+        self._tracer = telemetry.tracer
+        self._metrics = SeatMetrics(telemetry)
 
     async def run(self, event: EventKey, waiters: Sequence[Waiter], waited_ms: float) -> None:
         """Answer every waiter, under one span that is linked to all that are served."""
@@ -61,6 +63,7 @@ class Batches:
                 schema.BATCH_WAIT_MS: waited_ms,
             },
         ) as span:
+            self._metrics.begun(len(waiters), waited_ms / 1000)
             await self._answer_all(event, waiters, span.get_span_context())
 
     async def _answer_all(self, event: EventKey, waiters: Sequence[Waiter], span: SpanContext) -> None:
@@ -73,8 +76,12 @@ class Batches:
         except Exception as error:  # noqa: BLE001 - a poisoned item may raise anything; it is isolated and logged
             await self._isolate(event, waiters, span, error)
         else:
-            self._tell_moves(event, committed.decided)
+            self._tell(event, committed)
             _give_all(waiters, committed, span)
+
+    def _tell(self, event: EventKey, committed: Committed) -> None:
+        self._metrics.committed(committed)
+        self._tell_moves(event, committed.decided)
 
     def _tell_moves(self, event: EventKey, decided: Decided) -> None:
         """Draw into the batch's trace who was promoted and whose hold expired beside what was asked for."""
@@ -100,11 +107,16 @@ class Batches:
         except ServiceError:
             _refuse_all(again, error)
         else:
+            self._tell(event, committed)
             _give_all(again, committed, span)
 
     async def _isolate(self, event: EventKey, waiters: Sequence[Waiter], span: SpanContext, error: Exception) -> None:
         if len(waiters) == 1:
             _log.error("lane.poisoned_item", event_id=str(event.id), exc_info=error)
+            with sentry.scope(schema.BATCH):
+                sentry.set_school(event.school.slug)
+                sentry.set_event(str(event.id))
+                sentry.report(error)
             waiters[0].refuse(InternalError("this request can't be processed; the log has it under this trace id"))
             return
         middle = len(waiters) // 2

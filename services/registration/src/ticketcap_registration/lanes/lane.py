@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from opentelemetry import trace
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import InternalError
-from ticketcap_observability import get_logger
+from ticketcap_observability import get_logger, sentry
 
 from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command
 from ticketcap_registration.domain.errors import IdempotencyInFlight, LaneFull, WaitedTooLong
@@ -83,6 +83,11 @@ class Lane:
         self._run()
         return await waiter.answer
 
+    @property
+    def depth(self) -> int:
+        """How many commands wait."""
+        return len(self._waiting)
+
     async def drained(self) -> None:
         """Wait until nothing waits."""
         if self._task is not None:
@@ -118,6 +123,7 @@ class Lane:
             await self._batches.run(self._event, batch, waited_ms)
         except Exception as error:  # noqa: BLE001 - the lane outlives whatever a batch raises; it is logged
             _log.error("lane.batch_failed", event_id=str(self._event.id), exc_info=error)
+            sentry.report(error)
         finally:
             for waiter in batch:
                 waiter.refuse(InternalError("this request was not answered; ask again with the same key"))

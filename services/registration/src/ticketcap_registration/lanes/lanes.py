@@ -28,6 +28,11 @@ class Lanes:
             raise Unavailable("this replica is stopping; nothing was done, try again", reason="STOPPING")
         return await self._lane(event).submit(command)
 
+    @property
+    def depths(self) -> list[int]:
+        """How many commands wait in each lane that is there. Any thread may ask."""
+        return [lane.depth for lane in list(self._lanes.values())]
+
     async def close(self, grace: float) -> None:
         """Refuse new commands; give those that wait ``grace`` seconds to finish."""
         self._closing = True

@@ -1,7 +1,11 @@
 """Claims: one caller's, or many callers' merged by a gateway. Each is a trace of its own."""
 
 import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from google.rpc import status_pb2
 from opentelemetry import trace
@@ -9,10 +13,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, Tracer
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis import deadlines
-from ticketcap_chassis.errors import InternalError, ServiceError
+from ticketcap_chassis.errors import Busy, DeadlineExceeded, InternalError, ServiceError, Unavailable
 from ticketcap_chassis.status import to_status
 from ticketcap_chassis.validation import validate
-from ticketcap_observability import context_from_traceparent, get_logger, schema, traceparent_of
+from ticketcap_observability import Telemetry, context_from_traceparent, get_logger, schema, sentry, traceparent_of
+from ticketcap_observability.instruments import Histogram
 from uuid_utils.compat import uuid7
 
 from ticketcap_registration.domain.commands import Claim
@@ -27,6 +32,8 @@ from ticketcap_registration.lanes.seat_transaction import Decided
 from ticketcap_registration.rpc import translate
 from ticketcap_registration.store.directory import Directory, EventKey
 
+_OUR_FAULT: Final = (Busy, DeadlineExceeded, InternalError, Unavailable)
+
 _log = get_logger(__name__)
 
 
@@ -38,23 +45,41 @@ class Claims:
     lanes: Lanes
     manage_tokens: HolderTokens
     pay_tokens: HolderTokens
-    tracer: Tracer
+    telemetry: Telemetry
+
+    @property
+    def tracer(self) -> Tracer:
+        """What makes the spans."""
+        return self.telemetry.tracer
 
     async def register(self, request: pb.RegisterRequest, parent: Context | None = None) -> pb.RegisterResponse:
         """Answer one claim, under a span whose parent is ``parent`` or the current one."""
-        with self.tracer.start_as_current_span(
-            schema.CREATE,
-            context=parent,
-            attributes={schema.SCHOOL_ID: request.school, schema.SPOTS: request.spots},
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            event = await self.directory.event(request.school, request.event)
-            span.set_attribute(schema.EVENT_ID, str(event.id))
-            claimed = await self._place(event, _claim(request))
-            span.set_attribute(schema.STATUS, claimed.answer.status)
-            span.set_attribute(schema.CONFIRMATION_CODE, claimed.answer.confirmation_code)
+        with (
+            sentry.scope(schema.CREATE),
+            self.tracer.start_as_current_span(
+                schema.CREATE,
+                context=parent,
+                attributes={schema.SCHOOL_ID: request.school, schema.SPOTS: request.spots},
+                record_exception=False,
+                set_status_on_exception=False,
+            ) as span,
+        ):
+            sentry.set_school(request.school)
+            with _timed(self.telemetry.histogram(schema.REGISTRATION_DURATION)) as outcome:
+                claimed = await self._claim(request, span)
+                outcome.tell(claimed)
             return self._answer(claimed)
+
+    async def _claim(self, request: pb.RegisterRequest, span: Span) -> Claimed:
+        event = await self.directory.event(request.school, request.event)
+        span.set_attribute(schema.EVENT_ID, str(event.id))
+        sentry.set_event(str(event.id))
+        claim = _claim(request)
+        sentry.breadcrumb("registration", "capacity check", event_id=str(event.id), spots_requested=request.spots)
+        claimed = await self._place(event, claim)
+        span.set_attribute(schema.STATUS, claimed.answer.status)
+        span.set_attribute(schema.CONFIRMATION_CODE, claimed.answer.confirmation_code)
+        return claimed
 
     async def register_batch(self, request: pb.RegisterBatchRequest) -> pb.RegisterBatchResponse:
         """Answer many claims; each has its own deadline, trace and error."""
@@ -107,6 +132,34 @@ class Claims:
             },
         )
         span.end(decided.ended)
+
+
+class _Outcome:
+    """How a claim ended, as the metric's label."""
+
+    name = "failed"
+
+    def tell(self, claimed: Claimed) -> None:
+        self.name = "replayed" if claimed.replayed else claimed.answer.status.lower()
+
+    def fail(self, error: BaseException) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            self.name = "cancelled"
+        elif isinstance(error, ServiceError) and not isinstance(error, _OUR_FAULT):
+            self.name = "refused"
+
+
+@contextmanager
+def _timed(duration: Histogram) -> Iterator[_Outcome]:
+    """Measure the code inside as one claim."""
+    began, outcome = time.perf_counter(), _Outcome()
+    try:
+        yield outcome
+    except BaseException as error:
+        outcome.fail(error)
+        raise
+    finally:
+        duration.record(time.perf_counter() - began, outcome=outcome.name)
 
 
 def _claim(request: pb.RegisterRequest) -> Claim:

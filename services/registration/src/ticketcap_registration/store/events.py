@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from datetime import datetime
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import delete, exists, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -51,6 +51,11 @@ class Events:
         if row is None:
             raise EventNotFound(key.school.slug, str(key.id))
         return event_of(row)
+
+    async def seen_by_nobody(self) -> bool:
+        """Say whether a school that does not exist sees any event: it never does."""
+        async with school_transaction(self._engine, uuid4()) as connection:
+            return (await connection.execute(select(EventRow.id).limit(1))).first() is not None
 
     async def open_page(self, school_id: UUID, after: tuple[datetime, UUID] | None, limit: int) -> list[Event]:
         """Return at most ``limit`` open events that begin later than ``after``, soonest first."""

@@ -7,6 +7,7 @@ batch, and look-ups are made row by row through an index (LATERAL … LIMIT 1): 
 plan that was made while a table was empty stays right when it has grown.
 """
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -138,9 +139,11 @@ class SeatNews:
     held: int
     waitlisted: int
     promoted: int = 0
+    decided_at: float = 0.0
+    """Seconds since the epoch when it was decided; 0 when that is not told."""
 
     @classmethod
-    def of(cls, event: Event, *, promoted: int = 0) -> "SeatNews":
+    def of(cls, event: Event, *, promoted: int = 0, decided_at: float = 0.0) -> "SeatNews":
         """Return the seats of an event as they are now."""
         return cls(
             event_id=event.id,
@@ -151,6 +154,7 @@ class SeatNews:
             held=event.held,
             waitlisted=event.waitlisted,
             promoted=promoted,
+            decided_at=decided_at,
         )
 
 
@@ -246,7 +250,7 @@ def _written(ledger: SeatLedger) -> dict[str, Any]:
         "added": _json(list(ledger.added.values())),
         "answers": _list.dump_json(_answers(ledger)).decode(),
         "news": _list.dump_json(_news(ledger)).decode(),
-        "seats": news.dump_json(SeatNews.of(event, promoted=len(ledger.promoted))).decode(),
+        "seats": news.dump_json(SeatNews.of(event, promoted=len(ledger.promoted), decided_at=time.time())).decode(),
     }
 
 

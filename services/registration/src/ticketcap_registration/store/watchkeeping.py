@@ -43,6 +43,20 @@ ORDER BY id""")
 _NEXT_EVENTS: Final = text(f"""-- watchkeeping.next_events
 SELECT id FROM events WHERE id > :after ORDER BY id LIMIT {_AUDITED_AT_ONCE}""")
 
+_FULLEST: Final = text("""-- watchkeeping.fullest_events
+SELECT events.id, events.school_id, schools.slug AS school,
+       (confirmed + held)::float8 / greatest(capacity, 1) AS utilization
+FROM events JOIN schools ON schools.id = events.school_id
+WHERE status = 'OPEN' AND starts_at > statement_timestamp()
+ORDER BY utilization DESC, events.id LIMIT :limit""")
+
+_ACTIVE: Final = text("""-- watchkeeping.active_events
+SELECT schools.slug AS school, active.events
+FROM (SELECT school_id, count(*) AS events FROM events
+      WHERE status = 'OPEN' AND starts_at > statement_timestamp()
+      GROUP BY school_id ORDER BY events DESC, school_id LIMIT :limit) AS active
+JOIN schools ON schools.id = active.school_id""")
+
 _AGED: Final = {
     table: text(f"""-- watchkeeping.aged_{table}
 DELETE FROM {table} WHERE ctid = ANY(ARRAY(
@@ -64,6 +78,14 @@ class Drift:
     rows_held: int
     rows_waitlisted: int
     rows_waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEvent:
+    """An open event and the share of its capacity that is sold, 0 to 1."""
+
+    key: EventKey
+    utilization: float
 
 
 class Watchkeeping:
@@ -98,6 +120,20 @@ class Watchkeeping:
             async with self._engine.connect() as connection:
                 rows = await connection.execute(_DRIFT, {"event_ids": list(event_ids)})
                 return [Drift(**row) for row in rows.mappings()]
+
+    async def fullest_events(self, limit: int) -> list[OpenEvent]:
+        """Return the fullest events that are open and have not begun, at most ``limit``."""
+        with translated_errors():
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(_FULLEST, {"limit": limit})).all()
+        return [OpenEvent(EventKey(row.id, SchoolKey(row.school_id, row.school)), row.utilization) for row in rows]
+
+    async def active_events(self, limit: int) -> list[tuple[str, int]]:
+        """Return the schools with most open events that have not begun: slug and number, at most ``limit``."""
+        with translated_errors():
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(_ACTIVE, {"limit": limit})).all()
+        return [(row.school, row.events) for row in rows]
 
     async def delete_aged(self, table: str, seconds: float) -> int:
         """Delete a bounded number of rows of ``table`` that are older than ``seconds``; return how many."""

@@ -1,0 +1,14 @@
+"""Every span, attribute, metric and log event of our own, by name.
+
+Code takes them from here; nothing is spelled twice.
+"""
+
+from ticketcap_observability.schema import log_events, metrics, spans
+from ticketcap_observability.schema.kinds import Attribute, LogEvent, Metric, SpanName
+from ticketcap_observability.schema.metrics import *  # noqa: F403 - the names themselves are what is exported
+from ticketcap_observability.schema.spans import *  # noqa: F403 - as above
+
+ATTRIBUTES = tuple(value for value in vars(spans).values() if isinstance(value, Attribute))
+SPANS = tuple(value for value in vars(spans).values() if isinstance(value, SpanName))
+METRICS = tuple(value for value in vars(metrics).values() if isinstance(value, Metric))
+LOG_EVENTS: tuple[LogEvent, ...] = log_events.EVENTS

@@ -1,0 +1,103 @@
+"""Every log line of our own, by its event."""
+
+from typing import Final
+
+from ticketcap_observability.schema.kinds import EVERY, GATEWAY, PAYMENT, REGISTRATION, WITH_DATABASE, LogEvent
+
+EVENTS: Final = (
+    LogEvent("service.ready", "info", WITH_DATABASE, "It listens.", ("port",)),
+    LogEvent("service.draining", "info", WITH_DATABASE, "SIGTERM came.", ("seconds",)),
+    LogEvent(
+        "database.not_made",
+        "info",
+        WITH_DATABASE,
+        "A migration could not look for its database, or make it.",
+        ("database", "reason"),
+    ),
+    LogEvent("hold.expired", "info", REGISTRATION, "Holds ended by themselves.", ("event_id", "count", "promoted")),
+    LogEvent("hold.expire_failed", "warning", REGISTRATION, "The next round tries again.", ("event_id", "reason")),
+    LogEvent("housekeeping.deleted", "info", REGISTRATION, "Aged rows are gone.", ("table", "rows")),
+    LogEvent(
+        "feed.lost", "warning", REGISTRATION, "The listening connection is made anew.", ("error_type", "retry_seconds")
+    ),
+    LogEvent("feed.unreadable", "warning", REGISTRATION, "Another replica announced in a shape of another version."),
+    LogEvent(
+        "capacity.audit.drift",
+        "error",
+        REGISTRATION,
+        "An event's counters and rows disagree.",
+        (
+            "event_id",
+            "confirmed",
+            "held",
+            "waitlisted",
+            "capacity",
+            "rows_confirmed",
+            "rows_held",
+            "rows_waitlisted",
+            "rows_waiting",
+        ),
+    ),
+    LogEvent(
+        "tenant.isolation.violation",
+        "error",
+        REGISTRATION,
+        "A query for one school saw rows of another.",
+        ("where", "event_id", "tables"),
+    ),
+    LogEvent("claim.unexpected_error", "error", REGISTRATION, "A claim met a fault of ours.", ("exc_info",)),
+    LogEvent("lane.poisoned_item", "error", REGISTRATION, "One command can't be written.", ("event_id", "exc_info")),
+    LogEvent("lane.batch_failed", "error", REGISTRATION, "A batch met a fault of ours.", ("event_id", "exc_info")),
+    LogEvent(
+        "lane.retry", "warning", REGISTRATION, "Nothing was done; tried again.", ("event_id", "reason", "pause_seconds")
+    ),
+    LogEvent("gateway.listening", "info", GATEWAY, "It listens.", ("address", "registration", "payment")),
+    LogEvent("gateway.draining", "info", GATEWAY, "SIGTERM came."),
+    LogEvent("gateway.stopped", "info", GATEWAY, "It is done."),
+    LogEvent("gateway.can_not_start", "error", GATEWAY, "A setting or an address is wrong.", ("reason",)),
+    LogEvent("watch.interrupted", "warning", GATEWAY, "A stream of seats is made anew.", ("event_id", "reason")),
+    LogEvent("watch.unexpected_error", "error", GATEWAY, "A stream of seats met a fault of ours.", ("exc_info",)),
+    LogEvent("stream.ended", "info", GATEWAY, "A browser's stream could not go on.", ("reason",)),
+    LogEvent("http.unexpected_error", "error", GATEWAY, "A request met a fault of ours.", ("exc_info",)),
+    LogEvent("http.answer_cut_off", "warning", GATEWAY, "An answer broke off in the middle.", ("error_type",)),
+    LogEvent("claims.unexpected_error", "error", GATEWAY, "A batch of claims met a fault of ours.", ("exc_info",)),
+    LogEvent("claims.results_do_not_match", "error", GATEWAY, "Claims were left unanswered.", ("sent", "received")),
+    LogEvent("payment.page_unavailable", "error", PAYMENT, "YaadPay opened no page; 503.", ("payment_id", "reason")),
+    LogEvent("payment.return_refused", "warning", PAYMENT, "A return that is not genuine.", ("reason",)),
+    LogEvent(
+        "payment.return_not_verified",
+        "error",
+        PAYMENT,
+        "YaadPay denies a return that fits and, where it is checked, is signed.",
+        ("payment_id", "return_id"),
+    ),
+    LogEvent("payment.surplus", "warning", PAYMENT, "Somebody paid twice.", ("payment_id", "yaadpay_id")),
+    LogEvent(
+        "payment.seat_gone",
+        "warning",
+        PAYMENT,
+        "No seat for this payment; nothing stays charged.",
+        ("payment_id", "reason"),
+    ),
+    LogEvent(
+        "payment.capture_refused",
+        "error",
+        PAYMENT,
+        "A charge was refused, and not by the card.",
+        ("payment_id", "ccode"),
+    ),
+    LogEvent("payment.escalated", "error", PAYMENT, "A person must settle it.", ("payment_id", "reason")),
+    LogEvent("refund.escalated", "error", PAYMENT, "A person must settle it.", ("refund_id", "payment_id", "reason")),
+    LogEvent("seat.without_payment", "error", PAYMENT, "A confirmed seat that nobody paid.", ("registration_id",)),
+    LogEvent("escalation.resolved", "info", PAYMENT, "A person has settled it.", ("kind", "subject_id", "who")),
+    LogEvent("yaadpay.signature_differs", "warning", PAYMENT, "A page is not signed as we expect.", ("order",)),
+    LogEvent("outbox.not_leased", "warning", PAYMENT, "The database did not give a row out.", ("reason",)),
+    LogEvent("outbox.later", "info", PAYMENT, "It will be tried again.", ("topic", "reason", "tries", "seconds")),
+    LogEvent("outbox.not_delivered", "warning", PAYMENT, "A part was down.", ("topic", "reason")),
+    LogEvent("outbox.unexpected_error", "error", PAYMENT, "A delivery met a fault of ours.", ("topic", "exc_info")),
+    LogEvent("reconciler.hanging", "warning", PAYMENT, "Something hung with nobody at it.", ("payment_id", "topic")),
+    LogEvent("job.failed", "error", EVERY, "The next turn comes.", ("job", "error_type", "exc_info")),
+    LogEvent("rpc.unexpected_error", "error", EVERY, "An RPC met a fault of ours.", ("exc_info",)),
+    LogEvent("database.unreachable", "error", EVERY, "Health says so until it is back.", ("reason",)),
+    LogEvent("database.slow", "warning", EVERY, "The health check had to wait too long.", ("reason",)),
+)

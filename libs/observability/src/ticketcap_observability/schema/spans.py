@@ -1,0 +1,149 @@
+"""Every span and attribute of our own."""
+
+from typing import Final
+
+from ticketcap_observability.schema.kinds import GATEWAY, PAYMENT, REGISTRATION, Attribute, SpanName
+
+# Attributes
+SCHOOL_ID: Final = Attribute("school.id", "string", "The school's slug; also in the baggage.")
+EVENT_ID: Final = Attribute("event.id", "string", "The event's id.")
+SPOTS: Final = Attribute("registration.spots", "int", "Spots asked for; of promotions and expiries, their sum.")
+STATUS: Final = Attribute("registration.status", "string", "The status that the claim was answered with.")
+CONFIRMATION_CODE: Final = Attribute(
+    "registration.confirmationCode", "string", "Identifies a registration and grants nothing."
+)
+CAPACITY: Final = Attribute("event.capacity", "int", "Spots in all.")
+SPOTS_RESERVED: Final = Attribute("event.spotsReserved", "int", "Spots confirmed or held when it was decided.")
+SPOTS_AVAILABLE: Final = Attribute("event.spotsAvailable", "int", "Spots left when it was decided.")
+PROMOTED: Final = Attribute("waitlist.promoted", "int", "How many registrations were promoted.")
+EXPIRED: Final = Attribute("hold.expired", "int", "How many holds expired.")
+BATCH_SIZE: Final = Attribute("batch.size", "int", "Commands in the transaction.")
+BATCH_WAIT_MS: Final = Attribute("batch.wait_ms", "double", "Milliseconds that the oldest of them had waited.")
+PAYMENT_ID: Final = Attribute("payment.id", "string", "The payment's id.")
+PAYMENT_AMOUNT: Final = Attribute("payment.amount", "int", "Agorot.")
+PAYMENT_CCODE: Final = Attribute("payment.ccode", "int", "What YaadPay answered.")
+PAYMENT_STATE: Final = Attribute("payment.state", "string", "The payment's state afterwards.")
+OUTBOX_TOPIC: Final = Attribute("outbox.topic", "string", "What was to be done: one of four words.")
+
+# Spans of the registration service
+CREATE: Final = SpanName(
+    "registration.create",
+    REGISTRATION,
+    "One claim, from the moment that it is understood to its answer.",
+    SCHOOL_ID,
+    EVENT_ID,
+    SPOTS,
+    STATUS,
+    CONFIRMATION_CODE,
+)
+CAPACITY_CHECK: Final = SpanName(
+    "registration.capacityCheck",
+    REGISTRATION,
+    "The decision on seats, made once for a whole batch and drawn into each claim's trace.",
+    CAPACITY,
+    SPOTS_RESERVED,
+    SPOTS_AVAILABLE,
+)
+TRANSACTION: Final = SpanName(
+    "registration.transaction",
+    REGISTRATION,
+    "A claim's wait for its batch to be committed; linked to the batch.",
+    STATUS,
+)
+BATCH: Final = SpanName(
+    "registration.batch",
+    REGISTRATION,
+    "One lane transaction; linked to every request that it serves.",
+    EVENT_ID,
+    SCHOOL_ID,
+    BATCH_SIZE,
+    BATCH_WAIT_MS,
+)
+CANCEL: Final = SpanName("registration.cancel", REGISTRATION, "One cancellation.", EVENT_ID, SCHOOL_ID)
+PROMOTE: Final = SpanName(
+    "waitlist.promote", REGISTRATION, "Those who were promoted in a batch.", EVENT_ID, SPOTS, PROMOTED
+)
+EXPIRE: Final = SpanName("hold.expire", REGISTRATION, "Holds that ended in a batch.", EVENT_ID, SPOTS, EXPIRED)
+
+# Spans of the payment service
+PAYMENT_CREATE: Final = SpanName(
+    "payment.create",
+    PAYMENT,
+    "A payment is opened and the browser sent to YaadPay.",
+    PAYMENT_ID,
+    PAYMENT_AMOUNT,
+    PAYMENT_STATE,
+)
+PAYMENT_RETURN: Final = SpanName(
+    "payment.return",
+    PAYMENT,
+    "The browser comes back; what it brings is verified. Linked to the request that opened the payment.",
+    PAYMENT_ID,
+    PAYMENT_STATE,
+)
+PAYMENT_CAPTURE: Final = SpanName(
+    "payment.capture",
+    PAYMENT,
+    "The seat is made sure of, then the card is charged.",
+    PAYMENT_ID,
+    SCHOOL_ID,
+    PAYMENT_AMOUNT,
+    PAYMENT_CCODE,
+    PAYMENT_STATE,
+)
+PAYMENT_REFUND: Final = SpanName("payment.refund", PAYMENT, "Money goes back.", PAYMENT_ID, SCHOOL_ID, PAYMENT_AMOUNT)
+PAYMENT_RECONCILE: Final = SpanName(
+    "payment.reconcile", PAYMENT, "One thing that hung with nobody at it is driven on.", PAYMENT_ID, OUTBOX_TOPIC
+)
+REGISTRATION_CHANGED: Final = SpanName(
+    "registration.changed",
+    PAYMENT,
+    "What is done about a change of a registration; linked to what changed it.",
+    SCHOOL_ID,
+    STATUS,
+)
+OUTBOX_DELIVER: Final = SpanName(
+    "outbox.deliver",
+    PAYMENT,
+    "One delivery of what a commit caused; linked to the request that committed it.",
+    OUTBOX_TOPIC,
+    PAYMENT_ID,
+)
+
+CONVENTIONAL_SPANS: Final = (
+    ("{METHOD} {route}", GATEWAY, "An HTTP request, as the server sees it."),
+    ("{package}.{Service}/{Method}", "both sides of a call", "An RPC. Health and reflection make none."),
+    ("POST yaadpay {action}", PAYMENT, "A call to YaadPay; never with its query, never with trace headers."),
+    ("{statement}", "services with a database", "A statement that a request caused, by its name (`seats.lock`)."),
+)
+"""Spans named by OpenTelemetry's conventions, with who makes them."""
+
+
+def yaadpay_call(action: str) -> str:
+    """Return the name of the span of one call to YaadPay."""
+    return f"POST yaadpay {action}"
+
+
+CONVENTIONAL_ATTRIBUTES: Final = frozenset(
+    {
+        "db.collection.name",
+        "db.operation.name",
+        "db.query.summary",
+        "db.query.text",
+        "db.system.name",
+        "error.type",
+        "exception.stacktrace",
+        "exception.type",
+        "http.request.method",
+        "http.response.status_code",
+        "http.route",
+        "rpc.method",
+        "rpc.response.status_code",
+        "rpc.system.name",
+        "server.address",
+        "server.port",
+        "url.path",
+        "url.scheme",
+    }
+)
+"""Attributes named by OpenTelemetry's conventions."""
