@@ -1,0 +1,72 @@
+"""The alert rules: what promtool says of them, and that each alert is tested in full."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy import debian
+
+PROMETHEUS = Path(__file__).resolve().parents[2] / "deploy/prometheus"
+RULE_FILES = sorted(PROMETHEUS.glob("rules/*.yml"))
+TEST_FILES = sorted(PROMETHEUS.glob("tests/*.yml"))
+SEVERITIES = {"critical", "warning", "info"}
+
+
+def alerts() -> Iterator[dict[str, Any]]:
+    """Yield every alerting rule."""
+    for path in RULE_FILES:
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            yield from (rule for rule in group["rules"] if "alert" in rule)
+
+
+NAMES = sorted({rule["alert"] for rule in alerts()})
+
+
+def test_promtool_accepts_the_rules() -> None:
+    """Every expression parses and every template renders."""
+    debian.check("promtool", "check", "rules", *RULE_FILES)
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.stem)
+def test_the_rules_do_what_their_tests_say(path: Path) -> None:
+    """promtool plays the series and compares the alerts with those expected, annotations and all."""
+    debian.check("promtool", "test", "rules", path)
+
+
+def _outcomes() -> dict[str, list[list[bool]]]:
+    """Return, for each alert, whether it fires at each moment of each of its cases."""
+    found: dict[str, list[list[bool]]] = defaultdict(list)
+    for path in TEST_FILES:
+        for case in yaml.safe_load(path.read_text())["tests"]:
+            checks = case["alert_rule_test"]
+            found[checks[0]["alertname"]].append([bool(check["exp_alerts"]) for check in checks])
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_alert_is_seen_to_fire_to_recover_and_to_stay_silent(name: str) -> None:
+    """One case is silent, then fires, then is silent again; another one never fires."""
+    cases = _outcomes()[name]
+    assert any(case[0] is False and case[-1] is False and any(case) for case in cases), "no case fires and recovers"
+    assert any(not any(case) for case in cases), "no case stays silent"
+
+
+@pytest.mark.parametrize("rule", list(alerts()), ids=lambda rule: rule["alert"])
+def test_every_alert_says_how_bad_it_is_and_what_it_means(rule: dict[str, Any]) -> None:
+    """Severity, summary, description, runbook; a summary is one line."""
+    assert rule["labels"]["severity"] in SEVERITIES
+    assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
+    assert "\n" not in rule["annotations"]["summary"]
+
+
+def test_the_operators_guide_is_kept() -> None:
+    """The alerts that the guide names, and its four critical ones, which wait for nothing."""
+    by_name = {rule["alert"]: rule for rule in alerts()}
+    assert {"HighErrorRate", "SlowPaymentProcessing", "EventCapacityReached"} <= by_name.keys()
+    for name in ("PaymentFailures", "DatabaseConnectionErrors", "TenantIsolationViolation", "CapacityDrift"):
+        assert by_name[name]["labels"]["severity"] == "critical"
+        assert "for" not in by_name[name]
