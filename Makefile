@@ -52,6 +52,10 @@ format: install ## Let ruff and buf format the sources
 protos: install ## Generate libs/stubs from protos/
 	$(BIN)/python tools/protos.py generate
 
+.PHONY: dashboards
+dashboards: install ## Write Grafana's dashboards anew from deploy/grafana
+	$(BIN)/python -m deploy.grafana
+
 .PHONY: bench
 bench: install ## A rush of 2,000 registrations and an idle event, as figures
 	$(BIN)/python tools/bench.py
