@@ -61,6 +61,8 @@ DOCKERFILE
   stand_in_postgres "$python" "$(image_of postgres)"
   stand_in_page "$python" "$(image_of otel/opentelemetry-collector-contrib)" 4317 4318
   stand_in_page "$python" "$(image_of jaegertracing/jaeger)" 16686
+  stand_in_page "$python" "$(image_of grafana/loki)" 3100
+  stand_in_page "$python" "$(image_of prom/alertmanager)" 9093
   stand_in_page "$python" "$(image_of prom/prometheus)" 9090
   stand_in_page "$python" "$(image_of grafana/grafana)" 3000
 }
@@ -86,6 +88,8 @@ stand_in_page() {
   docker build -q -t "$2" -f - "$scratch/context" <<DOCKERFILE >/dev/null
 FROM $1
 COPY page.py /page.py
+# What deploy/alertmanager/start.sh ends in.
+RUN printf '#!/bin/sh\nexec python3 /page.py\n' >/bin/alertmanager && chmod 755 /bin/alertmanager
 ENV PORTS="${*:3}"
 ENTRYPOINT ["python3", "/page.py"]
 DOCKERFILE

@@ -1,7 +1,9 @@
 """Programs that come from Debian packages: found, or the test fails and says what to install."""
 
+import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 PACKAGES = {
@@ -9,6 +11,7 @@ PACKAGES = {
     "prometheus": "prometheus",
     "amtool": "prometheus-alertmanager",
     "prometheus-alertmanager": "prometheus-alertmanager",
+    "sh": "dash",
 }
 
 
@@ -19,10 +22,10 @@ def program(name: str) -> str:
     return path
 
 
-def check(*command: str | Path) -> str:
-    """Run a program to its end and return what it printed; raise AssertionError when it fails."""
-    done = subprocess.run(
-        [program(str(command[0])), *command[1:]], capture_output=True, text=True, check=False, timeout=60
-    )
+def check(name: str, *arguments: str | Path, env: Mapping[str, str] | None = None) -> str:
+    """Run a program to its end and return what it printed; raise AssertionError with its complaint when it fails."""
+    command = [program(name), *arguments]
+    environment = {**os.environ, **(env or {})}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
