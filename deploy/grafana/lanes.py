@@ -13,8 +13,8 @@ def lanes() -> Dashboard:
         .with_panel(
             numbers(
                 "Capacity drift",
-                "Spots by which counters and rows differ. Anything but zero pages.",
-                [Query("max(max_over_time(capacity_audit_drift[10m]))", "spots")],
+                "Events whose counters and rows differ. Anything but zero pages.",
+                [Query("max(max_over_time(capacity_audit_drift[10m]))", "events")],
                 [(None, "green"), (1, "red")],
             )
         )
@@ -40,30 +40,30 @@ def lanes() -> Dashboard:
         .with_panel(
             lines(
                 "Lane depth",
-                "Commands that wait for a lane. At 4,096 for one event callers are told to come back.",
-                [Query("max by (job, instance) (registration_lane_depth)", "{{instance}}")],
+                "Commands that wait, and the lanes they wait in. At 4,096 for one event callers are told to come back.",
+                [Query("lane_depth", "commands {{instance}}"), Query("lane_active", "lanes {{instance}}")],
             )
         )
         .with_panel(
             lines(
                 "Batch size",
                 "Commands in one transaction: a lone claim is a batch of one.",
-                quantiles("registration_batch_size"),
+                quantiles("lane_batch_size"),
             )
         )
         .with_panel(
             lines(
                 "Wait in the lane",
-                "From entering the lane to the begin of the batch.",
-                quantiles("registration_batch_wait_seconds"),
+                "How long the oldest command of a batch had waited.",
+                quantiles("lane_wait_seconds"),
                 unit="s",
             )
         )
         .with_panel(
             lines(
                 "Commit",
-                "How long a batch's transaction takes.",
-                quantiles("registration_batch_commit_seconds"),
+                "The trip that writes a batch and commits it.",
+                quantiles("lane_commit_duration_seconds"),
                 unit="s",
             )
         )
@@ -89,8 +89,8 @@ def lanes() -> Dashboard:
         .with_panel(
             lines(
                 "Promotion delay",
-                "From the freed spot to the promotion and to the streams that show it.",
-                quantiles("waitlist_promotion_delay_seconds", by="stage"),
+                "From the freed spot to the streams that show who got it.",
+                quantiles("waitlist_promotion_delay_seconds"),
                 unit="s",
                 limit=1,
             )

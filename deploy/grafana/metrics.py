@@ -82,16 +82,18 @@ SERVICES: Final = (
     Metric("rpc_client_call_duration_seconds", _H, ("rpc_method", "rpc_response_status_code", "error_type")),
     Metric("db_client_operation_duration_seconds", _H, ("db_operation_name", "db_query_summary", "error_type")),
     Metric("db_client_connection_wait_time_seconds", _H, (*_POOL, "error_type")),
+    Metric("db_connection_errors_total", _C),
     # Beyond the guide: seats.
-    Metric("registration_lane_depth", _G),
-    Metric("registration_batch_size", _H),
-    Metric("registration_batch_wait_seconds", _H),
-    Metric("registration_batch_commit_seconds", _H),
+    Metric("lane_depth", _G),
+    Metric("lane_active", _G),
+    Metric("lane_batch_size", _H),
+    Metric("lane_wait_seconds", _H),
+    Metric("lane_commit_duration_seconds", _H),
     Metric("hold_expired_total", _C),
     Metric("waitlist_wait_seconds", _H),
-    Metric("waitlist_promotion_delay_seconds", _H, ("stage",)),
+    Metric("waitlist_promotion_delay_seconds", _H),
     Metric("capacity_audit_drift", _G),
-    Metric("tenant_isolation_violation_total", _C),
+    Metric("tenant_isolation_violation_total", _C, ("where",)),
     # Beyond the guide: money.
     Metric("payment_unsettled", _G, ("kind", "age")),
     Metric("payment_escalated", _G, ("kind",)),
@@ -99,12 +101,12 @@ SERVICES: Final = (
     Metric("outbox_lag_seconds", _G),
     Metric("yaadpay_call_duration_seconds", _H, ("action", "outcome")),
     # Beyond the guide: the processes.
-    Metric("telemetry_dropped_total", _C, ("signal",)),
-    Metric("event_loop_lag_seconds", _H),
-    Metric("process_cpu_seconds_total", _C),
-    Metric("process_resident_memory_bytes", _G),
-    Metric("process_open_fds", _G),
-    Metric("process_start_time_seconds", _G),
+    Metric("telemetry_dropped_total", _C, ("signal", "reason")),
+    Metric("eventloop_lag_seconds", _H),
+    Metric("process_cpu_utilization", _G),
+    Metric("process_memory_usage_bytes", _G),
+    Metric("process_open_file_descriptors", _G),
+    Metric("process_uptime_seconds", _G),
 )
 
 AGES: Final = ("under_5m", "under_1h", "under_1d", "over_1d")

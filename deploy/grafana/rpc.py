@@ -52,8 +52,7 @@ def rpc() -> Dashboard:
                 "How late a turn of the loop comes. Above a quarter of a second alerts.",
                 [
                     Query(
-                        "histogram_quantile(0.99, "
-                        "sum by (job, instance, le) (rate(event_loop_lag_seconds_bucket[5m])))",
+                        "histogram_quantile(0.99, sum by (job, instance, le) (rate(eventloop_lag_seconds_bucket[5m])))",
                         "{{job}} {{instance}}",
                     )
                 ],
@@ -63,9 +62,9 @@ def rpc() -> Dashboard:
         )
         .with_panel(
             lines(
-                "Processor seconds a second",
+                "Processors used",
                 "One is a whole core: a Python process can't have more.",
-                [Query("rate(process_cpu_seconds_total[5m])", "{{job}} {{instance}}")],
+                [Query("process_cpu_utilization", "{{job}} {{instance}}")],
                 limit=0.9,
             )
         )
@@ -73,7 +72,7 @@ def rpc() -> Dashboard:
             lines(
                 "Memory",
                 "Resident, per process.",
-                [Query("process_resident_memory_bytes", "{{job}} {{instance}}")],
+                [Query("process_memory_usage_bytes", "{{job}} {{instance}}")],
                 unit="bytes",
             )
         )
@@ -81,7 +80,7 @@ def rpc() -> Dashboard:
             lines(
                 "Open files",
                 "Sockets count too: a rise that never ends is a leak.",
-                [Query("process_open_fds", "{{job}} {{instance}}")],
+                [Query("process_open_file_descriptors", "{{job}} {{instance}}")],
             )
         )
     )
