@@ -89,7 +89,7 @@ def test_every_search_is_one_that_jaeger_understands(path: Path) -> None:
         assert re.fullmatch(r"\d+(ms|s)", query.get("minDuration", "1s"))
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "docs/monitoring.md"], ids=lambda path: path.stem)
 def test_every_command_that_is_named_exists(path: Path) -> None:
     """`make …`, `ticketcap …`, `python -m deploy.…`, files and links."""
     text = path.read_text()
