@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
+from ticketcap_observability import schema
 
+from deploy.grafana import metrics
 from tests.deploy import debian
 
 PROMETHEUS = Path(__file__).resolve().parents[2] / "deploy/prometheus"
@@ -16,11 +18,16 @@ TEST_FILES = sorted(PROMETHEUS.glob("tests/*.yml"))
 SEVERITIES = {"critical", "warning", "info"}
 
 
-def alerts() -> Iterator[dict[str, Any]]:
-    """Yield every alerting rule."""
+def rules() -> Iterator[dict[str, Any]]:
+    """Yield every rule."""
     for path in RULE_FILES:
         for group in yaml.safe_load(path.read_text())["groups"]:
-            yield from (rule for rule in group["rules"] if "alert" in rule)
+            yield from group["rules"]
+
+
+def alerts() -> Iterator[dict[str, Any]]:
+    """Yield every alerting rule."""
+    return (rule for rule in rules() if "alert" in rule)
 
 
 NAMES = sorted({rule["alert"] for rule in alerts()})
@@ -49,8 +56,8 @@ def _outcomes() -> dict[str, list[list[bool]]]:
     found: dict[str, list[list[bool]]] = defaultdict(list)
     for path in TEST_FILES:
         for case in yaml.safe_load(path.read_text())["tests"]:
-            checks = case["alert_rule_test"]
-            found[checks[0]["alertname"]].append([bool(check["exp_alerts"]) for check in checks])
+            if checks := case.get("alert_rule_test"):
+                found[checks[0]["alertname"]].append([bool(check["exp_alerts"]) for check in checks])
     return found
 
 
@@ -68,6 +75,31 @@ def test_every_alert_says_how_bad_it_is_and_what_it_means(rule: dict[str, Any]) 
     assert rule["labels"]["severity"] in SEVERITIES
     assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
     assert "\n" not in rule["annotations"]["summary"]
+
+
+@pytest.mark.parametrize("rule", list(rules()), ids=lambda rule: rule.get("alert") or rule["record"])
+def test_every_rule_asks_for_what_somebody_makes(rule: dict[str, Any]) -> None:
+    """A misspelled metric would never alert."""
+    assert metrics.check(rule["expr"])
+
+
+def test_what_rules_record_is_known() -> None:
+    """All of it, and nothing that they do not record."""
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    assert {metric.name for metric in metrics.OTHERS if metric.source is metrics.Source.RULE} == recorded
+
+
+@pytest.mark.skipif(not hasattr(schema, "METRICS"), reason="the services' schema does not list its metrics yet")
+def test_the_services_make_what_is_relied_on() -> None:
+    """Name, kind and labels are those of the schema that the services take their instruments from."""
+    made = {
+        metric.prometheus: (metric.kind, {label.name.replace(".", "_") for label in metric.labels})
+        for metric in getattr(schema, "METRICS", ())
+    }
+    for metric in metrics.SERVICES:
+        kind, labels = made[metric.name]
+        assert metric.kind == kind, metric.name
+        assert set(metric.labels) <= labels, metric.name
 
 
 def test_the_operators_guide_is_kept() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from deploy.grafana.__main__ import FOLDER, files, stale
 from deploy.grafana.metrics import UnknownMetric, check
@@ -110,6 +111,18 @@ def test_what_is_no_promql_is_refused() -> None:
     """Before Grafana would show an empty panel."""
     with pytest.raises(ValueError, match="unclosed"):
         Query("sum(rate(payment_created_total[5m])", "")
+
+
+def test_a_trace_leads_to_figures_that_somebody_makes() -> None:
+    """The queries that Grafana runs from a span, and the data sources that are linked."""
+    provisioned = yaml.safe_load((FOLDER.parent / "provisioning/datasources/ticketcap.yaml").read_text())["datasources"]
+    sources = {source["uid"]: source["jsonData"] for source in provisioned}
+    for query in sources["jaeger"]["tracesToMetrics"]["queries"]:
+        assert check(query["query"].replace("$$__tags", ""))
+    assert sources["prometheus"]["exemplarTraceIdDestinations"][0]["datasourceUid"] in sources
+    assert sources["jaeger"]["tracesToLogsV2"]["datasourceUid"] in sources
+    assert sources["jaeger"]["tracesToMetrics"]["datasourceUid"] in sources
+    assert sources["loki"]["derivedFields"][0]["datasourceUid"] in sources
 
 
 def test_grafana_is_given_the_folder() -> None:
