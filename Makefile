@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
-PACKAGES := libs/stubs libs/observability libs/chassis services/registration services/payment services/gateway deploy/local
+PACKAGES := libs/stubs libs/observability libs/chassis services/registration services/payment services/gateway deploy/local deploy/local/simulator
 export GRPC_VERBOSITY ?= ERROR
 
 .PHONY: help

@@ -132,7 +132,7 @@ def _sink(folder: Path) -> Iterator[tuple[ServiceProcess, str]]:
     env = {"TICKETCAP_OTLP_GRPC_PORT": str(grpc_port), "TICKETCAP_OTLP_HTTP_PORT": str(http_port)}
     url = f"http://127.0.0.1:{http_port}"
     argv = [sys.executable, "-m", "ticketcap_local.sink"]
-    with ServiceProcess("sink", argv, env, ready=lambda: _answers(f"{url}/api/traces"), folder=folder) as process:
+    with ServiceProcess("sink", argv, env, ready=lambda: answers(f"{url}/api/traces"), folder=folder) as process:
         yield process, url
 
 
@@ -147,7 +147,7 @@ def _registration(folder: Path, postgres: EmbeddedPostgres, common: dict[str, st
     }
     argv = [sys.executable, "-m", "ticketcap_registration"]
     subprocess.run([*argv, "migrate"], env={**os.environ, **env}, check=True)
-    with ServiceProcess("registration", argv, env, ready=lambda: _serves(address), folder=folder) as process:
+    with ServiceProcess("registration", argv, env, ready=lambda: serves(address), folder=folder) as process:
         yield _Served(process, address)
 
 
@@ -157,18 +157,20 @@ def _gateway(folder: Path, target: str, common: dict[str, str]) -> Iterator[tupl
     env = {**common, "REGISTRATION_TARGET": target, "LISTEN_ADDRESS": address}
     argv = [sys.executable, "-m", "ticketcap_gateway"]
     url = f"http://{address}"
-    with ServiceProcess("gateway", argv, env, ready=lambda: _answers(f"{url}/readyz"), folder=folder) as process:
+    with ServiceProcess("gateway", argv, env, ready=lambda: answers(f"{url}/readyz"), folder=folder) as process:
         yield process, url
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Say whether GET answers 200."""
     try:
         return httpx.get(url, timeout=2, trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
 
 
-def _serves(address: str) -> bool:
+def serves(address: str) -> bool:
+    """Say whether a gRPC service tells that it is healthy."""
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 

@@ -109,8 +109,8 @@ SERVICES: Final = (
     Metric("process_uptime_seconds", _G),
 )
 
-AGES: Final = ("under_5m", "under_1h", "under_1d", "over_1d")
-"""The values of ``payment_unsettled``'s label ``age``; the rule PaymentsUnsettled knows the first two."""
+AGES: Final = ("under_1m", "under_10m", "under_1h", "over_1h")
+"""The values of ``payment_unsettled``'s label ``age``; the rule PaymentsUnsettled leaves the first three out."""
 
 _COLLECTED = Source.COLLECTOR
 _SPANS = ("service_name", "span_name", "span_kind", "status_code")

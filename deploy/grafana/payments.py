@@ -14,7 +14,7 @@ def payments() -> Dashboard:
             numbers(
                 "Unsettled for more than an hour",
                 "Neither captured nor given back. The reconciler should have settled them.",
-                [Query('sum by (kind) (payment_unsettled{age!~"under_5m|under_1h"})', "{{kind}}")],
+                [Query('sum by (kind) (payment_unsettled{age!~"under_1m|under_10m|under_1h"})', "{{kind}}")],
                 [(None, "green"), (1, "red")],
             )
         )

@@ -11,7 +11,7 @@ import pytest
 from ticketcap_local.state import Running, StateFolder
 from ticketcap_local.testing import free_port
 
-_REPLACED = ("DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_REPLACED = ("DATABASE_URL", "PAYMENT_DATABASE_URL", "YAADPAY_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 class RunningStack:
@@ -51,7 +51,7 @@ class RunningStack:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    names = ("GATEWAY", "REGISTRATION", "POSTGRES", "OTLP_GRPC", "OTLP_HTTP")
+    names = ("GATEWAY", "REGISTRATION", "PAYMENT", "YAADPAY", "POSTGRES", "OTLP_GRPC", "OTLP_HTTP")
     ports = {f"TICKETCAP_{name}_PORT": str(free_port()) for name in names}
     inherited = {name: value for name, value in os.environ.items() if name not in _REPLACED}
     return {**inherited, **ports, "TICKETCAP_STATE_DIR": str(tmp_path / "state"), "PYTHONUNBUFFERED": "1"}

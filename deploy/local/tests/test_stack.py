@@ -51,10 +51,11 @@ def test_the_stack_comes_up_mends_itself_and_keeps_its_state(
     first = start_stack(TICKETCAP, "up")
     first.wait_for("ready in")
     before = first.pids()
-    assert set(before) == {"postgres", "traces", "registration", "gateway"}
-    for name in ("registration", "postgres"):
+    assert set(before) == {"postgres", "traces", "yaadpay", "registration", "payment", "gateway"}
+    for name in ("registration", "payment", "postgres"):
         os.kill(before[name], signal.SIGKILL)
     first.wait_for("registration is ready again")
+    first.wait_for("payment is ready again")
     first.wait_for("postgres is ready again")
     wait_until_ready(environment)
     rush = run(environment, "traffic", "--parents", "150", "--concurrency", "16")

@@ -1,10 +1,17 @@
-"""A gateway on a real socket in front of a registration service in memory."""
+"""A gateway on a real socket in front of both services in memory."""
 
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from ticketcap_gateway.testing import FakeRegistration, RunningGateway, running_gateway, running_registration
+from ticketcap_gateway.testing import (
+    FakePayment,
+    FakeRegistration,
+    RunningGateway,
+    running_gateway,
+    running_payment,
+    running_registration,
+)
 from ticketcap_observability.telemetry import InMemoryTelemetry, Telemetry
 
 
@@ -16,15 +23,24 @@ def telemetry() -> InMemoryTelemetry:
 
 @pytest.fixture
 async def registration() -> AsyncIterator[FakeRegistration]:
-    """The service behind the gateway."""
+    """The registration service behind the gateway."""
     async with running_registration() as fake:
         yield fake
 
 
 @pytest.fixture
-async def gateway(registration: FakeRegistration, telemetry: InMemoryTelemetry) -> AsyncIterator[RunningGateway]:
+async def payment() -> AsyncIterator[FakePayment]:
+    """The payment service behind the gateway."""
+    async with running_payment() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def gateway(
+    registration: FakeRegistration, payment: FakePayment, telemetry: InMemoryTelemetry
+) -> AsyncIterator[RunningGateway]:
     """A gateway with its default limits."""
-    async with running_gateway(registration.target, telemetry=telemetry) as running:
+    async with running_gateway(registration.target, payment_target=payment.target, telemetry=telemetry) as running:
         yield running
 
 

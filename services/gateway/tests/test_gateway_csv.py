@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.errors import NotFound, Unavailable
-from ticketcap_gateway.http.csv_export import COLUMNS, lines, local_phone, safe
+from ticketcap_gateway.http.csv_export import COLUMNS, local_phone
+from ticketcap_gateway.http.csv_file import lines, safe
 from ticketcap_gateway.testing import FakeRegistration, a_registration, bearer
 
 PATH = "/api/v1/schools/herzl/events/football/registrations.csv"

@@ -6,12 +6,37 @@ import httpx
 import pytest
 from openapi_schema_validator import validate
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from ticketcap_chassis.errors import InvalidInput
-from ticketcap_gateway.testing import MANAGE_TOKEN, REGISTRATION_ID, FakeRegistration, RunningGateway, bearer
+from ticketcap_chassis.errors import (
+    Aborted,
+    AlreadyExists,
+    Busy,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InternalError,
+    InvalidInput,
+    NotFound,
+    PermissionDenied,
+    ServiceError,
+    Unavailable,
+)
+from ticketcap_gateway.testing import (
+    MANAGE_TOKEN,
+    PAY_TOKEN,
+    PAYMENT_ID,
+    REDIRECT_URL,
+    REGISTRATION_ID,
+    FakePayment,
+    FakeRegistration,
+    RunningGateway,
+    bearer,
+)
 
 HERZL = "/api/v1/schools/herzl"
 EVENT = f"{HERZL}/events/football"
+RETURN = "/api/v1/payments/yaadpay/return"
 OWNER = bearer()
+SUPER_ADMIN = bearer("SUPER_ADMIN", None)
+RUNNING = {"payment_id": PAYMENT_ID, "state": "REDIRECTED", "redirect_url": REDIRECT_URL}
 CALLS: list[tuple[str, str, dict[str, str], Any]] = [
     ("POST", f"{EVENT}/registrations", {}, {"name": "Noa", "phone": "0501234567", "spots": 1}),
     ("GET", f"{EVENT}/registrations", OWNER, None),
@@ -25,8 +50,18 @@ CALLS: list[tuple[str, str, dict[str, str], Any]] = [
     ("GET", f"{EVENT}/registrations.csv", OWNER, None),
     ("POST", f"{EVENT}/check-ins", OWNER, {"confirmation_code": "K7M3QX"}),
     ("DELETE", f"{EVENT}/check-ins/{REGISTRATION_ID}", OWNER, None),
-    ("POST", "/api/v1/schools", bearer("SUPER_ADMIN", None), {"slug": "herzl", "name": "Herzl"}),
+    ("POST", "/api/v1/schools", SUPER_ADMIN, {"slug": "herzl", "name": "Herzl"}),
     ("GET", f"{HERZL}/stats", OWNER, None),
+    ("POST", f"/api/v1/registrations/{REGISTRATION_ID}/payments", {"x-manage-token": MANAGE_TOKEN}, {"language": "en"}),
+    ("GET", f"/api/v1/payments/{PAYMENT_ID}", {"x-manage-token": MANAGE_TOKEN}, None),
+    ("POST", f"/api/v1/payments/{PAYMENT_ID}/refunds", OWNER, {"amount_agorot": 2500}),
+    ("GET", f"{RETURN}?Id=1&CCode=0", {"accept": "application/json"}, None),
+    ("GET", f"{HERZL}/payments.csv", OWNER, None),
+    ("GET", "/api/v1/escalations", SUPER_ADMIN, None),
+    ("POST", f"/api/v1/escalations/payment/{PAYMENT_ID}/resolve", SUPER_ADMIN, {"moved": True, "yaadpay_id": "12"}),
+    ("GET", f"/pay/{REGISTRATION_ID}?token={PAY_TOKEN}", {}, None),
+    ("POST", f"/pay/{REGISTRATION_ID}", {}, {"token": PAY_TOKEN, "key": "k" * 32, "lang": "en"}),
+    ("GET", f"/payments/{PAYMENT_ID}", {}, None),
     ("GET", "/api/health", {}, None),
     ("GET", "/livez", {}, None),
     ("GET", "/readyz", {}, None),
@@ -53,7 +88,7 @@ async def test_the_document_is_valid(document: dict[str, Any]) -> None:
 
 def _described(document: dict[str, Any], method: str, path: str) -> dict[str, Any]:
     for template, operations in document["paths"].items():
-        parts, wanted = template.split("/"), path.split("/")
+        parts, wanted = template.split("/"), path.partition("?")[0].split("/")
         matching = [a == b or a.startswith("{") for a, b in zip(parts, wanted, strict=False)]
         if len(parts) == len(wanted) and all(matching) and method.lower() in operations:
             operation: dict[str, Any] = operations[method.lower()]
@@ -63,7 +98,9 @@ def _described(document: dict[str, Any], method: str, path: str) -> dict[str, An
 
 def _conforms(document: dict[str, Any], response: httpx.Response, operation: dict[str, Any]) -> None:
     described = operation["responses"][str(response.status_code)]
-    if response.status_code == 204:
+    always = set(described.get("headers", {})) - {"Retry-After", "Idempotent-Replayed"}
+    assert all(name in response.headers for name in always)
+    if response.status_code in {204, 303}:
         assert "content" not in described
         return
     media_type = response.headers["content-type"].partition(";")[0]
@@ -72,8 +109,6 @@ def _conforms(document: dict[str, Any], response: httpx.Response, operation: dic
         validate(response.json(), {**schema, "components": document["components"]})
         reference = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
         assert set(response.json()) <= set(reference["properties"])
-    always = set(described.get("headers", {})) - {"Retry-After", "Idempotent-Replayed"}
-    assert all(name in response.headers for name in always)
 
 
 async def test_what_is_answered_is_what_is_described(
@@ -81,7 +116,9 @@ async def test_what_is_answered_is_what_is_described(
 ) -> None:
     """Every call's answer, and a problem of each, has a described status, type, shape and headers."""
     for method, path, headers, body in CALLS:
-        response = await client.request(method, path, headers=headers, json=body)
+        sent = {"data" if path.startswith("/pay/") else "json": body}
+        response = await client.request(method, path, headers=headers, **sent)
+        assert response.status_code < 400 or path == "/api/test-error"
         _conforms(document, response, _described(document, method, path))
     registration.rejected_names["Noa"] = InvalidInput.of("phone", "is wrong")
     for method, path, headers, body in CALLS:
@@ -96,12 +133,65 @@ async def test_what_is_answered_is_what_is_described(
                 _conforms(document, answer, _described(document, method, path))
 
 
+FAILURES: list[tuple[str, ServiceError]] = [
+    ("CreatePayment", AlreadyExists("no", reason="PAYMENT_RUNNING", metadata=RUNNING)),
+    ("CreatePayment", FailedPrecondition("no", reason="HOLD_EXPIRED")),
+    ("CreatePayment", FailedPrecondition("no", reason="FREE_EVENT")),
+    ("CreatePayment", FailedPrecondition("no", reason="NOT_A_HOLD")),
+    ("CreatePayment", NotFound("no", reason="REGISTRATION_NOT_FOUND")),
+    ("CreatePayment", Unavailable("no", reason="YAADPAY_UNAVAILABLE")),
+    ("CreatePayment", Aborted("no", reason="IDEMPOTENCY_IN_FLIGHT")),
+    ("CreatePayment", InvalidInput("no", reason="IDEMPOTENCY_KEY_REUSED")),
+    ("CreatePayment", Busy("no", reason="TOO_MANY_PAYMENTS")),
+    ("CreatePayment", DeadlineExceeded("no")),
+    ("CreatePayment", InternalError("no")),
+    ("GetPayment", NotFound("no", reason="PAYMENT_NOT_FOUND")),
+    ("GetPayment", PermissionDenied("no")),
+    ("RefundPayment", InvalidInput.of("amount_agorot", "must be at most 5")),
+    ("RefundPayment", FailedPrecondition("no", reason="NOT_CAPTURED")),
+    ("SettleReturn", FailedPrecondition("no", reason="RETURN_REFUSED")),
+    ("SettleReturn", Busy("no", reason="TOO_MANY_RETURNS")),
+    ("SettleReturn", Unavailable("no")),
+    ("SettleReturn", DeadlineExceeded("no")),
+    ("SettleReturn", InternalError("no")),
+    ("GetPaymentResult", NotFound("no", reason="PAYMENT_NOT_FOUND")),
+    ("GetPaymentResult", Busy("no")),
+    ("GetPaymentResult", Unavailable("no")),
+    ("GetPaymentResult", DeadlineExceeded("no")),
+    ("GetPaymentResult", InternalError("no")),
+    ("ExportPayments", InvalidInput.of("day", "must be a day")),
+    ("ListEscalations", PermissionDenied("no")),
+    ("ResolveEscalation", FailedPrecondition("no", reason="NOT_ESCALATED")),
+]
+
+
+async def test_refusals_of_the_payment_service_are_described(
+    client: httpx.AsyncClient, document: dict[str, Any], payment: FakePayment
+) -> None:
+    """What it refuses is, as a problem and as a page, one of the described answers of each call that asks it."""
+    calls = [call for call in CALLS if "pay" in call[1] or "escalations" in call[1]]
+    calls += [
+        (method, path, {"accept": "text/html"}, body) for method, path, _, body in calls if path.startswith(RETURN)
+    ]
+    for name, failure in FAILURES:
+        payment.failures = {name: failure}
+        refused = 0
+        for method, path, headers, body in calls:
+            sent = {"data" if path.startswith("/pay/") else "json": body}
+            response = await client.request(method, path, headers=headers, **sent)
+            _conforms(document, response, _described(document, method, path))
+            refused += response.status_code >= 400
+        assert refused or failure.reason == "PAYMENT_RUNNING", failure
+
+
 async def test_the_page_describes_every_call_by_itself(client: httpx.AsyncClient, gateway: RunningGateway) -> None:
     """/docs names every path and shape, loads nothing, and runs nothing."""
     page = (await client.get("/docs")).text.replace("<wbr>", "")
     for method, path, _, _ in CALLS:
         assert method in page
-        assert path.startswith("/api/v1") or path in page
+        assert path.startswith(("/api/v1", "/pay")) or path in page
+    assert "/payments/{id}/refunds" in page
+    assert "/pay/{registration}" in page
     assert "RegistrationCreate" in page
     assert gateway.url not in page
     for loading in ("<script", "<link", "<img", "http://", "https://", "url("):

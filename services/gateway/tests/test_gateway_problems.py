@@ -70,7 +70,7 @@ async def test_an_unreachable_service_is_a_503_without_addresses() -> None:
             assert (response.status_code, response.headers["retry-after"]) == (503, "1")
             assert "127.0.0.1" not in response.text
         health = await client.get(gateway.url + "/api/health")
-        assert health.json()["checks"] == {"registration": "unreachable", "database": "unreachable"}
+        assert set(health.json()["checks"].values()) == {"unreachable"}
 
 
 async def test_the_deadline_travels_and_its_end_is_a_504(registration: FakeRegistration) -> None:

@@ -7,8 +7,11 @@ from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_gateway.testing import (
     EVENT_ID,
     MANAGE_TOKEN,
+    PAY_TOKEN,
     REGISTRATION_ID,
+    FakePayment,
     FakeRegistration,
+    a_registration,
     bearer,
     token,
 )
@@ -60,6 +63,8 @@ async def test_waitlisted_and_held_claims_say_more(client: httpx.AsyncClient, re
     held = (await client.post(f"{EVENT}/registrations", json=CLAIM | {"email": None})).json()
     assert held["status"] == "PENDING_PAYMENT"
     assert held["hold_expires_at"].endswith("Z")
+    assert held["pay_url"] == f"http://127.0.0.1:8080/pay/{REGISTRATION_ID}?token={PAY_TOKEN}"
+    assert "pay_url" not in waitlisted
 
 
 async def test_a_replayed_claim_says_so(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
@@ -138,6 +143,18 @@ async def test_registrations_are_listed(client: httpx.AsyncClient, registration:
     assert (request.limit, request.status) == (200, pb.REGISTRATION_STATUS_CONFIRMED)
 
 
+async def test_a_hold_says_where_it_is_paid(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
+    """pay_url is there for the holder and in a VIEWER's list while PENDING_PAYMENT, and gone afterwards."""
+    url = f"http://127.0.0.1:8080/pay/{REGISTRATION_ID}?token={PAY_TOKEN}"
+    registration.shown = a_registration(status=pb.REGISTRATION_STATUS_PENDING_PAYMENT, pay_token=PAY_TOKEN)
+    one, holder = f"/api/v1/registrations/{REGISTRATION_ID}", {"x-manage-token": MANAGE_TOKEN}
+    assert (await client.get(one, headers=holder)).json()["pay_url"] == url
+    page = (await client.get(f"{EVENT}/registrations", headers=bearer("VIEWER"))).json()
+    assert [item["pay_url"] for item in page["items"]] == [url]
+    registration.shown = a_registration()
+    assert "pay_url" not in (await client.get(one, headers=holder)).json()
+
+
 @pytest.mark.parametrize(
     ("headers", "manage_token", "forwarded"),
     [
@@ -192,13 +209,31 @@ async def test_stats_are_shown(client: httpx.AsyncClient) -> None:
     assert (stats["active_events"], stats["capacity_utilization"], stats["waitlisted"]) == (2, 0.63, 0)
 
 
-async def test_health_follows_the_services(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
-    """/api/health and /readyz are 200 while all serve, 503 when the database does not; /livez never minds."""
+async def test_health_follows_the_services(
+    client: httpx.AsyncClient, registration: FakeRegistration, payment: FakePayment
+) -> None:
+    """/api/health is 200 while all serve; /readyz minds registration only, and /livez nothing."""
     health = await client.get("/api/health")
     assert (health.status_code, health.json()["status"]) == (200, "healthy")
-    assert health.json()["checks"] == {"registration": "ok", "database": "ok"}
+    assert health.json()["checks"] == {
+        "registration": "ok",
+        "database": "ok",
+        "payment": "ok",
+        "payment_database": "ok",
+    }
     assert health.json()["version"].startswith("ticketcap@")
     assert (await client.get("/readyz")).json() == {"status": "ready"}
+    assert payment.set_health is not None
+    for service in ("", "database"):
+        await payment.set_health(service, serving=False)
+    health = await client.get("/api/health")
+    assert (health.status_code, health.json()["status"]) == (503, "unhealthy")
+    assert [name for name, found in health.json()["checks"].items() if found == "failing"] == [
+        "payment",
+        "payment_database",
+    ]
+    # Free registrations go on without payments.
+    assert (await client.get("/readyz")).status_code == 200
     assert registration.set_health is not None
     for service in ("", "database"):
         await registration.set_health(service, serving=False)

@@ -2,6 +2,7 @@
 
 import pytest
 from ticketcap_chassis.settings import load
+from ticketcap_gateway.http.links import Links
 from ticketcap_gateway.settings import GatewaySettings
 from ticketcap_gateway.testing import SECRET
 
@@ -45,6 +46,13 @@ def test_trusted_proxies_are_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(GatewaySettings).trusted_proxies == ()
 
 
+def test_links_begin_with_the_public_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scheme and host, with or without a slash at the end; a token is written so that it stays one."""
+    monkeypatch.setenv("PUBLIC_URL", "https://tickets.example.org/")
+    links = Links(load(GatewaySettings).public_url)
+    assert links.pay("id", "a+b&c") == "https://tickets.example.org/pay/id?token=a%2Bb%26c"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -53,6 +61,14 @@ def test_trusted_proxies_are_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MAX_BODY_BYTES", "many"),
         ("REGISTRATIONS_PER_HOUR", "-1"),
         ("JWT_SECRET", "short"),
+        ("PAYMENT_TARGET", ""),
+        ("PUBLIC_URL", "tickets.example.org"),
+        ("PUBLIC_URL", "ftp://tickets.example.org"),
+        ("PUBLIC_URL", "https://tickets.example.org/pay"),
+        ("PUBLIC_URL", "https://user@tickets.example.org"),
+        ("PUBLIC_URL", "https://tickets.example.org/?a=b"),
+        ("PAYMENT_SECONDS", "0"),
+        ("RETURN_SECONDS", "301"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_its_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

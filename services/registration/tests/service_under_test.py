@@ -66,6 +66,7 @@ class Replica:
     channel: grpc.aio.Channel
     telemetry: InMemoryTelemetry
     database: str
+    target: str
 
     async def school(self, slug: str = "herzl") -> None:
         await self.stub.CreateSchool(pb.CreateSchoolRequest(slug=slug, name="Herzl School"), metadata=SUPER_ADMIN)
@@ -110,7 +111,8 @@ async def replica(database: str, **changes: Any) -> AsyncIterator[Replica]:
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         stub = pb_grpc.RegistrationServiceStub(channel)
-        yield Replica(stub=stub, channel=channel, telemetry=telemetry, database=database)
+        target = f"127.0.0.1:{port}"
+        yield Replica(stub=stub, channel=channel, telemetry=telemetry, database=database, target=target)
 
 
 def claim(number: int, spots: int = 1, **fields: Any) -> pb.RegisterRequest:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -359,6 +360,22 @@ async def test_what_is_to_be_paid_is_told_to_the_payment_service(service: Replic
     request.manage_token = other.manage_token
     assert (await refused(service.stub.GetHold(request, metadata=SERVICE)))[0] is grpc.StatusCode.NOT_FOUND
     assert (await refused(service.stub.GetHold(request, metadata=OWNER)))[0] is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_pay_token_pays_and_nothing_else(service: Replica) -> None:
+    """It comes with a hold only, is the registration's own, and opens neither a view nor a cancellation."""
+    await service.open(price_agorot=5000)
+    made, other = await service.register(1), await service.register(2)
+    assert (await service.get(made)).pay_token == made.pay_token != made.manage_token
+    ask = partial(pb.GetHoldRequest, registration_id=made.id)
+    hold = await service.stub.GetHold(ask(pay_token=made.pay_token), metadata=SERVICE)
+    assert hold.registration.id == made.id
+    for wrong in (ask(pay_token=other.pay_token), ask(pay_token=made.manage_token), ask(manage_token=made.pay_token)):
+        assert (await refused(service.stub.GetHold(wrong, metadata=SERVICE)))[0] is grpc.StatusCode.NOT_FOUND
+    as_holder = pb.CancelRegistrationRequest(id=made.id, manage_token=made.pay_token)
+    assert (await refused(service.stub.CancelRegistration(as_holder)))[0] is grpc.StatusCode.NOT_FOUND
+    await service.stub.ConfirmHold(pb.ConfirmHoldRequest(registration_id=made.id), metadata=SERVICE)
+    assert not (await service.get(made)).HasField("pay_token")
 
 
 async def test_changes_are_read_on_from_where_a_reader_stands(service: Replica) -> None:

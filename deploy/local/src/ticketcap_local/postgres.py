@@ -112,11 +112,11 @@ class EmbeddedPostgres:
         """Return the address of a database, with its password."""
         return f"postgresql://{USER}:{quote(self._password())}@127.0.0.1:{self.port}/{quote(database)}"
 
-    def create_database(self, name: str) -> None:
-        """Create a database unless it is there."""
+    def create_database(self, name: str, *, template: str = "template1") -> None:
+        """Create a database as a copy of ``template`` unless it is there."""
         found = self._psql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'")  # noqa: S608 - our own names
         if "1" not in found:
-            self._psql(f'CREATE DATABASE "{name}"')
+            self._psql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
 
     def drop_database(self, name: str) -> None:
         """Drop a database and disconnect whoever uses it."""

@@ -1,4 +1,4 @@
-"""Opens the demo school and its event through the HTTP API, as any client would."""
+"""Opens the demo school and its events, one free and one to be paid for, through the HTTP API, as any client would."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -8,6 +8,7 @@ from ticketcap_local.tokens import make_token
 
 SCHOOL: Final = "herzl"
 EVENT: Final = "spring-match"
+PAID_EVENT: Final = "spring-trip"
 _CREATED: Final = 201
 _CONFLICT: Final = 409
 
@@ -17,14 +18,16 @@ class SeedError(Exception):
 
 
 async def seed(gateway_url: str, jwt_secret: str) -> None:
-    """Open school and event unless they are there; what is there is left as it is. Raises SeedError."""
+    """Open the school and its events unless they are there; what is there is left as it is. Raises SeedError."""
     starts_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
-    event = {"slug": EVENT, "title": "משחק האביב", "starts_at": starts_at.isoformat(), "capacity": 100}
+    free = {"slug": EVENT, "title": "משחק האביב", "starts_at": starts_at.isoformat(), "capacity": 100}
+    paid = {**free, "slug": PAID_EVENT, "title": "טיול האביב", "capacity": 40, "price_agorot": 4990}
     token = make_token(jwt_secret, role="SUPER_ADMIN", school=None, hours=1)
     client = HttpConnection(gateway_url)
     try:
         await _open(client, token, "/api/v1/schools", {"slug": SCHOOL, "name": "בית ספר הרצל"})
-        await _open(client, token, f"/api/v1/schools/{SCHOOL}/events", event)
+        for event in (free, paid):
+            await _open(client, token, f"/api/v1/schools/{SCHOOL}/events", event)
     except (OSError, EOFError, TimeoutError) as error:
         raise SeedError(f"the demo school could not be opened at {gateway_url}: {error!r}") from error
     finally:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 HOST: Final = "127.0.0.1"
 
@@ -20,11 +21,17 @@ class StackSettings:
     state_dir: Path = Path(".ticketcap")
     gateway_port: int = 8080
     registration_port: int = 50051
+    payment_port: int = 50052
+    yaadpay_port: int = 8090
     postgres_port: int = 15432
     otlp_grpc_port: int = 4317
     otlp_http_port: int = 4318
     database_url: str | None = None
-    """Replaces the embedded PostgreSQL."""
+    """Replaces the embedded PostgreSQL for the registration service."""
+    payment_database_url: str | None = None
+    """Replaces it for the payment service; unset: the database ``payment`` beside that of ``database_url``."""
+    yaadpay_base_url: str | None = None
+    """Replaces the simulator; the terminal's YAADPAY_* must then be set too."""
     otlp_endpoint: str | None = None
     """Replaces the trace sink."""
 
@@ -39,6 +46,8 @@ class StackSettings:
         return cls(
             state_dir=Path(environ.get("TICKETCAP_STATE_DIR") or ".ticketcap").absolute(),
             database_url=environ.get("DATABASE_URL") or None,
+            payment_database_url=environ.get("PAYMENT_DATABASE_URL") or _beside(environ.get("DATABASE_URL") or None),
+            yaadpay_base_url=environ.get("YAADPAY_BASE_URL") or None,
             otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
             **ports,
         )
@@ -49,9 +58,19 @@ class StackSettings:
         return f"http://{HOST}:{self.gateway_port}"
 
     @property
+    def yaadpay_url(self) -> str:
+        """The simulator's address."""
+        return f"http://{HOST}:{self.yaadpay_port}"
+
+    @property
     def traces_url(self) -> str:
         """The address of the sink's traces."""
         return f"http://{HOST}:{self.otlp_http_port}/api/traces"
+
+
+def _beside(database_url: str | None) -> str | None:
+    """Return the address of the database ``payment`` on the same server."""
+    return urlsplit(database_url)._replace(path="/payment").geturl() if database_url else None
 
 
 def _port(environ: Mapping[str, str], variable: str, default: int) -> int:

@@ -15,6 +15,13 @@ from ticketcap_local.settings import HOST, StackSettings
 from ticketcap_local.state import StateFolder
 
 _REGISTRATION_DATABASE: Final = "registration"
+_PAYMENT_DATABASE: Final = "payment"
+# The vendor's public test terminal, which the simulator plays.
+_TERMINAL: Final = {
+    "YAADPAY_MASOF": "0010131918",
+    "YAADPAY_KEY": "7110eda4d09e062aa5e4a390b0a572ac0d2c0220",
+    "YAADPAY_PASSP": "yaad",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,10 @@ def needed_ports(settings: StackSettings) -> list[NeededPort]:
     ports = [
         NeededPort("gateway", settings.gateway_port, "TICKETCAP_GATEWAY_PORT"),
         NeededPort("registration", settings.registration_port, "TICKETCAP_REGISTRATION_PORT"),
+        NeededPort("payment", settings.payment_port, "TICKETCAP_PAYMENT_PORT"),
     ]
+    if settings.yaadpay_base_url is None:
+        ports.append(NeededPort("YaadPay simulator", settings.yaadpay_port, "TICKETCAP_YAADPAY_PORT"))
     if settings.database_url is None:
         ports.append(NeededPort("postgres", settings.postgres_port, "TICKETCAP_POSTGRES_PORT"))
     if settings.otlp_endpoint is None:
@@ -59,10 +69,14 @@ class Stack:
         """Return those that the settings have not replaced."""
         made: list[Part] = []
         if self._postgres is not None:
-            made.append(PostgresPart(server=self._postgres, databases=[_REGISTRATION_DATABASE]))
+            made.append(PostgresPart(server=self._postgres, databases=[_REGISTRATION_DATABASE, _PAYMENT_DATABASE]))
         if self._settings.otlp_endpoint is None:
             made.append(self._traces())
-        return [*made, self._schema(), self._registration(), self._gateway()]
+        if self._settings.yaadpay_base_url is None:
+            made.append(self._yaadpay())
+        schemas = [self._schema("schema", "ticketcap_registration", self._database_url())]
+        schemas += [self._schema("payment-schema", "ticketcap_payment", self._payment_database_url())]
+        return [*made, *schemas, self._registration(), self._payment(), self._gateway()]
 
     def _traces(self) -> Part:
         settings = self._settings
@@ -79,13 +93,29 @@ class Stack:
             log_file=self._state.logs / "traces.log",
         )
 
-    def _schema(self) -> Part:
+    def _yaadpay(self) -> Part:
+        settings = self._settings
+        return ServicePart(
+            name="yaadpay",
+            argv=_module("ticketcap_yaadpay_simulator"),
+            env=lambda: {
+                **self._common(),
+                "LISTEN_ADDRESS": f"{HOST}:{settings.yaadpay_port}",
+                "SIMULATOR_STATE": str(settings.state_dir / "yaadpay.sqlite"),
+                "SIMULATOR_SUCCESS_URL": f"{settings.gateway_url}/api/v1/payments/yaadpay/return",
+            },
+            address=f"{settings.yaadpay_url}/simulator/",
+            ready=http_ok(settings.yaadpay_port, "/simulator/health"),
+            log_file=self._state.logs / "yaadpay.log",
+        )
+
+    def _schema(self, name: str, module: str, database_url: str) -> Part:
         return CommandPart(
-            name="schema",
-            argv=[*_module("ticketcap_registration"), "migrate"],
-            env=lambda: {**self._common(), "DATABASE_URL": self._database_url()},
+            name=name,
+            argv=[*_module(module), "migrate"],
+            env=lambda: {**self._common(), "DATABASE_URL": database_url},
             needs=["postgres"] if self._postgres is not None else [],
-            log_file=self._state.logs / "schema.log",
+            log_file=self._state.logs / f"{name}.log",
         )
 
     def _registration(self) -> Part:
@@ -106,6 +136,27 @@ class Stack:
             log_file=self._state.logs / "registration.log",
         )
 
+    def _payment(self) -> Part:
+        settings = self._settings
+        simulated = {"YAADPAY_BASE_URL": f"{settings.yaadpay_url}/p/", **_TERMINAL}
+        return ServicePart(
+            name="payment",
+            argv=_module("ticketcap_payment"),
+            env=lambda: {
+                **self._common(),
+                **({} if settings.yaadpay_base_url else simulated),
+                "JWT_SECRET": self._secrets["JWT_SECRET"],
+                "DATABASE_URL": self._payment_database_url(),
+                "REGISTRATION_TARGET": f"{HOST}:{settings.registration_port}",
+                "LISTEN_ADDRESS": f"{HOST}:{settings.payment_port}",
+            },
+            address=f"{HOST}:{settings.payment_port}",
+            # It waits for registration and for YaadPay by itself: all load at the same time.
+            needs=["payment-schema"],
+            ready=grpc_serving(settings.payment_port),
+            log_file=self._state.logs / "payment.log",
+        )
+
     def _gateway(self) -> Part:
         settings = self._settings
         return ServicePart(
@@ -115,6 +166,8 @@ class Stack:
                 **self._common(),
                 "JWT_SECRET": self._secrets["JWT_SECRET"],
                 "REGISTRATION_TARGET": f"{HOST}:{settings.registration_port}",
+                "PAYMENT_TARGET": f"{HOST}:{settings.payment_port}",
+                "PUBLIC_URL": settings.gateway_url,
                 "LISTEN_ADDRESS": f"{HOST}:{settings.gateway_port}",
             },
             address=settings.gateway_url,
@@ -126,6 +179,10 @@ class Stack:
 
     def _database_url(self) -> str:
         return self._settings.database_url or (self._postgres.url(_REGISTRATION_DATABASE) if self._postgres else "")
+
+    def _payment_database_url(self) -> str:
+        given = self._settings.payment_database_url
+        return given or (self._postgres.url(_PAYMENT_DATABASE) if self._postgres else "")
 
     def _common(self) -> Mapping[str, str]:
         settings = self._settings

@@ -21,6 +21,13 @@ def bounded(timeout: float) -> float:
     return timeout if left is None else max(0.0, min(timeout, left))
 
 
+def without() -> contextvars.Context:
+    """Return a copy of the current context in which nobody waits: for work that outlives its caller."""
+    context = contextvars.copy_context()
+    context.run(_deadline.set, None)
+    return context
+
+
 @contextmanager
 def within(seconds: float | None) -> Iterator[None]:
     """Give the code inside at most ``seconds`` (None: no limit of its own); an outer deadline still holds."""

@@ -4,25 +4,47 @@ Alembic is large: only migrations import this.
 """
 
 from pathlib import Path
+from typing import Final
 
 from alembic import command, context
 from alembic.config import Config
-from sqlalchemy import Connection, MetaData, NullPool, create_engine, text
+from sqlalchemy import URL, Connection, MetaData, NullPool, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from ticketcap_observability import get_logger
 
 from ticketcap_chassis.database import driver_url
+
+_MAINTENANCE: Final = "postgres"
+
+_log = get_logger(__name__)
 
 
 def migrate(database_url: str, migrations: Path, *, lock: int) -> None:
     """Run what is missing of the folder ``migrations`` as the login of ``database_url``.
 
-    ``lock`` is any number that nothing else in this database locks: one process migrates at a time.
+    ``lock`` is any number that nothing else in this database locks: one process migrates at a time. A database that
+    is not there is made, where the login may do that.
     """
+    _make_database(driver_url(database_url))
     engine = create_engine(driver_url(database_url), poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": lock})
         connection.commit()
         command.upgrade(configuration(connection, migrations), "head")
         connection.commit()
+
+
+def _make_database(url: URL) -> None:
+    engine = create_engine(url.set(database=_MAINTENANCE), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            there = connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": url.database})
+            if not there:
+                quoted = connection.dialect.identifier_preparer.quote(url.database or "")
+                connection.execute(text(f"CREATE DATABASE {quoted}"))
+    except DBAPIError as error:
+        # No way into the maintenance database, no right to make one, or another replica was first: connecting tells.
+        _log.info("database.not_made", database=url.database, reason=type(error.orig).__name__)
 
 
 def configuration(connection: Connection, migrations: Path) -> Config:

@@ -21,6 +21,8 @@ PAYMENT_RETURN: Final = "payment.return"
 PAYMENT_CAPTURE: Final = "payment.capture"
 PAYMENT_REFUND: Final = "payment.refund"
 PAYMENT_RECONCILE: Final = "payment.reconcile"
+REGISTRATION_CHANGED: Final = "registration.changed"
+"""What the payment service does about a change of a registration; linked to what changed it."""
 OUTBOX_DELIVER: Final = "outbox.deliver"
 """One delivery of what a commit caused; linked to the request that committed it."""
 
@@ -47,6 +49,7 @@ PAYMENT_AMOUNT: Final = "payment.amount"
 """Agorot."""
 PAYMENT_CCODE: Final = "payment.ccode"
 PAYMENT_STATE: Final = "payment.state"
+OUTBOX_TOPIC: Final = "outbox.topic"
 
 # Metrics
 PAYMENT_CREATED: Final = "payment.created"

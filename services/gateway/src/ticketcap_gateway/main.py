@@ -22,14 +22,22 @@ from ticketcap_gateway.http.access import Access
 from ticketcap_gateway.http.check_ins import CheckIns
 from ticketcap_gateway.http.connection import ConnectionLimits
 from ticketcap_gateway.http.csv_export import CsvExport
+from ticketcap_gateway.http.escalations import Escalations
 from ticketcap_gateway.http.events import Events
 from ticketcap_gateway.http.health import Health
 from ticketcap_gateway.http.json_body import BodyReader
+from ticketcap_gateway.http.links import Links
 from ticketcap_gateway.http.operation import Operation
+from ticketcap_gateway.http.payment_pages import PaymentPages
+from ticketcap_gateway.http.payments import Payments
+from ticketcap_gateway.http.payments_csv import PaymentsCsv
 from ticketcap_gateway.http.registrations import Registrations
 from ticketcap_gateway.http.schools import Schools
 from ticketcap_gateway.http.server import HttpServer, listen
 from ticketcap_gateway.http.stream import Stream
+from ticketcap_gateway.http.yaadpay_return import YaadPayReturn
+from ticketcap_gateway.limits import RateLimiter
+from ticketcap_gateway.payment_client import PaymentClient, open_payment_channel
 from ticketcap_gateway.registration_client import RegistrationClient, open_registration_channel
 from ticketcap_gateway.settings import GatewaySettings
 
@@ -51,12 +59,16 @@ class Gateway:
 @asynccontextmanager
 async def wired(settings: GatewaySettings, telemetry: Telemetry) -> AsyncIterator[Gateway]:
     """Wire every part; when the code inside ends, so do the calls that are still under way."""
-    async with open_registration_channel(settings.registration_target, telemetry) as channel:
-        registration = RegistrationClient(channel)
+    async with (
+        open_registration_channel(settings.registration_target, telemetry) as registration_channel,
+        open_payment_channel(settings.payment_target, telemetry) as payment_channel,
+    ):
+        registration = RegistrationClient(registration_channel)
+        payment = PaymentClient(payment_channel)
         claims = ClaimCoalescer(registration, max_waiting=settings.max_waiting_claims)
         hub = CapacityHub(registration, max_watchers=settings.max_streams)
         draining = Draining()
-        operations = _operations(settings, registration, claims, hub, draining)
+        operations = _operations(settings, registration, payment, claims, hub, draining)
         served = app.build(operations, telemetry=telemetry, request_seconds=settings.request_seconds, version=release())
         try:
             yield Gateway(app=served, hub=hub, draining=draining)
@@ -68,6 +80,7 @@ async def wired(settings: GatewaySettings, telemetry: Telemetry) -> AsyncIterato
 def _operations(
     settings: GatewaySettings,
     registration: RegistrationClient,
+    payment: PaymentClient,
     claims: ClaimCoalescer,
     hub: CapacityHub,
     draining: Draining,
@@ -80,17 +93,34 @@ def _operations(
     )
     access = Access(verifier, settings.trusted_proxies)
     bodies = BodyReader(settings.max_body_bytes)
+    links = Links(settings.public_url)
     writes = settings.public_writes_per_hour
-    registrations = Registrations(registration, claims, access, bodies, writes_per_hour=writes)
-    health = Health(registration, draining, access, version=release(), has_test_error=settings.has_test_error)
+    registrations = Registrations(registration, claims, access, bodies, links, writes_per_hour=writes)
+    health = Health(registration, payment, draining, access, version=release(), has_test_error=settings.has_test_error)
     return (
         *registrations.operations(),
         *Events(registration, access, bodies).operations(),
         *Stream(hub, heartbeat=settings.heartbeat_seconds).operations(),
         *CsvExport(registration, access, seconds=settings.export_seconds).operations(),
-        *CheckIns(registration, access, bodies).operations(),
+        *CheckIns(registration, access, bodies, links).operations(),
         *Schools(registration, access, bodies).operations(),
+        *_payment_operations(settings, payment, access, bodies),
         *health.operations(),
+    )
+
+
+def _payment_operations(
+    settings: GatewaySettings, payment: PaymentClient, access: Access, bodies: BodyReader
+) -> Sequence[Operation]:
+    seconds = settings.payment_seconds
+    # One share for both ways to open a payment, and one for what YaadPay did not send.
+    openings, refusals = (RateLimiter(settings.public_writes_per_hour) for _ in range(2))
+    return (
+        *Payments(payment, access, bodies, openings, seconds=seconds).operations(),
+        *YaadPayReturn(payment, access, refusals, seconds=settings.return_seconds).operations(),
+        *PaymentsCsv(payment, access, seconds=settings.export_seconds).operations(),
+        *Escalations(payment, access, bodies, seconds=seconds).operations(),
+        *PaymentPages(payment, access, openings, seconds=seconds).operations(),
     )
 
 
@@ -109,7 +139,12 @@ async def run(settings: GatewaySettings) -> None:
                 )
                 host, port = listener.getsockname()[:2]
                 give_memory_back()
-                _log.info("gateway.listening", address=f"{host}:{port}", registration=settings.registration_target)
+                _log.info(
+                    "gateway.listening",
+                    address=f"{host}:{port}",
+                    registration=settings.registration_target,
+                    payment=settings.payment_target,
+                )
                 async with background(_drain_when(stop, settings, gateway, server)):
                     await server.serve(listener)
     finally:

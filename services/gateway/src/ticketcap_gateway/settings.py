@@ -2,6 +2,7 @@
 
 import ipaddress
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from pydantic import Field, TypeAdapter, field_validator
 from pydantic_settings import NoDecode
@@ -18,9 +19,12 @@ class GatewaySettings(ServiceSettings, IdentitySettings):
 
     listen_address: Address = "127.0.0.1:8080"
     registration_target: str = Field(default="127.0.0.1:50051", min_length=1)
+    payment_target: str = Field(default="127.0.0.1:50052", min_length=1)
+    public_url: str = "http://127.0.0.1:8080"
+    """Where people reach this gateway; links to its pages begin with it."""
 
     registrations_per_hour: int | None = Field(default=None, ge=0, le=1_000_000)
-    """Public writes of one client address in an hour; 0 is no limit. Unset: 20, and none in development."""
+    """Public writes of a kind of one client address in an hour; 0 is no limit. Unset: 20, and none in development."""
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
     """Whose X-Forwarded-For counts; addresses or networks, separated by commas."""
 
@@ -32,6 +36,10 @@ class GatewaySettings(ServiceSettings, IdentitySettings):
 
     request_seconds: float = Field(default=10.0, gt=0, le=300)
     """The deadline of a request; it travels to the services."""
+    payment_seconds: float = Field(default=25.0, gt=0, le=300)
+    """The deadline of what YaadPay may have to be asked for: a page, a refund, a finding."""
+    return_seconds: float = Field(default=15.0, gt=0, le=300)
+    """The deadline of who comes back from YaadPay; settling goes on after it."""
     read_seconds: float = Field(default=10.0, gt=0, le=300)
     """How long a client may take to send a request's headers, and then its body."""
     write_seconds: float = Field(default=30.0, gt=0, le=300)
@@ -44,6 +52,15 @@ class GatewaySettings(ServiceSettings, IdentitySettings):
 
     test_error_enabled: bool | None = None
     """Whether /api/test-error exists. Unset: everywhere but in production."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _an_origin(cls, value: str) -> str:
+        parts = urlsplit(value)
+        beyond = parts.path.strip("/") or parts.query or parts.fragment or parts.username or parts.password
+        if parts.scheme not in {"http", "https"} or not parts.hostname or beyond:
+            raise ValueError("must be scheme and host, like https://tickets.example.org")
+        return value.rstrip("/")
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""For tests: a registration service in memory, and a gateway in front of it, both on real sockets."""
+"""For tests: both services in memory, and a gateway in front of them, all on real sockets."""
 # ruff: noqa: N802, D102 - the methods are named and explained by the proto
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any, Final
 import grpc.aio
 import jwt
 from pydantic import SecretStr
+from ticketcap.payment.v1 import payment_pb2, payment_pb2_grpc
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc
 from ticketcap_chassis.errors import ServiceError
@@ -23,13 +24,20 @@ from ticketcap_observability import Telemetry
 
 from ticketcap_gateway.http.server import HttpServer, listen
 from ticketcap_gateway.main import Gateway, connection_limits, wired
-from ticketcap_gateway.registration_client import SERVICE
+from ticketcap_gateway.payment_client import SERVICE as PAYMENT_SERVICE
+from ticketcap_gateway.registration_client import SERVICE as REGISTRATION_SERVICE
 from ticketcap_gateway.settings import GatewaySettings
 
 SECRET: Final = "a secret for tests only, never for anything else"  # noqa: S105 - it protects nothing
 EVENT_ID: Final = "0199c1de-0000-7000-8000-000000000001"
 REGISTRATION_ID: Final = "0199c1de-0000-7000-8000-000000000002"
 MANAGE_TOKEN: Final = "manage-token-of-forty-three-characters-long"  # noqa: S105 - it opens nothing
+PAY_TOKEN: Final = "pay-token-of-forty-three-characters-as-well"  # noqa: S105 - it opens nothing
+PAYMENT_ID: Final = "0199c1de-0000-7000-8000-000000000003"
+REFUND_ID: Final = "0199c1de-0000-7000-8000-000000000004"
+REDIRECT_URL: Final = "https://pay.example.org/p/?Amount=100&Info=%D7%A9%20x&action=pay&signature=0af7"
+NOWHERE: Final = "127.0.0.1:9"
+"""Where nothing answers."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _CREATED_AT: Final = 1_790_000_000
@@ -92,13 +100,59 @@ def a_registration(**changes: Any) -> pb.Registration:
     return registration
 
 
-@dataclass
-class FakeRegistration(registration_pb2_grpc.RegistrationServiceServicer):
-    """Answers every call at once, remembers what it was asked, and fails when told to.
+def a_payment(**changes: Any) -> payment_pb2.Payment:
+    """Return a payment of 100 shekels, captured."""
+    payment = payment_pb2.Payment(
+        id=PAYMENT_ID,
+        registration_id=REGISTRATION_ID,
+        event_id=EVENT_ID,
+        school="herzl",
+        state=payment_pb2.PAYMENT_STATE_CAPTURED,
+        seat=payment_pb2.SEAT_STATE_CONFIRMED,
+        amount_agorot=10_000,
+        currency="ILS",
+        order="TCABCDEFGH23456789JK",
+        yaadpay_id="12788261",
+        ccode=0,
+    )
+    payment.created_at.FromSeconds(_CREATED_AT)
+    payment.captured_at.FromSeconds(_CREATED_AT + 60)
+    payment.MergeFrom(payment_pb2.Payment(**changes))
+    return payment
 
-    ``failures`` are by method ("ExportEnd" is the end of an export);
-    ``rejected_names`` fail single claims of a batch.
-    """
+
+def a_refund(**changes: Any) -> payment_pb2.Refund:
+    """Return a refund of 25 shekels that an organiser asked for."""
+    refund = payment_pb2.Refund(
+        id=REFUND_ID,
+        payment_id=PAYMENT_ID,
+        state=payment_pb2.REFUND_STATE_REQUESTED,
+        reason=payment_pb2.REFUND_REASON_ORGANISER,
+        amount_agorot=2_500,
+        currency="ILS",
+    )
+    refund.created_at.FromSeconds(_CREATED_AT + 120)
+    refund.MergeFrom(payment_pb2.Refund(**changes))
+    return refund
+
+
+def a_result(**changes: Any) -> payment_pb2.GetPaymentResultResponse:
+    """Return how that payment stands."""
+    result = payment_pb2.GetPaymentResultResponse(
+        id=PAYMENT_ID,
+        state=payment_pb2.PAYMENT_STATE_CAPTURED,
+        seat=payment_pb2.SEAT_STATE_CONFIRMED,
+        amount_agorot=10_000,
+        currency="ILS",
+        language=payment_pb2.LANGUAGE_HEBREW,
+    )
+    result.MergeFrom(payment_pb2.GetPaymentResultResponse(**changes))
+    return result
+
+
+@dataclass
+class _Fake:
+    """Remembers what it was asked, and fails when told to. ``failures`` are by method."""
 
     failures: dict[str, ServiceError] = field(default_factory=dict)
     asked: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
@@ -107,14 +161,6 @@ class FakeRegistration(registration_pb2_grpc.RegistrationServiceServicer):
     delay: float = 0.0
     gate: asyncio.Event | None = None
     replayed: bool = False
-    claim_status: pb.RegistrationStatus = pb.REGISTRATION_STATUS_CONFIRMED
-    rejected_names: dict[str, ServiceError] = field(default_factory=dict)
-    portions: list[pb.ExportRegistrationsResponse] = field(default_factory=list)
-    changes: deque[pb.WatchEventResponse] = field(default_factory=deque)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    watching: int = 0
-    watches: int = 0
-    watches_end: bool = False
     target: str = ""
     set_health: Callable[..., Awaitable[None]] | None = None
 
@@ -128,6 +174,25 @@ class FakeRegistration(registration_pb2_grpc.RegistrationServiceServicer):
             await asyncio.sleep(self.delay)
         if method in self.failures:
             raise self.failures[method]
+
+
+@dataclass
+class FakeRegistration(_Fake, registration_pb2_grpc.RegistrationServiceServicer):
+    """Answers every call at once.
+
+    The failure "ExportEnd" is the end of an export; ``rejected_names`` fail
+    single claims of a batch.
+    """
+
+    shown: pb.Registration = field(default_factory=a_registration)
+    claim_status: pb.RegistrationStatus = pb.REGISTRATION_STATUS_CONFIRMED
+    rejected_names: dict[str, ServiceError] = field(default_factory=dict)
+    portions: list[pb.ExportRegistrationsResponse] = field(default_factory=list)
+    changes: deque[pb.WatchEventResponse] = field(default_factory=deque)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    watching: int = 0
+    watches: int = 0
+    watches_end: bool = False
 
     def publish(self, seats: pb.Seats, promoted: int = 0) -> None:
         """Tell every watcher."""
@@ -184,17 +249,18 @@ class FakeRegistration(registration_pb2_grpc.RegistrationServiceServicer):
             response.waitlist_position = 3
         if self.claim_status == pb.REGISTRATION_STATUS_PENDING_PAYMENT:
             response.hold_expires_at.FromSeconds(_CREATED_AT)
+            response.pay_token = PAY_TOKEN
         return pb.RegisterBatchResponse.Result(response=response)
 
     async def GetRegistration(self, request: pb.GetRegistrationRequest, context: Context) -> pb.GetRegistrationResponse:
         await self._take("GetRegistration", request, context)
-        return pb.GetRegistrationResponse(registration=a_registration())
+        return pb.GetRegistrationResponse(registration=self.shown)
 
     async def ListRegistrations(
         self, request: pb.ListRegistrationsRequest, context: Context
     ) -> pb.ListRegistrationsResponse:
         await self._take("ListRegistrations", request, context)
-        return pb.ListRegistrationsResponse(items=[a_registration()])
+        return pb.ListRegistrationsResponse(items=[self.shown])
 
     async def ExportRegistrations(
         self, request: pb.ExportRegistrationsRequest, context: Context
@@ -266,6 +332,78 @@ class FakeRegistration(registration_pb2_grpc.RegistrationServiceServicer):
             self.watching -= 1
 
 
+@dataclass
+class FakePayment(_Fake, payment_pb2_grpc.PaymentServiceServicer):
+    """Answers every call at once. The failure "ExportEnd" is the end of an export."""
+
+    result: payment_pb2.GetPaymentResultResponse = field(default_factory=a_result)
+    redirect_url: str = REDIRECT_URL
+    portions: list[payment_pb2.ExportPaymentsResponse] = field(default_factory=list)
+    escalations: list[payment_pb2.Escalation] = field(default_factory=list)
+
+    async def CreatePayment(
+        self, request: payment_pb2.CreatePaymentRequest, context: Context
+    ) -> payment_pb2.CreatePaymentResponse:
+        await self._take("CreatePayment", request, context)
+        return payment_pb2.CreatePaymentResponse(
+            payment_id=PAYMENT_ID,
+            redirect_url=self.redirect_url,
+            amount_agorot=10_000,
+            currency="ILS",
+            replayed=self.replayed,
+        )
+
+    async def GetPayment(
+        self, request: payment_pb2.GetPaymentRequest, context: Context
+    ) -> payment_pb2.GetPaymentResponse:
+        await self._take("GetPayment", request, context)
+        return payment_pb2.GetPaymentResponse(payment=a_payment(refunds=[a_refund()]))
+
+    async def GetPaymentResult(
+        self, request: payment_pb2.GetPaymentResultRequest, context: Context
+    ) -> payment_pb2.GetPaymentResultResponse:
+        await self._take("GetPaymentResult", request, context)
+        return self.result
+
+    async def SettleReturn(
+        self, request: payment_pb2.SettleReturnRequest, context: Context
+    ) -> payment_pb2.SettleReturnResponse:
+        await self._take("SettleReturn", request, context)
+        return payment_pb2.SettleReturnResponse(result=self.result, replayed=self.replayed)
+
+    async def RefundPayment(
+        self, request: payment_pb2.RefundPaymentRequest, context: Context
+    ) -> payment_pb2.RefundPaymentResponse:
+        await self._take("RefundPayment", request, context)
+        refund = a_refund(amount_agorot=request.amount_agorot or 10_000)
+        return payment_pb2.RefundPaymentResponse(
+            refund=refund, payment=a_payment(refunds=[refund]), replayed=self.replayed
+        )
+
+    async def ExportPayments(
+        self, request: payment_pb2.ExportPaymentsRequest, context: Context
+    ) -> AsyncGenerator[payment_pb2.ExportPaymentsResponse, None]:
+        await self._take("ExportPayments", request, context)
+        for portion in self.portions:
+            yield portion
+        if "ExportEnd" in self.failures:
+            raise self.failures["ExportEnd"]
+
+    async def ListEscalations(
+        self, request: payment_pb2.ListEscalationsRequest, context: Context
+    ) -> payment_pb2.ListEscalationsResponse:
+        await self._take("ListEscalations", request, context)
+        return payment_pb2.ListEscalationsResponse(escalations=self.escalations)
+
+    async def ResolveEscalation(
+        self, request: payment_pb2.ResolveEscalationRequest, context: Context
+    ) -> payment_pb2.ResolveEscalationResponse:
+        await self._take("ResolveEscalation", request, context)
+        if request.kind == "seat":
+            return payment_pb2.ResolveEscalationResponse()
+        return payment_pb2.ResolveEscalationResponse(payment=a_payment())
+
+
 def seats(*, version: int, confirmed: int = 60) -> pb.Seats:
     """Return the seats of an event of 100 spots."""
     return pb.Seats(
@@ -286,13 +424,32 @@ async def running_registration(
     fake = fake or FakeRegistration()
     server = GrpcServer(telemetry=telemetry or Telemetry.in_memory())
     registration_pb2_grpc.add_RegistrationServiceServicer_to_server(fake, server.server)
-    port = await server.start(address, [SERVICE])
+    port = await server.start(address, [REGISTRATION_SERVICE])
+    async with _serving(fake, server, port):
+        yield fake
+
+
+@asynccontextmanager
+async def running_payment(
+    fake: FakePayment | None = None, *, address: str = "127.0.0.1:0", telemetry: Telemetry | None = None
+) -> AsyncIterator[FakePayment]:
+    """Run a fake payment service that is healthy; stopping it cuts every call off."""
+    fake = fake or FakePayment()
+    server = GrpcServer(telemetry=telemetry or Telemetry.in_memory())
+    payment_pb2_grpc.add_PaymentServiceServicer_to_server(fake, server.server)
+    port = await server.start(address, [PAYMENT_SERVICE])
+    async with _serving(fake, server, port):
+        yield fake
+
+
+@asynccontextmanager
+async def _serving(fake: _Fake, server: GrpcServer, port: int) -> AsyncIterator[None]:
     for service in ("", "database"):
         await server.set_health(service, serving=True)
     try:
         fake.target = f"127.0.0.1:{port}"
         fake.set_health = server.set_health
-        yield fake
+        yield
     finally:
         await server.server.stop(0)
 
@@ -315,11 +472,18 @@ class RunningGateway:
 async def running_gateway(
     target: str,
     *,
+    payment_target: str = NOWHERE,
     telemetry: Telemetry | None = None,
     **settings: Any,
 ) -> AsyncIterator[RunningGateway]:
-    """Run a gateway in front of ``target`` on any free port."""
-    configured = GatewaySettings(jwt_secret=SecretStr(SECRET), registration_target=target, drain_seconds=1, **settings)
+    """Run a gateway in front of ``target``, and of a payment service or none, on any free port."""
+    configured = GatewaySettings(
+        jwt_secret=SecretStr(SECRET),
+        registration_target=target,
+        payment_target=payment_target,
+        drain_seconds=1,
+        **settings,
+    )
     async with wired(configured, telemetry or Telemetry.in_memory()) as parts:
         with listen("127.0.0.1:0") as listener:
             server = HttpServer(

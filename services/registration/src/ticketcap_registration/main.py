@@ -16,8 +16,8 @@ from ticketcap_chassis.lifecycle import background, every, give_memory_back, sto
 from ticketcap_chassis.row_security import must_be_bound
 from ticketcap_observability import Telemetry, get_logger
 
+from ticketcap_registration.domain.holder_token import HolderTokens, Purpose
 from ticketcap_registration.domain.ledger import SeatRules
-from ticketcap_registration.domain.manage_token import ManageTokens
 from ticketcap_registration.jobs.audit import Audit
 from ticketcap_registration.jobs.feed import SeatFeed
 from ticketcap_registration.jobs.hold_expiry import expire_due_holds
@@ -123,7 +123,7 @@ def _service(
     lanes: Lanes,
     feed: SeatFeed,
 ) -> RegistrationService:
-    tokens = _manage_tokens(settings)
+    manage_tokens, pay_tokens = (_tokens(settings, purpose) for purpose in (Purpose.MANAGE, Purpose.PAY))
     verifier = TokenVerifier(
         secret=settings.jwt_secret.get_secret_value(),
         jwks_url=settings.jwt_jwks_url,
@@ -131,22 +131,29 @@ def _service(
         issuer=settings.jwt_issuer,
     )
     return RegistrationService(
-        access=Access(verifier, tokens, directory),
+        access=Access(verifier, directory, manage_tokens=manage_tokens, pay_tokens=pay_tokens),
         directory=directory,
         schools=Schools(engine, jobs_engine),
         events=Events(engine, jobs_engine),
         registrations=Registrations(engine),
         changes=Changes(jobs_engine),
         lanes=lanes,
-        claims=Claims(directory=directory, lanes=lanes, tokens=tokens, tracer=telemetry.tracer),
+        claims=Claims(
+            directory=directory,
+            lanes=lanes,
+            manage_tokens=manage_tokens,
+            pay_tokens=pay_tokens,
+            tracer=telemetry.tracer,
+        ),
         feed=feed,
+        pay_tokens=pay_tokens,
         tracer=telemetry.tracer,
     )
 
 
-def _manage_tokens(settings: Settings) -> ManageTokens:
+def _tokens(settings: Settings, purpose: Purpose) -> HolderTokens:
     secrets = [settings.manage_token_secret, settings.manage_token_secret_old]
-    return ManageTokens(tuple(secret.get_secret_value().encode() for secret in secrets if secret))
+    return HolderTokens(purpose, tuple(secret.get_secret_value().encode() for secret in secrets if secret))
 
 
 def _housekeeping(settings: Settings, watchkeeping: Watchkeeping) -> partial[Coroutine[None, None, None]]:

@@ -11,7 +11,7 @@ class Settings(ServiceSettings, IdentitySettings):
     database_url: str = Field(min_length=1)
     """postgresql://user:password@host:port/database; the login that ran the migrations."""
     manage_token_secret: Secret
-    """Makes the manage tokens."""
+    """Makes the manage tokens and the pay tokens."""
     manage_token_secret_old: Secret | None = None
     """Still accepted after MANAGE_TOKEN_SECRET was replaced."""
 

@@ -4,19 +4,21 @@ import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 from starlette.requests import Request
-from ticketcap_chassis.errors import InvalidInput, NotFound, Unauthenticated
+from ticketcap_chassis.errors import InvalidInput, NotFound, PermissionDenied, Unauthenticated
 from ticketcap_chassis.identity import Role, TokenVerifier, bearer_token, looks_like_jwt
 from ticketcap_observability import set_school
 
+from ticketcap_gateway.http.schemas import EscalationKind
 from ticketcap_gateway.limits import client_address
 from ticketcap_gateway.settings import Network
 
 _NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _KEY: Final = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
+_ESCALATION_KINDS: Final = frozenset(get_args(EscalationKind))
 _MAX_MANAGE_TOKEN: Final = 200
 _MAX_SHOWN: Final = 100
 
@@ -62,13 +64,29 @@ class Access:
                 "this call takes the registration's manage token (X-Manage-Token, or Authorization: Bearer) "
                 "or an organiser's token"
             )
-        # Longer than any token is as wrong as any other wrong one: the service answers that it knows none.
-        return Credentials("", manage_token[:_MAX_MANAGE_TOKEN])
+        return Credentials("", _clipped(manage_token))
+
+    def holder(self, request: Request) -> str:
+        """Return the manage token of who holds the registration; organisers are told that they can't do this."""
+        bearer = bearer_token(request.headers.get("authorization", ""))
+        manage_token = request.headers.get("x-manage-token", "").strip() or bearer
+        if not manage_token:
+            raise Unauthenticated(
+                "this call takes the registration's manage token: X-Manage-Token, or Authorization: Bearer"
+            )
+        if looks_like_jwt(manage_token):
+            raise PermissionDenied("only the holder of a registration pays for it: send its manage token, not a JWT")
+        return _clipped(manage_token)
 
     def address(self, request: Request) -> str:
         """Return the address that the request really came from."""
         peer = request.client.host if request.client else ""
         return client_address(peer, request.headers.getlist("x-forwarded-for"), self.trusted_proxies)
+
+
+def _clipped(manage_token: str) -> str:
+    """Return a token that the service takes: what is longer than any token is as wrong as any other wrong one."""
+    return manage_token[:_MAX_MANAGE_TOKEN]
 
 
 def school_of(request: Request) -> str:
@@ -90,10 +108,32 @@ def event_of(request: Request) -> tuple[str, str]:
 
 def registration_of(request: Request) -> str:
     """Return the registration's id that the path names; NotFound when it can't be one."""
-    registration = request.path_params["id"]
-    if not _UUID.fullmatch(registration):
-        raise NotFound(f"no registration {registration[:_MAX_SHOWN]!r}", reason="REGISTRATION_NOT_FOUND")
-    return str(registration)
+    return _id_of(request, "registration")
+
+
+def payment_of(request: Request) -> str:
+    """Return the payment's id that the path names; NotFound when it can't be one."""
+    return _id_of(request, "payment")
+
+
+def escalation_of(request: Request) -> tuple[str, str]:
+    """Return the kind and the id of the escalation that the path names; NotFound when there can't be one."""
+    kind = request.path_params["kind"]
+    if kind not in _ESCALATION_KINDS:
+        raise NotFound(f"no escalations of kind {kind[:_MAX_SHOWN]!r}", reason="ESCALATION_NOT_FOUND")
+    return kind, _id_of(request, "escalation")
+
+
+def is_uuid(given: str) -> bool:
+    """Say whether this can be the id of anything."""
+    return _UUID.fullmatch(given) is not None
+
+
+def _id_of(request: Request, what: str) -> str:
+    given = request.path_params["id"]
+    if not is_uuid(given):
+        raise NotFound(f"no {what} {given[:_MAX_SHOWN]!r}", reason=f"{what.upper()}_NOT_FOUND")
+    return str(given)
 
 
 def idempotency_key(request: Request) -> str:

@@ -10,6 +10,7 @@ from ticketcap_chassis.identity import MANAGERS
 from ticketcap_gateway.http import schemas, translate
 from ticketcap_gateway.http.access import Access, event_of, registration_of
 from ticketcap_gateway.http.json_body import BodyReader
+from ticketcap_gateway.http.links import Links
 from ticketcap_gateway.http.operation import Answer, Caller, Operation
 from ticketcap_gateway.http.responses import created, json
 from ticketcap_gateway.registration_client import RegistrationClient
@@ -21,10 +22,11 @@ _CHECK_INS = "/api/v1/schools/{school}/events/{event}/check-ins"
 class CheckIns:
     """Serves an event's check-ins. A check-in has the id of its registration."""
 
-    def __init__(self, registration: RegistrationClient, access: Access, bodies: BodyReader) -> None:
+    def __init__(self, registration: RegistrationClient, access: Access, bodies: BodyReader, links: Links) -> None:
         self._registration = registration
         self._access = access
         self._bodies = bodies
+        self._links = links
 
     def operations(self) -> Sequence[Operation]:
         """Return every call about check-ins."""
@@ -62,7 +64,7 @@ class CheckIns:
         message = pb.CheckInRequest(school=school, event=event, confirmation_code=body.confirmation_code)
         answer = await self._registration.check_in(message, token)
         location = f"/api/v1/schools/{school}/events/{event}/check-ins/{answer.registration.id}"
-        return created(translate.registration(answer.registration), location=location, replayed=False)
+        return created(translate.registration(answer.registration, self._links), location=location, replayed=False)
 
     async def undo(self, request: Request) -> Response:
         """Take a check-in back."""
@@ -70,4 +72,4 @@ class CheckIns:
         token = await self._access.organiser(request, MANAGERS, school)
         message = pb.UndoCheckInRequest(school=school, event=event, id=registration_of(request))
         answer = await self._registration.undo_check_in(message, token)
-        return json(translate.registration(answer.registration))
+        return json(translate.registration(answer.registration, self._links))

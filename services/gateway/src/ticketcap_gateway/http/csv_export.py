@@ -1,9 +1,7 @@
 """An event's registrations as CSV that opens right in Excel, Hebrew included."""
 
-import csv
-import io
 import re
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import Final
 
@@ -15,8 +13,8 @@ from ticketcap_chassis.identity import VIEWERS
 
 from ticketcap_gateway.http import translate
 from ticketcap_gateway.http.access import Access, event_of
+from ticketcap_gateway.http.csv_file import HEADERS, after, csv_response
 from ticketcap_gateway.http.operation import Answer, Caller, Operation
-from ticketcap_gateway.http.responses import StreamedResponse
 from ticketcap_gateway.registration_client import RegistrationClient
 
 COLUMNS: Final = (
@@ -34,12 +32,7 @@ COLUMNS: Final = (
     "checked_in_at",
     "id",
 )
-# Excel takes UTF-8 for what it is only after this mark.
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-# What a spreadsheet runs as a formula, in half and full width, also behind blanks.
-_FORMULA: Final = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 _ISRAELI: Final = re.compile(r"\+972(\d{1,2})(\d{3})(\d{4})")
-_UNSAFE_IN_NAME: Final = re.compile(r"[^A-Za-z0-9-]")
 
 
 class CsvExport:
@@ -68,7 +61,7 @@ class CsvExport:
                         description="UTF-8 with byte order mark, CRLF, times in UTC, Israeli phones in local spelling.",
                         body=",".join(COLUMNS) + "\r\n",
                         media_type="text/csv",
-                        headers={"Content-Disposition": "attachment, with a file name"},
+                        headers=HEADERS,
                     )
                 ],
             ),
@@ -83,39 +76,13 @@ class CsvExport:
             portions = self._registration.export_registrations(message, token)
             await stack.enter_async_context(aclosing(portions))
             first = await anext(portions, pb.ExportRegistrationsResponse())
-            headers = {
-                "content-type": "text/csv; charset=utf-8",
-                "content-disposition": f'attachment; filename="{_file_name(school, event)}"',
-            }
-            return StreamedResponse(_file(first, portions), resources=stack.pop_all(), headers=headers)
+            rows = (_rows(portion) async for portion in after(first, portions))
+            name = f"{school}-{event}-registrations"
+            return csv_response(name, COLUMNS, rows, resources=stack.pop_all())
 
 
-def _file_name(school: str, event: str) -> str:
-    return _UNSAFE_IN_NAME.sub("_", f"{school}-{event}-registrations") + ".csv"
-
-
-async def _file(
-    first: pb.ExportRegistrationsResponse, others: AsyncGenerator[pb.ExportRegistrationsResponse, None]
-) -> AsyncGenerator[bytes, None]:
-    yield _BYTE_ORDER_MARK + lines([COLUMNS]) + _portion(first)
-    async for portion in others:
-        yield _portion(portion)
-
-
-def _portion(message: pb.ExportRegistrationsResponse) -> bytes:
-    return lines(_row(registration) for registration in message.items)
-
-
-def lines(rows: Iterable[Sequence[str]]) -> bytes:
-    """Return rows as CSV in UTF-8, with every cell made safe."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows([safe(cell) for cell in row] for row in rows)
-    return text.getvalue().encode()
-
-
-def safe(cell: str) -> str:
-    """Return ``cell`` so that no spreadsheet runs it as a formula."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+def _rows(message: pb.ExportRegistrationsResponse) -> Iterable[Sequence[str]]:
+    return (_row(registration) for registration in message.items)
 
 
 def local_phone(e164: str) -> str:

@@ -1,11 +1,8 @@
 """The pages for developers: /openapi.json, and /docs, the same as one readable page without scripts."""
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -13,10 +10,12 @@ from starlette.responses import Response
 
 from ticketcap_gateway.http import openapi
 from ticketcap_gateway.http.operation import Answer, Operation
+from ticketcap_gateway.http.style import load_style
 
 _TOPIC: Final = "Documentation"
 _SCHEMAS: Final = "#/components/schemas/"
 _CACHE: Final = "public, max-age=60"
+_CALLERS: Final = {"manageToken": "holder", "organiser": "organiser"}
 
 
 class Docs:
@@ -24,11 +23,10 @@ class Docs:
 
     def __init__(self, operations: Sequence[Operation], *, version: str) -> None:
         described = openapi.document([*operations, *self.operations()], version=version)
-        style = files("ticketcap_gateway.http").joinpath("docs.css").read_text(encoding="utf-8")
+        style = load_style("docs.css")
         self._document = json.dumps(described, ensure_ascii=False).encode()
-        self._page = _page(described, style).encode()
-        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-        self._policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
+        self._page = _page(described, style.text).encode()
+        self._policy = style.policy
 
     def operations(self) -> Sequence[Operation]:
         """Return both pages."""
@@ -91,11 +89,10 @@ def _section(topic: str, calls: Sequence[tuple[str, str, openapi.Json]]) -> str:
 
 
 def _call(method: str, path: str, operation: openapi.Json) -> str:
-    who = "organiser" if operation["security"] else "anyone"
-    if len(operation["security"]) > 1:
-        who = "holder or organiser"
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-    takes = f"<h4>Body</h4><p>{_type(body)}</p>" if body else ""
+    schemes = {scheme for choice in operation["security"] for scheme in choice}
+    who = " or ".join(name for scheme, name in _CALLERS.items() if scheme in schemes) or "anyone"
+    bodies = operation.get("requestBody", {}).get("content", {}).values()
+    takes = "".join(f"<h4>Body</h4><p>{_type(body['schema'])}</p>" for body in bodies)
     parameters = _table(
         "Parameters",
         [

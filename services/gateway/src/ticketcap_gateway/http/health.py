@@ -15,12 +15,15 @@ from ticketcap_gateway.http import schemas
 from ticketcap_gateway.http.access import Access
 from ticketcap_gateway.http.operation import Answer, Caller, Operation
 from ticketcap_gateway.http.responses import json
+from ticketcap_gateway.payment_client import PaymentClient
 from ticketcap_gateway.registration_client import RegistrationClient
+from ticketcap_gateway.service_client import ServiceClient
 
 _TOPIC: Final = "Health"
 _CHECK_SECONDS: Final = 3.0
-# The health service's names of what is checked; "" is the registration service as a whole.
-_CHECKS: Final = {"registration": "", "database": "database"}
+# The health service's names of what is checked: a service as a whole, and its database.
+_WHOLE: Final = ""
+_DATABASE: Final = "database"
 
 Check = Literal["ok", "failing", "unreachable"]
 
@@ -31,6 +34,7 @@ class Health:
     def __init__(
         self,
         registration: RegistrationClient,
+        payment: PaymentClient,
         draining: Draining,
         access: Access,
         *,
@@ -38,6 +42,7 @@ class Health:
         has_test_error: bool,
     ) -> None:
         self._registration = registration
+        self._payment = payment
         self._draining = draining
         self._access = access
         self._version = version
@@ -50,7 +55,7 @@ class Health:
                 method="GET",
                 path="/api/health",
                 name="getHealth",
-                summary="Whether the registration service and its database answer; within 4 seconds.",
+                summary="Whether the registration and payment services and their databases answer; within 4 seconds.",
                 topic=_TOPIC,
                 handler=self.health,
                 answers=[
@@ -76,7 +81,7 @@ class Health:
                 handler=self.ready,
                 answers=[
                     Answer(status=200, description="It is.", body=schemas.Readiness),
-                    Answer(status=503, description="Draining, or a service is not there.", body=schemas.Readiness),
+                    Answer(status=503, description="Draining, or registration is not there.", body=schemas.Readiness),
                 ],
             ),
             Operation(
@@ -93,8 +98,14 @@ class Health:
 
     async def health(self, request: Request) -> Response:  # noqa: ARG002 - the shape of a handler
         """Say how the services are."""
-        results = await asyncio.gather(*(self._check(service) for service in _CHECKS.values()))
-        checks: dict[str, Check] = dict(zip(_CHECKS, results, strict=True))
+        asked = {
+            "registration": self._check(self._registration, _WHOLE),
+            "database": self._check(self._registration, _DATABASE),
+            "payment": self._check(self._payment, _WHOLE),
+            "payment_database": self._check(self._payment, _DATABASE),
+        }
+        results = await asyncio.gather(*asked.values())
+        checks: dict[str, Check] = dict(zip(asked, results, strict=True))
         healthy = set(results) == {"ok"}
         answer = schemas.Health(
             status="healthy" if healthy else "unhealthy",
@@ -109,10 +120,10 @@ class Health:
         return json(schemas.Readiness(status="live"))
 
     async def ready(self, request: Request) -> Response:  # noqa: ARG002 - the shape of a handler
-        """Say whether traffic is welcome."""
+        """Say whether traffic is welcome. Without payments it is: free registrations, and most calls, go on."""
         if self._draining.has_begun:
             return json(schemas.Readiness(status="draining"), 503)
-        if await self._check(_CHECKS["registration"]) != "ok":
+        if await self._check(self._registration, _WHOLE) != "ok":
             return json(schemas.Readiness(status="unavailable"), 503)
         return json(schemas.Readiness(status="ready"))
 
@@ -123,9 +134,9 @@ class Health:
         await self._access.organiser(request, SUPER_ADMINS)
         raise RuntimeError("the test error that an operator asked for")
 
-    async def _check(self, service: str) -> Check:
+    async def _check(self, client: ServiceClient, service: str) -> Check:
         try:
-            serving = await self._registration.is_serving(service, within=_CHECK_SECONDS)
+            serving = await client.is_serving(service, within=_CHECK_SECONDS)
         except ServiceError:
             return "unreachable"
         return "ok" if serving else "failing"

@@ -11,7 +11,8 @@ from pydantic_core import ErrorDetails
 from starlette.requests import Request
 from ticketcap_chassis.errors import FieldViolation, InvalidInput
 
-from ticketcap_gateway.http.problem import BodyTooLarge, MalformedRequest, UnsupportedMediaType
+from ticketcap_gateway.http.body import media_type_of, read_bytes
+from ticketcap_gateway.http.problem import MalformedRequest, UnsupportedMediaType
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _MAX_KEY: Final = 64
@@ -41,40 +42,21 @@ class BodyReader:
 
     async def read(self, request: Request, model: type[_Model]) -> _Model:
         """Return the body as ``model``. Raises a Refusal, or InvalidInput that names every wrong field."""
-        body = await self._bytes(request)
+        body = await read_bytes(request, self.max_bytes)
         _require_json(request)
         return parse(body, model)
 
     async def read_optional(self, request: Request, model: type[_Model]) -> _Model:
         """Return the body as ``model``; an empty body is an empty object."""
-        body = await self._bytes(request)
+        body = await read_bytes(request, self.max_bytes)
         if not body:
             return model()
         _require_json(request)
         return parse(body, model)
 
-    async def _bytes(self, request: Request) -> bytes:
-        length = request.headers.get("content-length", "0")
-        # The parser let only digits through.
-        if int(length) > self.max_bytes:
-            raise self._too_large(request)
-        chunks = bytearray()
-        async for chunk in request.stream():
-            chunks += chunk
-            if len(chunks) > self.max_bytes:
-                raise self._too_large(request)
-        return bytes(chunks)
-
-    def _too_large(self, request: Request) -> BodyTooLarge:
-        # A client that waits for 100-continue will not send this body on this connection.
-        headers = {"connection": "close"} if "expect" in request.headers else {}
-        return BodyTooLarge(f"the body must have at most {self.max_bytes} bytes", headers=headers)
-
 
 def _require_json(request: Request) -> None:
-    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if media_type.strip().lower() != "application/json" or charset not in {"", "utf-8", "utf8"}:
+    if media_type_of(request) != "application/json":
         raise UnsupportedMediaType("send the body as application/json in UTF-8", headers={"accept": "application/json"})
 
 

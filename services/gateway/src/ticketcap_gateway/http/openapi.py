@@ -18,17 +18,21 @@ _PARAMETER: Final = re.compile(r"{(\w+)}")
 _PATH_PARAMETERS: Final = {
     "school": "The school's slug.",
     "event": "The event's id or slug.",
-    "id": "The registration's id.",
+    "id": "The id of the registration, the payment or what the escalation is about.",
+    "registration": "The registration's id.",
+    "kind": "payment, refund, return or seat.",
 }
 _PROBLEMS: Final = {
-    400: "The body is not JSON, is not UTF-8, or repeats a key.",
+    400: "What was sent can't be read: not JSON or no form, not UTF-8, a key twice; or it is not genuine.",
     401: "No token, or one that does not hold.",
     403: "The token's role is too low.",
     404: "No such thing, as far as this caller may know.",
     408: "The body did not arrive in time.",
     409: "The thing is in the wrong state for this; with Retry-After: try again.",
+    410: "It was there and is over: the hold has expired; register again.",
     413: "The body is too large.",
-    415: "The body is not declared as JSON.",
+    414: "What stands after the question mark is too long.",
+    415: "The body is not declared as what the call takes.",
     422: "A field, a parameter or a header is wrong; errors names each.",
     429: "A limit is reached; wait for Retry-After seconds.",
     500: "A fault of ours; trace_id finds it in the log.",
@@ -46,6 +50,7 @@ _SECURITY: Final[dict[Caller, list[Json]]] = {
     Caller.ANYONE: [],
     Caller.ORGANISER: [{"organiser": []}],
     Caller.HOLDER: [{"manageToken": []}, {"bearerManageToken": []}, {"organiser": []}],
+    Caller.PAYER: [{"manageToken": []}, {"bearerManageToken": []}],
 }
 _SECURITY_SCHEMES: Final[Json] = {
     "organiser": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
@@ -82,7 +87,7 @@ def _operation(operation: Operation) -> Json:
         "responses": _responses(operation),
     }
     if operation.body is not None:
-        content = {"application/json": {"schema": _ref(operation.body)}}
+        content = {operation.body_media_type: {"schema": _ref(operation.body)}}
         described["requestBody"] = {"required": operation.body_required, "content": content}
     return described
 
@@ -99,9 +104,20 @@ def _parameters(operation: Operation) -> Iterable[Json]:
 
 
 def _responses(operation: Operation) -> Json:
-    responses = {str(status): _problem(status) for status in _problem_statuses(operation)}
-    responses |= {str(answer.status): _answer(answer, operation) for answer in operation.answers}
+    described = [(answer.status, _answer(answer, operation)) for answer in operation.answers]
+    described += [(status, _problem(status)) for status in _problem_statuses(operation)]
+    responses: dict[str, Json] = {}
+    for status, response in described:
+        _add(responses.setdefault(str(status), {}), response)
     return dict(sorted(responses.items()))
+
+
+def _add(response: Json, other: Json) -> None:
+    """Let a response be ``other`` too: the first one's words stay, the media types and headers of both count."""
+    response.setdefault("description", other["description"])
+    for part in ("headers", "content"):
+        if part in other:
+            response[part] = other[part] | response.get(part, {})
 
 
 def _problem_statuses(operation: Operation) -> set[int]:
@@ -132,7 +148,7 @@ def _answer(answer: Answer, operation: Operation) -> Json:
     headers = {name: _header(text, "string") for name, text in answer.headers.items()}
     if answer.status == http.HTTPStatus.CREATED:
         headers["Location"] = _header("Where the new thing is.", "string")
-    if operation.creates:
+    if operation.creates and answer.status == http.HTTPStatus.CREATED:
         headers["Idempotent-Replayed"] = _header("true when an earlier request with this key made it.", "string")
     if headers:
         described["headers"] = headers

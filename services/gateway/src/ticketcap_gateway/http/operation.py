@@ -28,6 +28,7 @@ class Caller(enum.Enum):
     ANYONE = "anyone"
     ORGANISER = "an organiser, with a JSON Web Token"
     HOLDER = "the holder of the manage token, or an organiser"
+    PAYER = "the holder of the manage token, and nobody else"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method on one path. ``problems`` are the statuses of its own refusals; ``seconds`` is its own deadline."""
+    """One method on one path.
+
+    ``problems`` are the statuses of its own refusals; ``seconds`` is its own
+    deadline. A status may have several answers, of different media types.
+    """
 
     method: Method
     path: str
@@ -56,6 +61,7 @@ class Operation:
     caller: Caller = Caller.ANYONE
     body: type[BaseModel] | None = None
     body_required: bool = True
+    body_media_type: str = "application/json"
     query: type[BaseModel] | None = None
     creates: bool = False
     seconds: float | None = None

@@ -12,6 +12,7 @@ from ticketcap_gateway.claims import ClaimCoalescer
 from ticketcap_gateway.http import schemas, translate
 from ticketcap_gateway.http.access import Access, event_of, idempotency_key, registration_of
 from ticketcap_gateway.http.json_body import BodyReader
+from ticketcap_gateway.http.links import Links
 from ticketcap_gateway.http.operation import Answer, Caller, Operation
 from ticketcap_gateway.http.query import read_query
 from ticketcap_gateway.http.responses import created, json
@@ -32,6 +33,7 @@ class Registrations:
         claims: ClaimCoalescer,
         access: Access,
         bodies: BodyReader,
+        links: Links,
         *,
         writes_per_hour: int | None,
     ) -> None:
@@ -39,6 +41,7 @@ class Registrations:
         self._claims = claims
         self._access = access
         self._bodies = bodies
+        self._links = links
         self._creations = RateLimiter(writes_per_hour)
         self._cancellations = RateLimiter(writes_per_hour)
 
@@ -103,7 +106,7 @@ class Registrations:
         claim = translate.claim(body, school=school, event=event, idempotency_key=key)
         answer = await self._claims.register(claim)
         location = f"/api/v1/registrations/{answer.id}"
-        return created(translate.registration_created(answer), location=location, replayed=answer.replayed)
+        return created(translate.registration_created(answer, self._links), location=location, replayed=answer.replayed)
 
     async def list(self, request: Request) -> Response:
         """Return a page of an event's registrations."""
@@ -118,7 +121,7 @@ class Registrations:
             status=None if page.status is MISSING else translate.registration_status(page.status),
         )
         answer = await self._registration.list_registrations(message, token)
-        items = [translate.registration(item) for item in answer.items]
+        items = [translate.registration(item, self._links) for item in answer.items]
         return json(schemas.RegistrationPage(items=items, next_cursor=answer.next_cursor or None))
 
     async def get(self, request: Request) -> Response:
@@ -127,7 +130,7 @@ class Registrations:
         credentials = await self._access.credentials(request, VIEWERS)
         message = pb.GetRegistrationRequest(id=registration, manage_token=credentials.manage_token)
         answer = await self._registration.get_registration(message, credentials.organiser)
-        return json(translate.registration(answer.registration))
+        return json(translate.registration(answer.registration, self._links))
 
     async def cancel(self, request: Request) -> Response:
         """Give spots back."""
@@ -140,4 +143,4 @@ class Registrations:
             id=registration, manage_token=credentials.manage_token, reason=body.reason
         )
         answer = await self._registration.cancel_registration(message, credentials.organiser)
-        return json(translate.registration(answer.registration))
+        return json(translate.registration(answer.registration, self._links))

@@ -1,7 +1,7 @@
 """The shapes of JSON that the gateway takes and gives. Requests are strict; in answers, what is not set is absent."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Final, Literal
 
 from pydantic import (
@@ -21,6 +21,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SLUG: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_VISIBLE: Final = re.compile(r"[!-~]+")
 # The registration service decides what a number is; here is only refused what can't be one, beside the other fields.
 _PHONE: Final = re.compile(r"[0-9 \-().+/\u2010-\u2013\u05be\u200e\u200f\u00a0]*")
 _PHONE_DIGITS: Final = range(7, 16)
@@ -87,6 +89,28 @@ def _whole_number(value: object) -> object:
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         return int(value)
     raise _refuse("must be a whole number")
+
+
+def _day(value: str) -> str:
+    try:
+        day = date.fromisoformat(value) if _DAY.fullmatch(value) else None
+    except ValueError:
+        day = None
+    if day is None or day.year not in _YEARS:
+        raise _refuse("must be a day that exists, like 2026-12-31")
+    return value
+
+
+def _digits(value: str) -> str:
+    if not (value.isascii() and value.isdigit()):
+        raise _refuse("must be digits")
+    return value
+
+
+def _visible(value: str) -> str:
+    if not _VISIBLE.fullmatch(value):
+        raise _refuse("must be visible ASCII characters")
+    return value
 
 
 Line = Annotated[str, AfterValidator(_one_line)]
@@ -241,8 +265,15 @@ class RegistrationCreate(Input):
     spots: Annotated[int, Field(ge=1, le=100)]
 
 
+PayUrl = Annotated[str, Field(description="a page to pay on; only while PENDING_PAYMENT")]
+
+
 class RegistrationCreated(Output):
-    """The final answer to a claim. manage_token is secret: its holder may see and cancel the registration."""
+    """The final answer to a claim.
+
+    manage_token and pay_url are secret: who holds the one may see and cancel
+    the registration, who holds the other may pay for it.
+    """
 
     id: str
     status: RegistrationStatus
@@ -251,10 +282,11 @@ class RegistrationCreated(Output):
     waitlist_position: int | MISSING = MISSING
     hold_expires_at: Time | MISSING = MISSING
     manage_token: str
+    pay_url: PayUrl | MISSING = MISSING
 
 
 class Registration(Output):
-    """A registration, for its holder and its school only."""
+    """A registration, for its holder and its school only. pay_url is secret: whoever holds it may pay."""
 
     id: str
     school: str
@@ -268,6 +300,7 @@ class Registration(Output):
     confirmation_code: str
     waitlist_position: int | MISSING = MISSING
     hold_expires_at: Time | MISSING = MISSING
+    pay_url: PayUrl | MISSING = MISSING
     created_at: Time
     cancelled_at: Time | MISSING = MISSING
     cancel_reason: str | MISSING = MISSING
@@ -340,6 +373,178 @@ class Readiness(Output):
     status: Literal["live", "ready", "draining", "unavailable"]
 
 
+Language = Literal["he", "en"]
+PaymentState = Literal[
+    "CREATED",
+    "REDIRECTED",
+    "AUTHORISED",
+    "CAPTURED",
+    "REFUND_PENDING",
+    "REFUNDED",
+    "FAILED",
+    "EXPIRED",
+    "UNKNOWN",
+]
+SeatState = Literal["HELD", "SECURED", "CONFIRMED", "GONE"]
+RefundState = Literal["REQUESTED", "SENT", "DONE", "REFUSED", "UNKNOWN"]
+RefundReason = Literal["CANCELLED", "SEAT_GONE", "ORGANISER", "SURPLUS"]
+EscalationKind = Literal["payment", "refund", "return", "seat"]
+Agorot = Annotated[int, Field(description="minor units: agorot for ILS")]
+RefundAgorot = Annotated[int, Field(ge=1, le=100_000_000_000, description="agorot; absent: everything that is left")]
+
+
+class PaymentCreate(Input):
+    """How to pay: the language of YaadPay's page, Hebrew unless it is named."""
+
+    language: Language | MISSING = MISSING
+
+
+class PaymentCreated(Output):
+    """Where the customer goes now; redirect_url is YaadPay's page, signed, to be opened exactly as it is."""
+
+    payment_id: str
+    redirect_url: str
+    amount_agorot: Agorot
+    currency: str
+
+
+class Refund(Output):
+    """Money on its way back; yaadpay_id is absent before, and where a charge was undone."""
+
+    id: str
+    payment_id: str
+    state: RefundState
+    reason: RefundReason
+    amount_agorot: Agorot
+    currency: str
+    yaadpay_id: str | MISSING = MISSING
+    escalation: Annotated[str, Field(description="set when only a person can settle it")] | MISSING = MISSING
+    created_at: Time
+    done_at: Time | MISSING = MISSING
+
+
+class Payment(Output):
+    """One attempt to pay for a registration, with what is given back of it."""
+
+    id: str
+    registration_id: str
+    event_id: str
+    school: str
+    state: PaymentState
+    seat: SeatState
+    amount_agorot: Agorot
+    currency: str
+    refunded_agorot: Agorot
+    refund_pending_agorot: Agorot
+    order: Annotated[str, Field(description="our reference at YaadPay")]
+    yaadpay_id: str | MISSING = MISSING
+    ccode: Annotated[int, Field(description="what YaadPay answered last")] | MISSING = MISSING
+    failure: str | MISSING = MISSING
+    escalation: Annotated[str, Field(description="set when only a person can settle it")] | MISSING = MISSING
+    created_at: Time
+    captured_at: Time | MISSING = MISSING
+    refunds: list[Refund]
+
+
+class PaymentResult(Output):
+    """How a payment stands, without anything that tells whose it is."""
+
+    id: str
+    state: PaymentState
+    seat: SeatState
+    failure: str | MISSING = MISSING
+    amount_agorot: Agorot
+    currency: str
+    refunded_agorot: Agorot
+    language: Language
+
+
+class RefundCreate(Input):
+    """How much to give back. null is refused: a mistake would give back everything."""
+
+    amount_agorot: RefundAgorot | MISSING = MISSING
+
+
+class RefundCreated(Output):
+    """The refund, and its payment after it."""
+
+    refund: Refund
+    payment: Payment
+
+
+class BookQuery(Query):
+    """Which day's money to show: a day in Israel, like 2026-12-31; today when it is absent."""
+
+    day: Annotated[str, AfterValidator(_day), Field(json_schema_extra={"format": "date"})] | MISSING = MISSING
+
+
+class EscalationQuery(Query):
+    """How many to show."""
+
+    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=200)] = 50
+
+
+class Escalation(Output):
+    """What waits for a person. id is that of the payment, the refund, the return or the registration."""
+
+    kind: EscalationKind
+    id: str
+    payment_id: str | MISSING = MISSING
+    school: str
+    order: str | MISSING = MISSING
+    yaadpay_id: Annotated[str, Field(description="what to look for in YaadPay's portal")] | MISSING = MISSING
+    amount_agorot: Agorot | MISSING = MISSING
+    currency: str | MISSING = MISSING
+    why: str
+    since: Time
+
+
+class EscalationList(Output):
+    """The oldest escalations."""
+
+    items: list[Escalation]
+
+
+class Resolution(Input):
+    """What a person found in YaadPay's portal; again sends a refund, or asks about a return, once more."""
+
+    moved: Annotated[bool, Field(description="whether money moved")]
+    yaadpay_id: Annotated[str, AfterValidator(_digits), Field(min_length=1, max_length=20)] | MISSING = MISSING
+    again: bool | MISSING = MISSING
+
+
+class Resolved(Output):
+    """The payment after it; absent for a seat."""
+
+    payment: Payment | MISSING = MISSING
+
+
+class PageQuery(Query):
+    """The language of a page; without it Hebrew, or the one that the payment was made in."""
+
+    lang: Language | MISSING = MISSING
+
+
+class PayPageQuery(PageQuery):
+    """What opens a payment page."""
+
+    token: str = ""
+
+
+class ResultPageQuery(PageQuery):
+    """How often the page has looked by itself."""
+
+    looked: Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=1_000)] = 0
+
+
+class PayForm(Input):
+    """What the button of a payment page sends; key is the page's own, so that pressing twice pays once."""
+
+    token: Annotated[str, AfterValidator(_visible), Field(min_length=1, max_length=200)]
+    key: Annotated[str, AfterValidator(_visible), Field(min_length=16, max_length=64)]
+    lang: Language
+
+
 class FieldProblem(Output):
     """One wrong field."""
 
@@ -357,3 +562,6 @@ class Problem(Output):
     code: str
     trace_id: str
     errors: list[FieldProblem] | MISSING = MISSING
+    payment_id: Annotated[str, Field(description="of the payment that runs: PAYMENT_RUNNING")] | MISSING = MISSING
+    state: Annotated[PaymentState, Field(description="its state: PAYMENT_RUNNING")] | MISSING = MISSING
+    redirect_url: Annotated[str, Field(description="where it can be paid: PAYMENT_RUNNING")] | MISSING = MISSING

@@ -1,17 +1,27 @@
-"""Turns messages of the registration service into the shapes of JSON, and input into messages."""
+"""Turns messages of the services into the shapes of JSON, and input into messages."""
 
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from ticketcap.payment.v1 import payment_pb2
 from ticketcap.registration.v1 import registration_pb2 as pb
 
 from ticketcap_gateway.http import schemas
+from ticketcap_gateway.http.links import Links
 
 _EVENT_STATUS: Final = "EVENT_STATUS_"
 _WAITLIST_POLICY: Final = "WAITLIST_POLICY_"
 _REGISTRATION_STATUS: Final = "REGISTRATION_STATUS_"
+_PAYMENT_STATE: Final = "PAYMENT_STATE_"
+_SEAT_STATE: Final = "SEAT_STATE_"
+_REFUND_STATE: Final = "REFUND_STATE_"
+_REFUND_REASON: Final = "REFUND_REASON_"
+_LANGUAGES: Final[dict[schemas.Language, payment_pb2.Language]] = {
+    "he": payment_pb2.LANGUAGE_HEBREW,
+    "en": payment_pb2.LANGUAGE_ENGLISH,
+}
 
 
 def school(message: pb.School) -> schemas.School:
@@ -75,7 +85,7 @@ def claim(body: schemas.RegistrationCreate, *, school: str, event: str, idempote
     )
 
 
-def registration_created(message: pb.RegisterResponse) -> schemas.RegistrationCreated:
+def registration_created(message: pb.RegisterResponse, links: Links) -> schemas.RegistrationCreated:
     """Return the answer to a claim as JSON shows it."""
     return schemas.RegistrationCreated(
         id=message.id,
@@ -83,12 +93,13 @@ def registration_created(message: pb.RegisterResponse) -> schemas.RegistrationCr
         confirmation_code=message.confirmation_code,
         spots=message.spots,
         manage_token=message.manage_token,
+        **_pay_url(message, links),
         **_present(message, "waitlist_position"),
         **_present_times(message, "hold_expires_at"),
     )
 
 
-def registration(message: pb.Registration) -> schemas.Registration:
+def registration(message: pb.Registration, links: Links) -> schemas.Registration:
     """Return a registration as JSON shows it."""
     return schemas.Registration(
         id=message.id,
@@ -101,9 +112,15 @@ def registration(message: pb.Registration) -> schemas.Registration:
         spots=message.spots,
         confirmation_code=message.confirmation_code,
         created_at=_time(message.created_at),
+        **_pay_url(message, links),
         **_present(message, "email", "waitlist_position", "cancel_reason"),
         **_present_times(message, "hold_expires_at", "cancelled_at", "checked_in_at"),
     )
+
+
+def _pay_url(message: pb.Registration | pb.RegisterResponse, links: Links) -> dict[str, Any]:
+    to_pay = message.status == pb.REGISTRATION_STATUS_PENDING_PAYMENT and message.pay_token
+    return {"pay_url": links.pay(message.id, message.pay_token)} if to_pay else {}
 
 
 def registration_status(name: schemas.RegistrationStatus) -> str:
@@ -131,6 +148,108 @@ def seats(message: pb.Seats, promoted: int) -> schemas.Seats:
     )
 
 
+def language(name: schemas.Language) -> payment_pb2.Language:
+    """Return what the proto calls a language."""
+    return _LANGUAGES[name]
+
+
+def language_name(value: payment_pb2.Language) -> schemas.Language:
+    """Return a language's name; Hebrew where none is said."""
+    return "en" if value == payment_pb2.LANGUAGE_ENGLISH else "he"
+
+
+def payment_created(message: payment_pb2.CreatePaymentResponse) -> schemas.PaymentCreated:
+    """Return where a customer goes as JSON shows it."""
+    return schemas.PaymentCreated(
+        payment_id=message.payment_id,
+        redirect_url=message.redirect_url,
+        amount_agorot=message.amount_agorot,
+        currency=message.currency,
+    )
+
+
+def payment(message: payment_pb2.Payment) -> schemas.Payment:
+    """Return a payment with its refunds as JSON shows it."""
+    return schemas.Payment(
+        id=message.id,
+        registration_id=message.registration_id,
+        event_id=message.event_id,
+        school=message.school,
+        state=payment_state(message.state),
+        seat=seat_state(message.seat),
+        amount_agorot=message.amount_agorot,
+        currency=message.currency,
+        refunded_agorot=message.refunded_agorot,
+        refund_pending_agorot=message.refund_pending_agorot,
+        order=message.order,
+        created_at=_time(message.created_at),
+        refunds=[refund(one) for one in message.refunds],
+        **_filled(message, "yaadpay_id", "failure", "escalation"),
+        **_present(message, "ccode"),
+        **_present_times(message, "captured_at"),
+    )
+
+
+def refund(message: payment_pb2.Refund) -> schemas.Refund:
+    """Return a refund as JSON shows it."""
+    return schemas.Refund(
+        id=message.id,
+        payment_id=message.payment_id,
+        state=_refund_state(message.state),
+        reason=_refund_reason(message.reason),
+        amount_agorot=message.amount_agorot,
+        currency=message.currency,
+        created_at=_time(message.created_at),
+        **_filled(message, "yaadpay_id", "escalation"),
+        **_present_times(message, "done_at"),
+    )
+
+
+def payment_result(message: payment_pb2.GetPaymentResultResponse) -> schemas.PaymentResult:
+    """Return how a payment stands as JSON shows it."""
+    return schemas.PaymentResult(
+        id=message.id,
+        state=payment_state(message.state),
+        seat=seat_state(message.seat),
+        amount_agorot=message.amount_agorot,
+        currency=message.currency,
+        refunded_agorot=message.refunded_agorot,
+        language=language_name(message.language),
+        **_filled(message, "failure"),
+    )
+
+
+def escalation(message: payment_pb2.Escalation) -> schemas.Escalation:
+    """Return what waits for a person as JSON shows it."""
+    return schemas.Escalation(
+        kind=cast("schemas.EscalationKind", message.kind),
+        id=message.id,
+        school=message.school,
+        why=message.why,
+        since=_time(message.since),
+        # Where there is no payment there is no amount.
+        **_filled(message, "payment_id", "order", "yaadpay_id", "amount_agorot", "currency"),
+    )
+
+
+def payment_state(value: payment_pb2.PaymentState) -> schemas.PaymentState:
+    """Return the name of a payment's state."""
+    return cast("schemas.PaymentState", payment_pb2.PaymentState.Name(value).removeprefix(_PAYMENT_STATE))
+
+
+def seat_state(value: payment_pb2.SeatState) -> schemas.SeatState:
+    """Return the name of a seat's state."""
+    return cast("schemas.SeatState", payment_pb2.SeatState.Name(value).removeprefix(_SEAT_STATE))
+
+
+def _refund_state(value: payment_pb2.RefundState) -> schemas.RefundState:
+    return cast("schemas.RefundState", payment_pb2.RefundState.Name(value).removeprefix(_REFUND_STATE))
+
+
+def _refund_reason(value: payment_pb2.RefundReason) -> schemas.RefundReason:
+    return cast("schemas.RefundReason", payment_pb2.RefundReason.Name(value).removeprefix(_REFUND_REASON))
+
+
 def event_status(value: pb.EventStatus) -> schemas.EventStatus:
     """Return the name of an event's status."""
     return cast("schemas.EventStatus", pb.EventStatus.Name(value).removeprefix(_EVENT_STATUS))
@@ -148,6 +267,11 @@ def registration_status_name(value: pb.RegistrationStatus) -> schemas.Registrati
 def _present(message: Message, *names: str) -> dict[str, Any]:
     """Return the optional fields that are set."""
     return {name: getattr(message, name) for name in names if message.HasField(name)}
+
+
+def _filled(message: Message, *names: str) -> dict[str, Any]:
+    """Return the fields that say something: not empty, not 0."""
+    return {name: value for name in names if (value := getattr(message, name))}
 
 
 def _present_times(message: Message, *names: str) -> dict[str, Any]:

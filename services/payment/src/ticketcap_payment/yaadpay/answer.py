@@ -17,6 +17,8 @@ class Outcome(StrEnum):
     DONE = "done"
     REFUSED = "refused"
     """It certainly did not."""
+    NOT_SENT = "not_sent"
+    """It certainly did not: YaadPay was not reached. May be tried again."""
     UNKNOWN = "unknown"
     """It may have. Never the same as REFUSED, and never tried again blindly."""
 

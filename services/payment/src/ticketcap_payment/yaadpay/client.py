@@ -27,6 +27,8 @@ _SAFE_TRIES: Final = 2
 _INFO_LENGTH: Final = 100
 _NAME_LENGTH: Final = 50
 _J5_AUTHORIZER: Final = "7"
+_CONNECT_SECONDS: Final = 5.0
+_UNREACHED: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UTF8: Final = {"UTF8": "True", "UTF8out": "True"}
 
 _log = get_logger(__name__)
@@ -38,6 +40,10 @@ class YaadPayError(Exception):
 
 class YaadPayUnavailable(YaadPayError):
     """No answer, or none that can be read; the message says which."""
+
+
+class YaadPayUnreached(YaadPayUnavailable):
+    """Not even connected: nothing was asked."""
 
 
 class YaadPayRefused(YaadPayError):
@@ -109,12 +115,23 @@ class PaymentLink:
 
 
 class YaadPayClient:
-    """Calls for one terminal. ``seconds`` bounds what may be tried again, ``money_seconds`` what may not."""
+    """Calls for one terminal. ``seconds`` bounds what may be tried again, ``money_seconds`` what may not.
+
+    ``page_url`` is where browsers go: the same address as ours, except inside a network of containers.
+    """
 
     def __init__(
-        self, base_url: str, terminal: Terminal, telemetry: Telemetry, *, seconds: float, money_seconds: float
+        self,
+        base_url: str,
+        terminal: Terminal,
+        telemetry: Telemetry,
+        *,
+        page_url: str,
+        seconds: float,
+        money_seconds: float,
     ) -> None:
         self._base_url = base_url
+        self._page_url = page_url
         self._terminal = terminal
         self._seconds = seconds
         self._money_seconds = money_seconds
@@ -125,7 +142,8 @@ class YaadPayClient:
         self._server["server.port"] = address.port or (443 if address.scheme == "https" else 80)
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=20)
         # Each wait of a call is bounded by this, and the whole call by its own time.
-        self._http = httpx.AsyncClient(timeout=money_seconds, limits=limits, trust_env=False)
+        waits = httpx.Timeout(money_seconds, connect=_CONNECT_SECONDS, pool=_CONNECT_SECONDS)
+        self._http = httpx.AsyncClient(timeout=waits, limits=limits, trust_env=False)
 
     @property
     def masof(self) -> str:
@@ -149,7 +167,7 @@ class YaadPayClient:
         if not is_equal(signed.rpartition("signature=")[2], page_signature(parameters, self._terminal.key)):
             # The gateway's word counts; that its formula is not ours is worth knowing.
             _log.warning("yaadpay.signature_differs", order=page.order)
-        return f"{self._base_url}?{signed}"
+        return f"{self._page_url}?{signed}"
 
     def _page(self, page: Page) -> dict[str, str]:
         return {
@@ -257,6 +275,8 @@ class YaadPayClient:
         """Send once. Whatever is not a clear answer is UNKNOWN."""
         try:
             body = await self._send(action, self._authenticated(action, parameters), self._money_seconds)
+        except YaadPayUnreached as error:
+            return Answer(outcome=Outcome.NOT_SENT, reason=str(error))
         except YaadPayUnavailable as error:
             return Answer(outcome=Outcome.UNKNOWN, reason=str(error))
         return money_answer(body)
@@ -268,7 +288,7 @@ class YaadPayClient:
                 body = await self._send(action, parameters, self._seconds)
             except YaadPayUnavailable:
                 continue
-            if not body.strip().startswith(b"<"):
+            if _is_readable(body):
                 return body
         return await self._send(action, parameters, self._seconds)
 
@@ -290,7 +310,8 @@ class YaadPayClient:
             except (TimeoutError, httpx.HTTPError) as error:
                 span.set_attribute("error.type", type(error).__name__)
                 span.set_status(Status(StatusCode.ERROR))
-                raise YaadPayUnavailable(f"{action}: {type(error).__name__} within {seconds} s") from error
+                kind = YaadPayUnreached if isinstance(error, _UNREACHED) else YaadPayUnavailable
+                raise kind(f"{action}: {type(error).__name__} within {seconds} s") from error
             finally:
                 labels = {"action": action, "outcome": outcome}
                 self._duration.record(time.perf_counter() - began, labels)
@@ -313,6 +334,11 @@ class YaadPayClient:
         if ccode is None:
             return YaadPayUnavailable(f"{action} was answered with HTML, nothing, or unreadable bytes")
         return YaadPayRefused(action, ccode)
+
+
+def _is_readable(body: bytes) -> bool:
+    trimmed = body.strip()
+    return bool(trimmed) and not trimmed.startswith(b"<")
 
 
 def _outcome(action: str, body: bytes) -> str:

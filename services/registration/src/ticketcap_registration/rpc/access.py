@@ -6,16 +6,24 @@ from ticketcap_chassis.identity import SERVICES, SUPER_ADMINS, Principal, Role, 
 from ticketcap_observability import set_school
 
 from ticketcap_registration.domain.errors import RegistrationNotFound
-from ticketcap_registration.domain.manage_token import ManageTokens
+from ticketcap_registration.domain.holder_token import HolderTokens
 from ticketcap_registration.store.directory import Directory, EventKey, SchoolKey, as_uuid
 
 
 class Access:
     """Lets callers in, or raises what they are told."""
 
-    def __init__(self, verifier: TokenVerifier, tokens: ManageTokens, directory: Directory) -> None:
+    def __init__(
+        self,
+        verifier: TokenVerifier,
+        directory: Directory,
+        *,
+        manage_tokens: HolderTokens,
+        pay_tokens: HolderTokens,
+    ) -> None:
         self._verifier = verifier
-        self._tokens = tokens
+        self._manage_tokens = manage_tokens
+        self._pay_tokens = pay_tokens
         self._directory = directory
 
     async def super_admin(self) -> None:
@@ -26,11 +34,13 @@ class Access:
         """Let another service of ours in."""
         (await caller(self._verifier)).require(SERVICES | SUPER_ADMINS)
 
-    async def hold(self, registration: str, manage_token: str) -> EventKey:
+    async def hold(self, registration: str, *, manage_token: str, pay_token: str) -> EventKey:
         """Let another service of ours in, with the holder's token if it passes one on, and find the event."""
         await self.service()
         if manage_token:
-            self._must_match(registration, manage_token)
+            _must_match(self._manage_tokens, registration, manage_token)
+        elif pay_token:
+            _must_match(self._pay_tokens, registration, pay_token)
         return await self._directory.registration(registration)
 
     async def school(self, school: str, roles: frozenset[Role]) -> SchoolKey:
@@ -50,17 +60,12 @@ class Access:
         Whoever has no right to a registration is told that there is none.
         """
         if manage_token:
-            self._must_match(registration, manage_token)
+            _must_match(self._manage_tokens, registration, manage_token)
             return await self._directory.registration(registration), True
         principal = await caller_or_none(self._verifier)
         if principal is None:
             raise Unauthenticated("send the registration's manage token, or an organiser's token")
         return await self._organised(registration, principal, roles), False
-
-    def _must_match(self, registration: str, manage_token: str) -> None:
-        registration_id = as_uuid(registration)
-        if registration_id is None or not self._tokens.matches(registration_id, manage_token):
-            raise RegistrationNotFound(registration)
 
     async def _organised(self, registration: str, principal: Principal, roles: frozenset[Role]) -> EventKey:
         event = await self._directory.registration(registration)
@@ -68,3 +73,9 @@ class Access:
             raise RegistrationNotFound(registration)
         principal.require(roles)
         return event
+
+
+def _must_match(tokens: HolderTokens, registration: str, token: str) -> None:
+    registration_id = as_uuid(registration)
+    if registration_id is None or not tokens.matches(registration_id, token):
+        raise RegistrationNotFound(registration)

@@ -17,10 +17,11 @@ from uuid_utils.compat import uuid7
 
 from ticketcap_registration.domain.commands import Claim
 from ticketcap_registration.domain.confirmation_code import new_code
+from ticketcap_registration.domain.holder_token import HolderTokens
 from ticketcap_registration.domain.idempotency import fingerprint
 from ticketcap_registration.domain.ledger import Claimed
-from ticketcap_registration.domain.manage_token import ManageTokens
 from ticketcap_registration.domain.person import Person
+from ticketcap_registration.domain.states import RegistrationStatus
 from ticketcap_registration.lanes.lanes import Lanes
 from ticketcap_registration.lanes.seat_transaction import Decided
 from ticketcap_registration.rpc import translate
@@ -35,7 +36,8 @@ class Claims:
 
     directory: Directory
     lanes: Lanes
-    tokens: ManageTokens
+    manage_tokens: HolderTokens
+    pay_tokens: HolderTokens
     tracer: Tracer
 
     async def register(self, request: pb.RegisterRequest, parent: Context | None = None) -> pb.RegisterResponse:
@@ -52,8 +54,7 @@ class Claims:
             claimed = await self._place(event, _claim(request))
             span.set_attribute(schema.STATUS, claimed.answer.status)
             span.set_attribute(schema.CONFIRMATION_CODE, claimed.answer.confirmation_code)
-            token = self.tokens.issue(claimed.answer.id)
-            return translate.claim_answer(claimed.answer, token, replayed=claimed.replayed)
+            return self._answer(claimed)
 
     async def register_batch(self, request: pb.RegisterBatchRequest) -> pb.RegisterBatchResponse:
         """Answer many claims; each has its own deadline, trace and error."""
@@ -80,6 +81,16 @@ class Claims:
             span.set_attribute(schema.STATUS, answer.outcome.answer.status)
         self._tell_capacity_check(create, answer.decided)
         return answer.outcome
+
+    def _answer(self, claimed: Claimed) -> pb.RegisterResponse:
+        answer = claimed.answer
+        is_hold = answer.status is RegistrationStatus.PENDING_PAYMENT
+        return translate.claim_answer(
+            answer,
+            manage_token=self.manage_tokens.issue(answer.id),
+            pay_token=self.pay_tokens.issue(answer.id) if is_hold else None,
+            replayed=claimed.replayed,
+        )
 
     def _tell_capacity_check(self, create: Span, decided: Decided) -> None:
         """Draw the decision, which was made once for the whole batch, into this claim's trace."""

@@ -26,6 +26,7 @@ from ticketcap_registration.domain.commands import (
 from ticketcap_registration.domain.confirmation_code import new_code, normalized
 from ticketcap_registration.domain.errors import RegistrationNotFound
 from ticketcap_registration.domain.event import Event
+from ticketcap_registration.domain.holder_token import HolderTokens
 from ticketcap_registration.domain.idempotency import fingerprint
 from ticketcap_registration.jobs.feed import SeatFeed
 from ticketcap_registration.lanes.lanes import Lanes
@@ -36,7 +37,7 @@ from ticketcap_registration.store.changes import Changes
 from ticketcap_registration.store.directory import Directory, EventKey, as_uuid
 from ticketcap_registration.store.events import Events
 from ticketcap_registration.store.keyed import Key
-from ticketcap_registration.store.registrations import Registrations
+from ticketcap_registration.store.registrations import Registrations, RegistrationView
 from ticketcap_registration.store.schools import School, Schools
 from ticketcap_registration.store.seats import SeatNews
 
@@ -61,6 +62,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     lanes: Lanes
     claims: Claims
     feed: SeatFeed
+    pay_tokens: HolderTokens
     tracer: Tracer
 
     # Schools
@@ -153,7 +155,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         )
         last = page[min(limit, len(page)) - 1].registration if page else None
         more = cursor.write((last.created_at, last.id)) if last and len(page) > limit else ""
-        items = [translate.registration(view, key.school.slug) for view in page[:limit]]
+        items = [self._message(key, view) for view in page[:limit]]
         return pb.ListRegistrationsResponse(items=items, next_cursor=more)
 
     async def ExportRegistrations(
@@ -210,7 +212,9 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         return pb.ReclaimHoldResponse(registration=await self._settled(request.registration_id, command))
 
     async def GetHold(self, request: pb.GetHoldRequest, context: Context) -> pb.GetHoldResponse:
-        key = await self.access.hold(request.registration_id, request.manage_token)
+        key = await self.access.hold(
+            request.registration_id, manage_token=request.manage_token, pay_token=request.pay_token
+        )
         event = await self.events.get(key)
         return pb.GetHoldResponse(
             registration=await self._shown(key, request.registration_id),
@@ -250,7 +254,11 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         return await self.directory.event(school, event)
 
     async def _shown(self, key: EventKey, registration: str) -> pb.Registration:
-        return translate.registration(await self.registrations.get(key, _id(registration)), key.school.slug)
+        return self._message(key, await self.registrations.get(key, _id(registration)))
+
+    def _message(self, key: EventKey, view: RegistrationView) -> pb.Registration:
+        """Return the message for those who may let somebody pay: the holder, the school, the payment service."""
+        return translate.registration(view, key.school.slug, self.pay_tokens.issue(view.registration.id))
 
 
 def _key(scope: str, key: str, body: Mapping[str, object]) -> Key:

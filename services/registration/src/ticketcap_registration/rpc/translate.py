@@ -124,7 +124,7 @@ def wanted_status(of: pb.RegistrationStatus) -> RegistrationStatus | None:
     return RegistrationStatus(pb.RegistrationStatus.Name(of)[len(_REGISTRATION) :])
 
 
-def claim_answer(of: ClaimAnswer, manage_token: str, *, replayed: bool) -> pb.RegisterResponse:
+def claim_answer(of: ClaimAnswer, *, manage_token: str, pay_token: str | None, replayed: bool) -> pb.RegisterResponse:
     """Return the message that a claim is answered with."""
     return pb.RegisterResponse(
         id=str(of.id),
@@ -134,12 +134,13 @@ def claim_answer(of: ClaimAnswer, manage_token: str, *, replayed: bool) -> pb.Re
         waitlist_position=of.waitlist_position,
         hold_expires_at=moment(of.hold_expires_at),
         manage_token=manage_token,
+        pay_token=pay_token,
         replayed=replayed,
     )
 
 
-def registration(of: RegistrationView, school_slug: str) -> pb.Registration:
-    """Return the message of a registration."""
+def registration(of: RegistrationView, school_slug: str, pay_token: str | None = None) -> pb.Registration:
+    """Return the message of a registration; ``pay_token`` is told of a hold only."""
     row = of.registration
     is_hold = row.status is RegistrationStatus.PENDING_PAYMENT
     return pb.Registration(
@@ -159,6 +160,7 @@ def registration(of: RegistrationView, school_slug: str) -> pb.Registration:
         cancelled_at=moment(row.cancelled_at),
         cancel_reason=row.cancel_reason,
         checked_in_at=moment(row.checked_in_at),
+        pay_token=pay_token if is_hold else None,
     )
 
 

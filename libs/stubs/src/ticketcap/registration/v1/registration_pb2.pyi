@@ -112,7 +112,7 @@ class Event(_message.Message):
     def __init__(self, id: _Optional[str] = ..., school: _Optional[str] = ..., slug: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., location: _Optional[str] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[EventStatus, str]] = ..., capacity: _Optional[int] = ..., confirmed: _Optional[int] = ..., held: _Optional[int] = ..., waitlisted: _Optional[int] = ..., available: _Optional[int] = ..., max_spots_per_registration: _Optional[int] = ..., price_agorot: _Optional[int] = ..., currency: _Optional[str] = ..., waitlist_enabled: _Optional[bool] = ..., waitlist_policy: _Optional[_Union[WaitlistPolicy, str]] = ..., hold_seconds: _Optional[int] = ..., cancellation_deadline_hours: _Optional[int] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Registration(_message.Message):
-    __slots__ = ("id", "event_id", "school", "event", "status", "name", "phone", "email", "spots", "confirmation_code", "waitlist_position", "hold_expires_at", "created_at", "cancelled_at", "cancel_reason", "checked_in_at")
+    __slots__ = ("id", "event_id", "school", "event", "status", "name", "phone", "email", "spots", "confirmation_code", "waitlist_position", "hold_expires_at", "created_at", "cancelled_at", "cancel_reason", "checked_in_at", "pay_token")
     ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     SCHOOL_FIELD_NUMBER: _ClassVar[int]
@@ -129,6 +129,7 @@ class Registration(_message.Message):
     CANCELLED_AT_FIELD_NUMBER: _ClassVar[int]
     CANCEL_REASON_FIELD_NUMBER: _ClassVar[int]
     CHECKED_IN_AT_FIELD_NUMBER: _ClassVar[int]
+    PAY_TOKEN_FIELD_NUMBER: _ClassVar[int]
     id: str
     event_id: str
     school: str
@@ -145,7 +146,8 @@ class Registration(_message.Message):
     cancelled_at: _timestamp_pb2.Timestamp
     cancel_reason: str
     checked_in_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., event: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., name: _Optional[str] = ..., phone: _Optional[str] = ..., email: _Optional[str] = ..., spots: _Optional[int] = ..., confirmation_code: _Optional[str] = ..., waitlist_position: _Optional[int] = ..., hold_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancelled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancel_reason: _Optional[str] = ..., checked_in_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    pay_token: str
+    def __init__(self, id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., event: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., name: _Optional[str] = ..., phone: _Optional[str] = ..., email: _Optional[str] = ..., spots: _Optional[int] = ..., confirmation_code: _Optional[str] = ..., waitlist_position: _Optional[int] = ..., hold_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancelled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancel_reason: _Optional[str] = ..., checked_in_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pay_token: _Optional[str] = ...) -> None: ...
 
 class Seats(_message.Message):
     __slots__ = ("event_id", "status", "capacity", "confirmed", "held", "waitlisted", "available", "version")
@@ -316,7 +318,7 @@ class RegisterRequest(_message.Message):
     def __init__(self, school: _Optional[str] = ..., event: _Optional[str] = ..., name: _Optional[str] = ..., phone: _Optional[str] = ..., email: _Optional[str] = ..., spots: _Optional[int] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class RegisterResponse(_message.Message):
-    __slots__ = ("id", "status", "confirmation_code", "spots", "waitlist_position", "hold_expires_at", "manage_token", "replayed")
+    __slots__ = ("id", "status", "confirmation_code", "spots", "waitlist_position", "hold_expires_at", "manage_token", "replayed", "pay_token")
     ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     CONFIRMATION_CODE_FIELD_NUMBER: _ClassVar[int]
@@ -325,6 +327,7 @@ class RegisterResponse(_message.Message):
     HOLD_EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     MANAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    PAY_TOKEN_FIELD_NUMBER: _ClassVar[int]
     id: str
     status: RegistrationStatus
     confirmation_code: str
@@ -333,7 +336,8 @@ class RegisterResponse(_message.Message):
     hold_expires_at: _timestamp_pb2.Timestamp
     manage_token: str
     replayed: bool
-    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., confirmation_code: _Optional[str] = ..., spots: _Optional[int] = ..., waitlist_position: _Optional[int] = ..., hold_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., manage_token: _Optional[str] = ..., replayed: _Optional[bool] = ...) -> None: ...
+    pay_token: str
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., confirmation_code: _Optional[str] = ..., spots: _Optional[int] = ..., waitlist_position: _Optional[int] = ..., hold_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., manage_token: _Optional[str] = ..., replayed: _Optional[bool] = ..., pay_token: _Optional[str] = ...) -> None: ...
 
 class RegisterBatchRequest(_message.Message):
     __slots__ = ("items",)
@@ -484,12 +488,14 @@ class ReclaimHoldResponse(_message.Message):
     def __init__(self, registration: _Optional[_Union[Registration, _Mapping]] = ...) -> None: ...
 
 class GetHoldRequest(_message.Message):
-    __slots__ = ("registration_id", "manage_token")
+    __slots__ = ("registration_id", "manage_token", "pay_token")
     REGISTRATION_ID_FIELD_NUMBER: _ClassVar[int]
     MANAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PAY_TOKEN_FIELD_NUMBER: _ClassVar[int]
     registration_id: str
     manage_token: str
-    def __init__(self, registration_id: _Optional[str] = ..., manage_token: _Optional[str] = ...) -> None: ...
+    pay_token: str
+    def __init__(self, registration_id: _Optional[str] = ..., manage_token: _Optional[str] = ..., pay_token: _Optional[str] = ...) -> None: ...
 
 class GetHoldResponse(_message.Message):
     __slots__ = ("registration", "event")

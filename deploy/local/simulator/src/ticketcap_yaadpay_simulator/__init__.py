@@ -1,0 +1,1 @@
+"""A stand-in of the card gateway YaadPay for one machine: it speaks the protocol and moves no money."""

@@ -1,0 +1,108 @@
+"""A day of a school's money as CSV for bookkeeping: charges and refunds in the order in which they happened."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from pydantic import MISSING
+from starlette.requests import Request
+from starlette.responses import Response
+from ticketcap.payment.v1 import payment_pb2 as pb
+from ticketcap_chassis.identity import ADMINS
+
+from ticketcap_gateway.http import money, schemas
+from ticketcap_gateway.http.access import Access, school_of
+from ticketcap_gateway.http.csv_file import HEADERS, Figure, after, csv_response
+from ticketcap_gateway.http.operation import Answer, Caller, Operation
+from ticketcap_gateway.http.query import read_query
+from ticketcap_gateway.payment_client import PaymentClient
+
+COLUMNS: Final = (
+    "kind",
+    "id",
+    "payment_id",
+    "registration_id",
+    "event_id",
+    "order",
+    "yaadpay_id",
+    "state",
+    "amount_agorot",
+    "amount",
+    "currency",
+    "at",
+)
+_ISRAEL: Final = ZoneInfo("Asia/Jerusalem")
+
+
+class PaymentsCsv:
+    """Serves a school's day as a file. ``seconds`` bounds the whole download."""
+
+    def __init__(self, payment: PaymentClient, access: Access, *, seconds: float) -> None:
+        self._payment = payment
+        self._access = access
+        self._seconds = seconds
+
+    def operations(self) -> Sequence[Operation]:
+        """Return the call."""
+        return (
+            Operation(
+                method="GET",
+                path="/api/v1/schools/{school}/payments.csv",
+                name="exportPayments",
+                summary="A day's charges and refunds for bookkeeping. OWNER or ADMIN.",
+                topic="Payments",
+                handler=self.export,
+                caller=Caller.ORGANISER,
+                query=schemas.BookQuery,
+                seconds=self._seconds,
+                answers=[
+                    Answer(
+                        status=200,
+                        description=(
+                            "UTF-8 with byte order mark, CRLF; refunds are negative; day and at are Israel's time."
+                        ),
+                        body=",".join(COLUMNS) + "\r\n",
+                        media_type="text/csv",
+                        headers=HEADERS,
+                    )
+                ],
+            ),
+        )
+
+    async def export(self, request: Request) -> Response:
+        """Stream the file. The first portion is fetched before the answer begins, so that an error has a status."""
+        school = school_of(request)
+        token = await self._access.organiser(request, ADMINS, school)
+        asked = read_query(request, schemas.BookQuery).day
+        day = datetime.now(_ISRAEL).date().isoformat() if asked is MISSING else asked
+        message = pb.ExportPaymentsRequest(school=school, day=day)
+        async with AsyncExitStack() as stack:
+            portions = self._payment.export_payments(message, token)
+            await stack.enter_async_context(aclosing(portions))
+            first = await anext(portions, pb.ExportPaymentsResponse())
+            rows = (_rows(portion) async for portion in after(first, portions))
+            return csv_response(f"{school}-payments-{day}", COLUMNS, rows, resources=stack.pop_all())
+
+
+def _rows(message: pb.ExportPaymentsResponse) -> Iterable[Sequence[str]]:
+    return (_row(entry) for entry in message.entries)
+
+
+def _row(entry: pb.BookEntry) -> Sequence[str]:
+    return (
+        entry.kind,
+        entry.id,
+        entry.payment_id,
+        entry.registration_id,
+        entry.event_id,
+        entry.order,
+        entry.yaadpay_id,
+        entry.state,
+        Figure(entry.amount_agorot),
+        Figure(money.decimal(entry.amount_agorot)),
+        entry.currency,
+        # As bookkeepers read it: of the day that they asked for.
+        entry.at.ToDatetime(UTC).astimezone(_ISRAEL).strftime("%Y-%m-%d %H:%M:%S"),
+    )

@@ -1,0 +1,37 @@
+"""What is to be paid for a registration, or why nothing is."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from ticketcap_payment.domain.errors import FreeEvent, HoldOver, NothingToPay
+
+_OVER = frozenset({"EXPIRED", "CANCELLED"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A registration as the registration service tells of it, with its event's price of one spot."""
+
+    registration_id: UUID
+    event_id: UUID
+    school: str
+    status: str
+    spots: int
+    price_agorot: int
+    currency: str
+    hold_expires_at: datetime | None
+    name: str
+    title: str
+
+    def amount_to_pay(self, now: datetime) -> int:
+        """Return the minor units to pay. Raises FreeEvent, HoldOver, NothingToPay."""
+        if self.price_agorot == 0:
+            raise FreeEvent(self.registration_id)
+        if self.status in _OVER:
+            raise HoldOver(self.registration_id, self.status)
+        if self.status != "PENDING_PAYMENT":
+            raise NothingToPay(self.registration_id, self.status)
+        if self.hold_expires_at is not None and self.hold_expires_at <= now:
+            raise HoldOver(self.registration_id, "EXPIRED")
+        return self.price_agorot * self.spots

@@ -1,0 +1,200 @@
+"""Wires the payment service together: the only place that does."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
+from ticketcap_chassis.database import PoolLimits, create_engine
+from ticketcap_chassis.grpc_server import GrpcServer
+from ticketcap_chassis.health import DatabaseHealth
+from ticketcap_chassis.identity import TokenVerifier
+from ticketcap_chassis.lifecycle import background, every, give_memory_back, stop_requested
+from ticketcap_chassis.row_security import must_be_bound
+from ticketcap_observability import Telemetry, get_logger
+
+from ticketcap_payment.domain.refund import CancelRule
+from ticketcap_payment.jobs.reconciler import Reconciler
+from ticketcap_payment.jobs.registration_changes import RegistrationChanges
+from ticketcap_payment.metrics import Metrics
+from ticketcap_payment.registration_client import RegistrationClient, open_registration
+from ticketcap_payment.rpc.access import Access
+from ticketcap_payment.rpc.service import SERVICE, PaymentService
+from ticketcap_payment.saga.capture import Capture
+from ticketcap_payment.saga.context import Saga
+from ticketcap_payment.saga.creation import Creation
+from ticketcap_payment.saga.deliveries import Deliveries
+from ticketcap_payment.saga.refunds import Refunds
+from ticketcap_payment.saga.resolution import Resolution
+from ticketcap_payment.saga.returns import Returns
+from ticketcap_payment.saga.seats import Seats
+from ticketcap_payment.service_identity import ServiceIdentity
+from ticketcap_payment.settings import Settings
+from ticketcap_payment.steps import NoSteps, Steps
+from ticketcap_payment.store import roles
+from ticketcap_payment.store.books import Books
+from ticketcap_payment.store.directory import Directory
+from ticketcap_payment.store.escalations import Escalations
+from ticketcap_payment.store.feeds import Feed
+from ticketcap_payment.store.outbox import Outbox, Topic
+from ticketcap_payment.store.watchkeeping import Watchkeeping
+from ticketcap_payment.yaadpay.client import Terminal, YaadPayClient
+
+_JOBS_CONNECTIONS: Final = 4
+_HEALTH_SECONDS: Final = 1.0
+_MEASURE_SECONDS: Final = 5.0
+_CLEAN_SECONDS: Final = 300.0
+# Every statement looks rows up by an index, so one plan serves all values; never compiled.
+_PLANS: Final = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
+
+_log = get_logger(__name__)
+
+
+async def serve(settings: Settings, telemetry: Telemetry, *, steps: Steps | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. ``steps`` is told of every step of the saga."""
+    stop = stop_requested()
+    async with running(settings, telemetry, steps=steps) as port:
+        give_memory_back()
+        _log.info("service.ready", port=port)
+        await stop.wait()
+        _log.info("service.draining", seconds=settings.drain_seconds)
+
+
+@asynccontextmanager
+async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | None = None) -> AsyncIterator[int]:
+    """Run the service while the code inside does; yields its port."""
+    async with AsyncExitStack() as stack:
+        engine = _engine(stack, settings, telemetry, roles.APP, settings.database_connections)
+        jobs_engine = _engine(stack, settings, telemetry, roles.JOBS, _JOBS_CONNECTIONS)
+        await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_payment migrate")
+        yaadpay = _yaadpay(stack, settings, telemetry)
+        registration = await stack.enter_async_context(
+            open_registration(settings.registration_target, _identity(settings), telemetry)
+        )
+        saga = _saga(settings, telemetry, engine, yaadpay, registration, steps or NoSteps())
+        outbox = Outbox(engine, jobs_engine, lease_seconds=settings.outbox_lease_seconds)
+        service = _service(settings, saga, jobs_engine, outbox)
+        server = GrpcServer(telemetry=telemetry)
+        pb_grpc.add_PaymentServiceServicer_to_server(service, server.server)
+
+        health = DatabaseHealth(jobs_engine, server, ["", SERVICE])
+        await health.check()
+        watchkeeping = Watchkeeping(jobs_engine)
+        reconciler = Reconciler(saga, watchkeeping, outbox, page_seconds=settings.page_seconds)
+        changes = RegistrationChanges(saga, Feed(jobs_engine, "registration.changes"))
+        for name, seconds, work in (
+            ("health", _HEALTH_SECONDS, health.check),
+            ("outbox", settings.outbox_poll_seconds, service.deliveries.start_due),
+            ("registration_changes", settings.feed_poll_seconds, changes.follow),
+            ("reconciler", settings.reconcile_seconds, reconciler.reconcile),
+            ("backlog", _MEASURE_SECONDS, reconciler.measure),
+            ("housekeeping", _CLEAN_SECONDS, reconciler.clean),
+        ):
+            await stack.enter_async_context(background(every(seconds, work, name=name)))
+        port = await server.start(settings.listen_address, [SERVICE])
+        try:
+            yield port
+        finally:
+            await server.drain(settings.drain_seconds)
+            await service.deliveries.close(settings.drain_seconds)
+
+
+def _engine(
+    stack: AsyncExitStack, settings: Settings, telemetry: Telemetry, role: str, connections: int
+) -> AsyncEngine:
+    engine = create_engine(
+        settings.database_url,
+        role=role,
+        pool_name=role,
+        limits=PoolLimits(size=connections),
+        telemetry=telemetry,
+        session=_PLANS,
+    )
+    stack.push_async_callback(engine.dispose)
+    return engine
+
+
+def _yaadpay(stack: AsyncExitStack, settings: Settings, telemetry: Telemetry) -> YaadPayClient:
+    terminal = Terminal(
+        masof=settings.yaadpay_masof,
+        key=settings.yaadpay_key.get_secret_value(),
+        password=settings.yaadpay_passp.get_secret_value(),
+    )
+    client = YaadPayClient(
+        settings.yaadpay_base_url,
+        terminal,
+        telemetry,
+        page_url=settings.yaadpay_page_url or settings.yaadpay_base_url,
+        seconds=settings.yaadpay_seconds,
+        money_seconds=settings.yaadpay_money_seconds,
+    )
+    stack.push_async_callback(client.close)
+    return client
+
+
+def _identity(settings: Settings) -> ServiceIdentity:
+    return ServiceIdentity(
+        secret=settings.jwt_secret.get_secret_value(),
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        given=settings.service_token.get_secret_value(),
+    )
+
+
+def _saga(
+    settings: Settings,
+    telemetry: Telemetry,
+    engine: AsyncEngine,
+    yaadpay: YaadPayClient,
+    registration: RegistrationClient,
+    steps: Steps,
+) -> Saga:
+    return Saga(
+        engine=engine,
+        yaadpay=yaadpay,
+        registration=registration,
+        metrics=Metrics(telemetry),
+        tracer=telemetry.tracer,
+        steps=steps,
+        postpone=settings.payment_mode == "two_phase",
+        verify_postponed=settings.yaadpay_verify_postponed,
+        check_sign=settings.yaadpay_check_sign,
+        committed_means_charged=settings.yaadpay_committed_means_charged,
+        secure_seconds=settings.secure_seconds,
+        give_up_seconds=settings.give_up_seconds,
+        money_tries=settings.money_tries,
+    )
+
+
+def _service(settings: Settings, saga: Saga, jobs_engine: AsyncEngine, outbox: Outbox) -> PaymentService:
+    directory = Directory(jobs_engine)
+    verifier = TokenVerifier(
+        secret=settings.jwt_secret.get_secret_value(),
+        jwks_url=settings.jwt_jwks_url,
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+    )
+    returns = Returns(saga, directory, key=settings.yaadpay_key.get_secret_value())
+    refunds = Refunds(saga, CancelRule(cutoff=settings.yaadpay_cancel_cutoff, preferred=settings.refund_by_cancelling))
+    deliver = {
+        Topic.VERIFY: returns.verify,
+        Topic.CAPTURE: Capture(saga).capture,
+        Topic.CONFIRM_SEAT: Seats(saga).confirm,
+        Topic.REFUND: refunds.send,
+    }
+    escalations = Escalations(jobs_engine)
+    return PaymentService(
+        access=Access(verifier, directory, saga.registration),
+        engine=saga.engine,
+        directory=directory,
+        creation=Creation(saga),
+        returns=returns,
+        refunds=refunds,
+        resolution=Resolution(saga, escalations),
+        deliveries=Deliveries(outbox, saga.tracer, deliver),
+        outbox=outbox,
+        books=Books(saga.engine),
+        escalations=escalations,
+        tracer=saga.tracer,
+    )

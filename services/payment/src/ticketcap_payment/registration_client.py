@@ -1,0 +1,150 @@
+"""What the payment service asks the registration service: what is to be paid, and the seat that goes with the money.
+
+SeatGone   the registration service has refused for good: asking again would change nothing
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+from uuid import UUID
+
+import grpc.aio
+from ticketcap.registration.v1 import registration_pb2 as pb
+from ticketcap.registration.v1 import registration_pb2_grpc
+from ticketcap_chassis.errors import AlreadyExists, FailedPrecondition, NotFound
+from ticketcap_chassis.grpc_channel import open_channel
+from ticketcap_chassis.status import from_rpc_error
+from ticketcap_observability import Telemetry
+
+from ticketcap_payment.domain.intent import Hold
+from ticketcap_payment.service_identity import ServiceIdentity
+
+SERVICE: Final = "ticketcap.registration.v1.RegistrationService"
+# All of them do the same however often they are sent.
+RETRIED: Final = ("ConfirmHold", "ReclaimHold", "GetHold", "ListChanges")
+_STATUS: Final = "REGISTRATION_STATUS_"
+_FINAL: Final = (FailedPrecondition, NotFound, AlreadyExists)
+_Answer = TypeVar("_Answer")
+
+
+class SeatGone(Exception):
+    """The spots are somebody else's, or nobody's; ``why`` is the registration service's reason."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A registration that came into ``status``."""
+
+    registration_id: UUID
+    event_id: UUID
+    school: str
+    status: str
+    changed_at: datetime
+    traceparent: str
+    price_agorot: int
+    starts_at: datetime
+    cancellation_deadline_hours: int
+
+
+@asynccontextmanager
+async def open_registration(
+    target: str, identity: ServiceIdentity, telemetry: Telemetry
+) -> AsyncIterator["RegistrationClient"]:
+    """Open the channel to the registration service for as long as the code inside runs."""
+    async with open_channel(target, service=SERVICE, retried=RETRIED, telemetry=telemetry) as channel:
+        yield RegistrationClient(channel, identity)
+
+
+class RegistrationClient:
+    """Calls of the registration service, made as ourselves."""
+
+    def __init__(self, channel: grpc.aio.Channel, identity: ServiceIdentity) -> None:
+        self._stub = registration_pb2_grpc.RegistrationServiceStub(channel)
+        self._identity = identity
+
+    async def hold(self, registration: str, *, manage_token: str = "", pay_token: str = "") -> Hold:
+        """Return a registration with its price; with a token only its holder's. Raises ServiceError."""
+        request = pb.GetHoldRequest(registration_id=registration, manage_token=manage_token, pay_token=pay_token)
+        answer = await self._ask(self._stub.GetHold(request, metadata=self._identity.metadata()))
+        return _hold(answer)
+
+    async def secure(self, registration_id: UUID, seconds: int) -> None:
+        """Make sure of the seat for so long: a live hold is lengthened, an expired one claimed again.
+
+        Raises SeatGone, and ServiceError when that is not known.
+        """
+        request = pb.ReclaimHoldRequest(registration_id=str(registration_id), seconds=seconds)
+        await self._final(self._stub.ReclaimHold(request, metadata=self._identity.metadata()))
+
+    async def confirm(self, registration_id: UUID, seconds: int) -> None:
+        """Turn the hold into a confirmed registration; one that expired meanwhile is claimed again.
+
+        Raises SeatGone, and ServiceError when that is not known.
+        """
+        try:
+            await self._confirm(registration_id)
+        except SeatGone as error:
+            if error.why != "HOLD_EXPIRED":
+                raise
+            await self.secure(registration_id, seconds)
+            await self._confirm(registration_id)
+
+    async def changes(self, cursor: str, statuses: Sequence[str], limit: int) -> tuple[Sequence[Change], str]:
+        """Return what happened after ``cursor``, and where to read on. Raises ServiceError."""
+        request = pb.ListChangesRequest(cursor=cursor, limit=limit, statuses=[_STATUS + name for name in statuses])
+        answer = await self._ask(self._stub.ListChanges(request, metadata=self._identity.metadata()))
+        return [_change(change) for change in answer.changes], answer.cursor
+
+    async def _confirm(self, registration_id: UUID) -> None:
+        request = pb.ConfirmHoldRequest(registration_id=str(registration_id))
+        await self._final(self._stub.ConfirmHold(request, metadata=self._identity.metadata()))
+
+    async def _final(self, call: Awaitable[object]) -> None:
+        try:
+            await self._ask(call)
+        except _FINAL as error:
+            raise SeatGone(error.reason) from error
+
+    async def _ask(self, call: Awaitable[_Answer]) -> _Answer:
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+
+
+def _hold(answer: pb.GetHoldResponse) -> Hold:
+    registration, event = answer.registration, answer.event
+    return Hold(
+        registration_id=UUID(registration.id),
+        event_id=UUID(event.id),
+        school=registration.school,
+        status=pb.RegistrationStatus.Name(registration.status).removeprefix(_STATUS),
+        spots=registration.spots,
+        price_agorot=event.price_agorot,
+        currency=event.currency,
+        hold_expires_at=(
+            registration.hold_expires_at.ToDatetime(UTC) if registration.HasField("hold_expires_at") else None
+        ),
+        name=registration.name,
+        title=event.title,
+    )
+
+
+def _change(message: pb.RegistrationChange) -> Change:
+    return Change(
+        registration_id=UUID(message.registration_id),
+        event_id=UUID(message.event_id),
+        school=message.school,
+        status=pb.RegistrationStatus.Name(message.status).removeprefix(_STATUS),
+        changed_at=message.changed_at.ToDatetime(UTC),
+        traceparent=message.traceparent,
+        price_agorot=message.price_agorot,
+        starts_at=message.starts_at.ToDatetime(UTC),
+        cancellation_deadline_hours=message.cancellation_deadline_hours,
+    )

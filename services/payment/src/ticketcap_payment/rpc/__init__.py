@@ -1,0 +1,1 @@
+"""Translates messages and decides nothing."""

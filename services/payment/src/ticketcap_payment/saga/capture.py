@@ -1,0 +1,190 @@
+"""From a card that YaadPay has to money: the seat is made sure of, then the charge is asked for, once it is intended.
+
+A charge whose answer was lost is asked for again: a postponed transaction can't be charged twice (250).
+"""
+
+from typing import Final
+
+from opentelemetry import trace
+from sqlalchemy.ext.asyncio import AsyncConnection
+from ticketcap_chassis.errors import ServiceError
+from ticketcap_observability import get_logger, schema, traceparent_of
+
+from ticketcap_payment.domain.payment import Payment
+from ticketcap_payment.domain.states import CAPTURING, PaymentState, SeatState
+from ticketcap_payment.registration_client import SeatGone
+from ticketcap_payment.saga.context import Saga
+from ticketcap_payment.saga.delivery import Done, Ending, Later
+from ticketcap_payment.steps import Step
+from ticketcap_payment.store import escalations, outbox, payments
+from ticketcap_payment.store.outbox import Delivery, Topic
+from ticketcap_payment.store.payments import Role
+from ticketcap_payment.store.transactions import school_transaction
+from ticketcap_payment.yaadpay.answer import Answer, Outcome
+from ticketcap_payment.yaadpay.ccodes import NOT_FOUND_OR_DONE, CCodeClass
+
+_FAILURES: Final = {
+    CCodeClass.DECLINED: "declined",
+    CCodeClass.RETRYABLE: "declined",
+    CCodeClass.CONFIG: "terminal",
+    CCodeClass.STATE: "withdrawn",
+}
+
+_log = get_logger(__name__)
+
+
+class Capture:
+    """Charges what is authorised."""
+
+    def __init__(self, saga: Saga) -> None:
+        self._saga = saga
+
+    async def capture(self, delivery: Delivery) -> Ending:
+        """Take an authorised payment, or one whose charge is not known, one step on."""
+        with self._saga.tracer.start_as_current_span(
+            schema.PAYMENT_CAPTURE,
+            attributes={schema.PAYMENT_ID: str(delivery.key.id), schema.SCHOOL_ID: delivery.key.school},
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            payment = await self._current(delivery)
+            span.set_attribute(schema.PAYMENT_AMOUNT, payment.amount_agorot)
+            if payment.state not in CAPTURING:
+                return Done()
+            ending = await self._with_seat(delivery, payment)
+            span.set_attribute(schema.PAYMENT_STATE, (await self._current(delivery)).state)
+            return ending
+
+    async def _current(self, delivery: Delivery) -> Payment:
+        async with school_transaction(self._saga.engine, delivery.key.school) as connection:
+            return await payments.get(connection, delivery.key.id)
+
+    async def _with_seat(self, delivery: Delivery, payment: Payment) -> Ending:
+        try:
+            await self._saga.registration.secure(payment.registration_id, self._saga.secure_seconds)
+        except SeatGone as error:
+            if payment.capture_tries == 0:
+                await self._without_seat(payment, error.why)
+                return Done()
+            # A charge was asked for before: only asking again tells whether it was made, and must be given back.
+        except ServiceError as error:
+            return await self._later(delivery, payment, f"seat:{error.reason}")
+        await self._saga.steps.reached(Step.SEAT_SECURED)
+        return await self._charge(delivery, payment)
+
+    async def _without_seat(self, payment: Payment, why: str) -> None:
+        """Leave the card alone: an uncommitted transaction costs nobody anything."""
+        async with school_transaction(self._saga.engine, payment.school) as connection:
+            current = await payments.lock(connection, payment)
+            if current.state in CAPTURING:
+                await payments.save(connection, current.failed("seat_gone", current.ccode).seat_is(SeatState.GONE))
+        self._saga.metrics.failed("seat_gone")
+        _log.info("payment.seat_gone", payment_id=str(payment.id), reason=why)
+
+    async def _charge(self, delivery: Delivery, payment: Payment) -> Ending:
+        async with school_transaction(self._saga.engine, payment.school) as connection:
+            current = await payments.lock(connection, payment)
+            if current.state not in CAPTURING:
+                return Done()
+            intended = current.capture_sent()
+            await payments.save(connection, intended)
+        await self._saga.steps.reached(Step.CAPTURE_INTENDED)
+        answer = await self._saga.yaadpay.commit(intended.yaadpay_id)
+        await self._saga.steps.reached(Step.CAPTURE_ANSWERED)
+        if answer.ccode is not None:
+            trace.get_current_span().set_attribute(schema.PAYMENT_CCODE, answer.ccode)
+        return await self._record(delivery, intended, answer)
+
+    async def _record(self, delivery: Delivery, intended: Payment, answer: Answer) -> Ending:
+        async with school_transaction(self._saga.engine, intended.school) as connection:
+            current = await payments.lock(connection, intended)
+            if current.state not in CAPTURING:
+                await self._too_late(connection, current, answer)
+                return Done()
+            if answer.outcome is Outcome.NOT_SENT:
+                await payments.save(connection, current.capture_not_sent())
+            elif self._is_charged(current, answer):
+                await self._captured(connection, current, answer)
+            elif _is_refused(answer):
+                await payments.save(connection, current.failed(_failure(answer), answer.ccode))
+            else:
+                await payments.save(connection, current.unknown(answer.ccode))
+        return await self._after(delivery, intended, answer)
+
+    async def _after(self, delivery: Delivery, intended: Payment, answer: Answer) -> Ending:
+        if self._is_charged(intended, answer):
+            self._saga.metrics.completed(intended.amount_agorot, intended.currency)
+            self._processed(intended, "captured")
+            await self._saga.steps.reached(Step.PAYMENT_CAPTURED)
+            return Done()
+        if _is_refused(answer):
+            self._tell_refusal(intended, answer)
+            return Done()
+        if answer.ccode == NOT_FOUND_OR_DONE:
+            # Nobody but us commits, and this was our first: then somebody did, or YaadPay has lost it.
+            await self._to_a_person(intended, "committed_by_another")
+            return Done()
+        return await self._later(delivery, intended, f"charge:{answer.outcome}")
+
+    async def _later(self, delivery: Delivery, payment: Payment, why: str) -> Ending:
+        tried_enough = payment.capture_tries >= self._saga.money_tries
+        if tried_enough or delivery.waiting_seconds >= self._saga.give_up_seconds:
+            await self._to_a_person(payment, "charge_not_known" if payment.capture_tries else "seat_not_known")
+            return Done()
+        return Later(why)
+
+    def _is_charged(self, payment: Payment, answer: Answer) -> bool:
+        asked_before = payment.capture_tries > 1
+        repeated = answer.ccode == NOT_FOUND_OR_DONE and asked_before and self._saga.committed_means_charged
+        return answer.outcome is Outcome.DONE or repeated
+
+    async def _captured(self, connection: AsyncConnection, current: Payment, answer: Answer) -> None:
+        now = self._saga.now()
+        after = current.captured(answer.id, answer.ccode or 0, now)
+        await payments.save(connection, after)
+        if answer.id:
+            await payments.number(
+                connection, after, answer.id, Role.CHARGE, ccode=0, amount_agorot=after.amount_agorot, now=now
+            )
+        await outbox.put(connection, after, Topic.CONFIRM_SEAT, after.id, traceparent_of())
+
+    async def _too_late(self, connection: AsyncConnection, current: Payment, answer: Answer) -> None:
+        """Somebody else has learnt the outcome meanwhile; the charge's number may be news all the same."""
+        if current.state is PaymentState.CAPTURED and answer.outcome is Outcome.DONE and not current.yaadpay_id:
+            await payments.save(connection, current.numbered(answer.id))
+
+    def _tell_refusal(self, payment: Payment, answer: Answer) -> None:
+        why = _failure(answer)
+        self._saga.metrics.failed(why)
+        self._processed(payment, "failed")
+        if why != "declined":
+            _log.error("payment.capture_refused", payment_id=str(payment.id), ccode=answer.ccode)
+
+    def _processed(self, payment: Payment, outcome: str) -> None:
+        if payment.authorised_at is not None:
+            self._saga.metrics.processed((self._saga.now() - payment.authorised_at).total_seconds(), outcome)
+
+    async def _to_a_person(self, payment: Payment, why: str) -> None:
+        async with school_transaction(self._saga.engine, payment.school) as connection:
+            current = await payments.lock(connection, payment)
+            if current.state is PaymentState.AUTHORISED and current.capture_tries:
+                await payments.save(connection, current.unknown(current.ccode))
+            await escalations.escalate(
+                connection,
+                school=payment.school,
+                kind=escalations.Kind.PAYMENT,
+                subject_id=payment.id,
+                payment_id=payment.id,
+                registration_id=payment.registration_id,
+                why=why,
+            )
+        _log.error("payment.escalated", payment_id=str(payment.id), reason=why)
+
+
+def _failure(answer: Answer) -> str:
+    return _FAILURES.get(answer.ccode_class, "refused")
+
+
+def _is_refused(answer: Answer) -> bool:
+    """Whether it certainly made no charge, now or before; 250 alone does not say that."""
+    return answer.outcome is Outcome.REFUSED and answer.ccode != NOT_FOUND_OR_DONE

@@ -1,0 +1,185 @@
+"""From a hold to a page at YaadPay: the intent is stored first, with an Order of its own."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from opentelemetry import trace
+from sqlalchemy.ext.asyncio import AsyncConnection
+from ticketcap_chassis.transactions import ConstraintViolated
+from ticketcap_observability import get_logger, schema, set_school, traceparent_of
+from uuid_utils.compat import uuid7
+
+from ticketcap_payment.domain.errors import (
+    IdempotencyInFlight,
+    IdempotencyKeyReused,
+    PaymentOpening,
+    PaymentRunning,
+    TooManyPayments,
+    YaadPayAway,
+)
+from ticketcap_payment.domain.intent import Hold
+from ticketcap_payment.domain.order import new_order
+from ticketcap_payment.domain.payment import Payment
+from ticketcap_payment.domain.states import RUNNING, PaymentState
+from ticketcap_payment.saga.context import Saga
+from ticketcap_payment.steps import Step
+from ticketcap_payment.store import payments
+from ticketcap_payment.store.models import KEY_TAKEN, ONE_RUNNING
+from ticketcap_payment.store.transactions import school_transaction
+from ticketcap_payment.yaadpay.client import Page, YaadPayError
+
+_ATTEMPTS: Final = 50
+_SIGNING: Final = timedelta(seconds=30)
+"""How long the page of a new payment may take; after it whoever asks gets it made."""
+_PAGE_AWAY: Final = "page_unavailable"
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a customer asked for. ``language`` is HEB or ENG."""
+
+    language: str
+    idempotency_key: str
+
+    def fingerprint(self, registration_id: UUID) -> str:
+        """Return what tells this body from another one with the same key."""
+        return hashlib.sha256(f"{registration_id} {self.language}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A payment whose page is ready, and whether an earlier request with its key opened it."""
+
+    payment: Payment
+    replayed: bool
+
+
+class Creation:
+    """Opens payments."""
+
+    def __init__(self, saga: Saga) -> None:
+        self._saga = saga
+
+    async def open(self, hold: Hold, wish: Wish) -> Opened:
+        """Open a payment for a hold, or find the one that this key opened.
+
+        Raises FreeEvent, HoldOver, NothingToPay, PaymentRunning, the IdempotencyKey errors, TooManyPayments and
+        YaadPayAway.
+        """
+        with self._saga.tracer.start_as_current_span(
+            schema.PAYMENT_CREATE, record_exception=False, set_status_on_exception=False
+        ) as span:
+            set_school(hold.school)
+            opened = await self._stored(hold, wish)
+            span.set_attribute(schema.PAYMENT_ID, str(opened.payment.id))
+            span.set_attribute(schema.PAYMENT_AMOUNT, opened.payment.amount_agorot)
+            await self._saga.steps.reached(Step.PAYMENT_STORED)
+            if opened.payment.redirect_url:
+                return opened
+            return Opened(await self._with_page(opened.payment, hold), opened.replayed)
+
+    async def _stored(self, hold: Hold, wish: Wish) -> Opened:
+        try:
+            async with school_transaction(self._saga.engine, hold.school) as connection:
+                return await self._found_or_made(connection, hold, wish)
+        except ConstraintViolated as error:
+            if error.constraint not in {ONE_RUNNING, KEY_TAKEN}:
+                raise
+            # Two first payments at once: no row was there to lock. The other one is there now.
+            raise PaymentOpening(hold.registration_id) from error
+
+    async def _found_or_made(self, connection: AsyncConnection, hold: Hold, wish: Wish) -> Opened:
+        known = await payments.lock_all(connection, hold.registration_id)
+        same = next((payment for payment in known if payment.idempotency_key == wish.idempotency_key), None)
+        if same is not None:
+            return self._replayed(same, wish)
+        running = next((payment for payment in known if payment.state in RUNNING), None)
+        if running is not None:
+            await self._give_way(connection, running)
+        if len(known) >= _ATTEMPTS:
+            raise TooManyPayments(hold.registration_id, _ATTEMPTS)
+        payment = self._new(hold, wish)
+        await payments.add(connection, payment)
+        return Opened(payment, replayed=False)
+
+    def _replayed(self, same: Payment, wish: Wish) -> Opened:
+        if same.fingerprint != wish.fingerprint(same.registration_id):
+            raise IdempotencyKeyReused
+        if same.state is PaymentState.CREATED and self._is_being_signed(same):
+            raise IdempotencyInFlight
+        if not same.redirect_url and same.state is not PaymentState.CREATED:
+            # Its page never opened, and it has ended since: the key can open none any more.
+            raise PaymentRunning(same.registration_id, same.id, same.state, "")
+        return Opened(same, replayed=bool(same.redirect_url))
+
+    async def _give_way(self, connection: AsyncConnection, running: Payment) -> None:
+        """Let a payment whose page never opened end; raise PaymentRunning for every other one."""
+        if running.state is not PaymentState.CREATED or self._is_being_signed(running):
+            # Its page may still be paid on.
+            url = running.redirect_url if running.state is PaymentState.REDIRECTED else ""
+            raise PaymentRunning(running.registration_id, running.id, running.state, url)
+        await payments.save(connection, running.failed(_PAGE_AWAY))
+
+    def _is_being_signed(self, payment: Payment) -> bool:
+        return not payment.failure and payment.created_at > self._saga.now() - _SIGNING
+
+    def _new(self, hold: Hold, wish: Wish) -> Payment:
+        now = self._saga.now()
+        return Payment(
+            id=uuid7(),
+            school=hold.school,
+            registration_id=hold.registration_id,
+            event_id=hold.event_id,
+            order=new_order(),
+            masof=self._saga.yaadpay.masof,
+            amount_agorot=hold.amount_to_pay(now),
+            currency=hold.currency,
+            language=wish.language,
+            idempotency_key=wish.idempotency_key,
+            fingerprint=wish.fingerprint(hold.registration_id),
+            created_at=now,
+            traceparent=traceparent_of(),
+        )
+
+    async def _with_page(self, payment: Payment, hold: Hold) -> Payment:
+        try:
+            url = await self._saga.yaadpay.sign(_page(payment, hold, postpone=self._saga.postpone))
+        except YaadPayError as error:
+            _log.error("payment.page_unavailable", payment_id=str(payment.id), reason=str(error))
+            self._saga.metrics.failed(_PAGE_AWAY)
+            await self._not_opened(payment)
+            raise YaadPayAway(payment.id) from error
+        await self._saga.steps.reached(Step.PAGE_SIGNED)
+        async with school_transaction(self._saga.engine, payment.school) as connection:
+            current = await payments.lock(connection, payment)
+            if current.state is not PaymentState.CREATED:
+                raise PaymentRunning(current.registration_id, current.id, current.state, current.redirect_url)
+            opened = current.redirected(url)
+            await payments.save(connection, opened)
+        self._saga.metrics.created()
+        trace.get_current_span().set_attribute(schema.PAYMENT_STATE, opened.state)
+        return opened
+
+    async def _not_opened(self, payment: Payment) -> None:
+        """Let the next request make the page at once."""
+        async with school_transaction(self._saga.engine, payment.school) as connection:
+            current = await payments.lock(connection, payment)
+            if current.state is PaymentState.CREATED:
+                await payments.save(connection, current.without_page(_PAGE_AWAY))
+
+
+def _page(payment: Payment, hold: Hold, *, postpone: bool) -> Page:
+    return Page(
+        order=payment.order,
+        amount_agorot=payment.amount_agorot,
+        currency=payment.currency,
+        info=f"{payment.order} {hold.title}",
+        client_name=hold.name,
+        language=payment.language,
+        postpone=postpone,
+    )

@@ -1,0 +1,81 @@
+"""From money to a confirmed seat; where the seat is gone, the money goes back."""
+
+from ticketcap_chassis.errors import ServiceError
+from ticketcap_observability import get_logger
+
+from ticketcap_payment.domain.payment import Payment
+from ticketcap_payment.domain.states import CHARGED, RefundReason, SeatState
+from ticketcap_payment.registration_client import SeatGone
+from ticketcap_payment.saga.context import Saga
+from ticketcap_payment.saga.delivery import Done, Ending, Later
+from ticketcap_payment.saga.refunds import owe
+from ticketcap_payment.steps import Step
+from ticketcap_payment.store import escalations, payments
+from ticketcap_payment.store.outbox import Delivery
+from ticketcap_payment.store.transactions import school_transaction
+
+_SETTLED = frozenset({SeatState.CONFIRMED, SeatState.GONE})
+
+_log = get_logger(__name__)
+
+
+class Seats:
+    """Confirms what is paid."""
+
+    def __init__(self, saga: Saga) -> None:
+        self._saga = saga
+
+    async def confirm(self, delivery: Delivery) -> Ending:
+        """Tell the registration service that a payment is captured, or give the money back."""
+        async with school_transaction(self._saga.engine, delivery.key.school) as connection:
+            payment = await payments.get(connection, delivery.key.id)
+        if payment.state not in CHARGED or payment.seat in _SETTLED:
+            return Done()
+        try:
+            await self._saga.registration.confirm(payment.registration_id, self._saga.secure_seconds)
+        except SeatGone as error:
+            _log.warning("payment.seat_gone", payment_id=str(payment.id), reason=error.why)
+            seat = SeatState.GONE
+        except ServiceError as error:
+            return await self._later(delivery, payment, error.reason)
+        else:
+            seat = SeatState.CONFIRMED
+        await self._saga.steps.reached(Step.SEAT_ANSWERED)
+        await self._record(payment, seat)
+        return Done()
+
+    async def _record(self, payment: Payment, seat: SeatState) -> None:
+        async with school_transaction(self._saga.engine, payment.school) as connection:
+            current = await payments.lock(connection, payment)
+            if current.seat in _SETTLED:
+                return
+            current = current.seat_is(seat)
+            await payments.save(connection, current)
+            await escalations.resolve(
+                connection, escalations.Kind.PAYMENT, payment.id, who="registration", resolution=f"seat {seat}"
+            )
+            if seat is SeatState.GONE and current.left_agorot:
+                await owe(
+                    connection,
+                    current,
+                    current.left_agorot,
+                    reason=RefundReason.SEAT_GONE,
+                    charge_id=current.yaadpay_id,
+                    now=self._saga.now(),
+                )
+        await self._saga.steps.reached(Step.SEAT_RECORDED)
+
+    async def _later(self, delivery: Delivery, payment: Payment, reason: str) -> Ending:
+        """The registration service comes back some day: a person is told, and it goes on being tried."""
+        if delivery.waiting_seconds >= self._saga.give_up_seconds:
+            async with school_transaction(self._saga.engine, payment.school) as connection:
+                await escalations.escalate(
+                    connection,
+                    school=payment.school,
+                    kind=escalations.Kind.PAYMENT,
+                    subject_id=payment.id,
+                    payment_id=payment.id,
+                    registration_id=payment.registration_id,
+                    why="seat_not_confirmed",
+                )
+        return Later(f"seat:{reason}")

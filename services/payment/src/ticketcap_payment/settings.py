@@ -1,0 +1,105 @@
+"""What the environment says to the payment service."""
+
+from datetime import time
+from typing import Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from ticketcap_chassis.settings import Address, IdentitySettings, ServiceSettings
+
+_HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
+"""Where YaadPay answers; production speaks to nobody else."""
+# Published by the vendor, with their passwords: whoever charges there charges nobody.
+_PUBLIC_TERMINALS: Final = frozenset({"0010131918", "0010345518", "0010020610", "0010072619", "0010070211"})
+
+
+class Settings(ServiceSettings, IdentitySettings):
+    """A field's name in capitals is its variable. Times are in seconds."""
+
+    listen_address: Address = "127.0.0.1:50052"
+    database_url: str = Field(min_length=1)
+    """postgresql://user:password@host:port/database; the login that ran the migrations."""
+    registration_target: str = Field(default="127.0.0.1:50051", min_length=1)
+    service_token: SecretStr = SecretStr("")
+    """A token of role SERVICE, where an identity provider makes them; else one is made with JWT_SECRET."""
+
+    yaadpay_base_url: str = "https://pay.hyp.co.il/p/"
+    yaadpay_page_url: str = ""
+    """Where a browser goes, when that is not YAADPAY_BASE_URL: a simulator inside a network of containers."""
+    yaadpay_masof: str = Field(pattern=r"^[0-9]{10}$")
+    yaadpay_key: SecretStr = Field(min_length=1)
+    yaadpay_passp: SecretStr = Field(min_length=1)
+    yaadpay_seconds: float = Field(default=20.0, gt=0, le=60)
+    """How long YaadPay may take to answer what moves no money."""
+    yaadpay_money_seconds: float = Field(default=45.0, gt=0, le=120)
+    """How long it may take to answer what moves money."""
+
+    payment_mode: Literal["two_phase", "immediate"] = "two_phase"
+    page_seconds: float = Field(default=1800.0, ge=1, le=86_400)
+    """How long a page may be paid on; YaadPay's own limit is 20 minutes."""
+    secure_seconds: int = Field(default=900, ge=1, le=86_400)
+    """How long a seat is made sure of around a capture."""
+    refund_by_cancelling: bool = True
+    """Whether a whole charge of today is undone rather than refunded."""
+
+    # What YaadPay's documents leave open; each default is the careful one.
+    yaadpay_verify_postponed: bool = True
+    """Whether VERIFY works for postponed returns; without it their Sign alone vouches for them."""
+    yaadpay_check_sign: bool = True
+    """Whether Sign is checked here before YaadPay is asked."""
+    yaadpay_committed_means_charged: bool = True
+    """Whether 250 after a lost answer to commitTrans says that it was charged; without it a person is asked."""
+    yaadpay_cancel_cutoff: time = time(22, 0)
+    """Until when a charge of today can be undone, in Israel."""
+
+    database_connections: int = Field(default=8, ge=2, le=100)
+    outbox_poll_seconds: float = Field(default=0.5, gt=0, le=60)
+    outbox_lease_seconds: float = Field(default=120.0, gt=0, le=600)
+    """After it what a killed process was at is taken over; longer than YAADPAY_MONEY_SECONDS."""
+    feed_poll_seconds: float = Field(default=1.0, gt=0, le=60)
+    reconcile_seconds: float = Field(default=10.0, gt=0, le=3600)
+    give_up_seconds: float = Field(default=1800.0, gt=0, le=259_200)
+    """How long something is tried before a person is asked."""
+    money_tries: int = Field(default=8, ge=1, le=50)
+    """How often a charge whose outcome is not known is asked for before a person is."""
+
+    @field_validator("yaadpay_base_url", "yaadpay_page_url")
+    @classmethod
+    def _an_address(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.field_name == "yaadpay_page_url":
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not parts.path.endswith("/"):
+            raise ValueError("must be an address like https://pay.hyp.co.il/p/, with the slash at its end")
+        return value
+
+    @model_validator(mode="after")
+    def _real_money_in_production(self) -> Self:
+        if not self.in_production:
+            return self
+        if self.yaadpay_page_url:
+            raise ValueError("YAADPAY_PAGE_URL: must not be set in production")
+        address = urlsplit(self.yaadpay_base_url)
+        if address.scheme != "https" or address.hostname not in _HOSTS or address.port not in {None, 443}:
+            raise ValueError(f"YAADPAY_BASE_URL: in production it must be https at one of {', '.join(sorted(_HOSTS))}")
+        if self.yaadpay_masof in _PUBLIC_TERMINALS:
+            raise ValueError("YAADPAY_MASOF: in production it must not be a public test terminal")
+        return self
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> Self:
+        if bool(self.service_token.get_secret_value()) == bool(self.jwt_secret.get_secret_value()):
+            raise ValueError("SERVICE_TOKEN: must be set with JWT_JWKS_URL, and only then")
+        return self
+
+    @model_validator(mode="after")
+    def _leases_outlast_calls(self) -> Self:
+        if self.outbox_lease_seconds <= self.yaadpay_money_seconds:
+            raise ValueError("OUTBOX_LEASE_SECONDS: must be more than YAADPAY_MONEY_SECONDS")
+        return self
+
+
+class MigrateSettings(ServiceSettings):
+    """What ``migrate`` needs."""
+
+    database_url: str = Field(min_length=1)

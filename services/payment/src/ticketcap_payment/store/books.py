@@ -1,0 +1,76 @@
+"""A day of a school's money for bookkeeping: charges and refunds in the order in which they happened."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ticketcap_payment.domain.refund import ISRAEL
+from ticketcap_payment.store.transactions import school_transaction
+
+_PAGE: Final = 500
+
+_ENTRIES: Final = text("""-- books.entries
+SELECT * FROM (
+  SELECT 'payment' AS kind, id, id AS payment_id, registration_id, event_id, "order", yaadpay_id, state,
+         amount_agorot, currency, captured_at AS at
+  FROM payments WHERE captured_at >= :begins AND captured_at < :ends
+  UNION ALL
+  -- Charged a second time: no payment of its own, and given back by a refund below.
+  SELECT 'payment', payments.id, payments.id, registration_id, event_id, "order", transactions.yaadpay_id, 'SURPLUS',
+         transactions.amount_agorot, currency, recorded_at
+  FROM transactions JOIN payments ON payments.id = payment_id
+  WHERE role = 'SURPLUS' AND transactions.ccode = 0 AND recorded_at >= :begins AND recorded_at < :ends
+  UNION ALL
+  SELECT 'refund', refunds.id, payment_id, refunds.registration_id, payments.event_id, payments."order",
+         refunds.yaadpay_id, refunds.state, -refunds.amount_agorot, refunds.currency,
+         coalesce(refunds.done_at, refunds.created_at)
+  FROM refunds JOIN payments ON payments.id = refunds.payment_id
+  WHERE coalesce(refunds.done_at, refunds.created_at) >= :begins
+    AND coalesce(refunds.done_at, refunds.created_at) < :ends
+) AS entries
+WHERE (at, id) > (:after_at, :after_id) ORDER BY at, id LIMIT :limit""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookEntry:
+    """``kind`` is payment or refund; a refund's amount is negative. ``at``: when money moved, or was asked for."""
+
+    kind: str
+    id: UUID
+    payment_id: UUID
+    registration_id: UUID
+    event_id: UUID
+    order: str
+    yaadpay_id: str
+    state: str
+    amount_agorot: int
+    currency: str
+    at: datetime
+
+
+class Books:
+    """Reads one school's money."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def day(self, school: str, day: date) -> AsyncIterator[Sequence[BookEntry]]:
+        """Yield the entries of a day in Israel, in portions."""
+        begins = datetime.combine(day, time(), ISRAEL)
+        ends = datetime.combine(day + timedelta(days=1), time(), ISRAEL)
+        after = (begins - timedelta(seconds=1), UUID(int=0))
+        while True:
+            values = {"begins": begins, "ends": ends, "after_at": after[0], "after_id": after[1], "limit": _PAGE}
+            async with school_transaction(self._engine, school) as connection:
+                rows = (await connection.execute(_ENTRIES, values)).mappings().all()
+            page = [BookEntry(**row) for row in rows]
+            if page:
+                yield page
+            if len(page) < _PAGE:
+                return
+            after = (page[-1].at, page[-1].id)

@@ -1,0 +1,7 @@
+"""How Alembic reaches the database and the schema."""
+
+from ticketcap_chassis.migration import run
+
+from ticketcap_payment.store.models import Base
+
+run(Base.metadata)

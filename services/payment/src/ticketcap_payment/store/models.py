@@ -1,0 +1,269 @@
+"""The schema. The migrations make it; a test holds the two against each other."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from ticketcap_payment.domain.states import RUNNING, PaymentState, RefundReason, RefundState, SeatState
+
+
+def one_of(values: Iterable[str]) -> str:
+    """Return ``values`` as an SQL list, always in the same order."""
+    return ", ".join(f"'{value}'" for value in sorted(values))
+
+
+ONE_RUNNING: Final = "payments_one_running_per_registration"
+ORDER_TAKEN: Final = "payments_order_key"
+KEY_TAKEN: Final = "payments_registration_id_idempotency_key_key"
+REFUND_KEY_TAKEN: Final = "refunds_payment_id_idempotency_key_key"
+
+
+class Base(DeclarativeBase):
+    """Times carry their zone; amounts are integers of minor units."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+            "ck": "%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: DateTime(timezone=True),
+        UUID: Uuid(),
+        str: Text(),
+        int: Integer(),
+    }
+
+
+class PaymentRow(Base):
+    """One attempt to pay. A trigger refuses every change of state that the rules do not know."""
+
+    __tablename__ = "payments"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    school: Mapped[str]
+    registration_id: Mapped[UUID]
+    event_id: Mapped[UUID]
+    order: Mapped[str]
+    masof: Mapped[str]
+    amount_agorot: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str]
+    language: Mapped[str]
+    idempotency_key: Mapped[str]
+    fingerprint: Mapped[str]
+    created_at: Mapped[datetime]
+    traceparent: Mapped[str]
+    state: Mapped[str]
+    seat: Mapped[str]
+    redirect_url: Mapped[str]
+    yaadpay_id: Mapped[str]
+    ccode: Mapped[int | None]
+    failure: Mapped[str]
+    capture_tries: Mapped[int]
+    refunded_agorot: Mapped[int] = mapped_column(BigInteger)
+    refund_pending_agorot: Mapped[int] = mapped_column(BigInteger)
+    authorised_at: Mapped[datetime | None]
+    captured_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("order"),
+        UniqueConstraint("registration_id", "idempotency_key"),
+        CheckConstraint("amount_agorot > 0", name="amount_positive"),
+        CheckConstraint(
+            "refunded_agorot >= 0 AND refund_pending_agorot >= 0"
+            " AND refunded_agorot + refund_pending_agorot <= amount_agorot",
+            name="never_refunded_too_much",
+        ),
+        CheckConstraint(f"state IN ({one_of(PaymentState)})", name="state_known"),
+        CheckConstraint(f"seat IN ({one_of(SeatState)})", name="seat_known"),
+        CheckConstraint(
+            "(state IN ('CAPTURED', 'REFUND_PENDING', 'REFUNDED')) = (captured_at IS NOT NULL)",
+            name="captured_has_time",
+        ),
+        CheckConstraint(
+            "state IN ('CAPTURED', 'REFUND_PENDING', 'REFUNDED') OR refunded_agorot + refund_pending_agorot = 0",
+            name="only_captured_is_refunded",
+        ),
+        CheckConstraint("(state = 'REFUNDED') = (refunded_agorot = amount_agorot)", name="refunded_is_whole"),
+        Index(ONE_RUNNING, "registration_id", unique=True, postgresql_where=text(f"state IN ({one_of(RUNNING)})")),
+        Index("payments_by_registration", "registration_id", "id"),
+        Index("payments_unpaid", "created_at", postgresql_where=text("state IN ('CREATED', 'REDIRECTED')")),
+        Index("payments_capturing", "authorised_at", postgresql_where=text("state IN ('AUTHORISED', 'UNKNOWN')")),
+        Index(
+            "payments_without_seat",
+            "captured_at",
+            postgresql_where=text("state = 'CAPTURED' AND seat NOT IN ('CONFIRMED', 'GONE')"),
+        ),
+        Index("payments_books", "school", "captured_at", postgresql_where=text("captured_at IS NOT NULL")),
+    )
+
+
+class TransactionRow(Base):
+    """What YaadPay numbered: each number once, whatever comes twice."""
+
+    __tablename__ = "transactions"
+
+    masof: Mapped[str] = mapped_column(primary_key=True)
+    yaadpay_id: Mapped[str] = mapped_column(primary_key=True)
+    school: Mapped[str]
+    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"))
+    role: Mapped[str]
+    ccode: Mapped[int]
+    amount_agorot: Mapped[int] = mapped_column(BigInteger)
+    recorded_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint("role IN ('AUTHORISATION', 'CHARGE', 'DECLINED', 'REFUND', 'SURPLUS')", name="role_known"),
+        CheckConstraint("amount_agorot >= 0", name="amount_not_negative"),
+        Index("transactions_by_payment", "payment_id"),
+    )
+
+
+class ReturnRow(Base):
+    """What came back with a browser, without card data, as it was before anything was done about it."""
+
+    __tablename__ = "returns"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    school: Mapped[str]
+    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"))
+    digest: Mapped[str]
+    message: Mapped[str]
+    verdict: Mapped[str]
+    received_at: Mapped[datetime]
+    judged_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("payment_id", "digest"),
+        CheckConstraint("verdict IN ('FORGED', 'GENUINE', 'PENDING')", name="verdict_known"),
+        Index("returns_pending", "received_at", postgresql_where=text("verdict = 'PENDING'")),
+    )
+
+
+class RefundRow(Base):
+    """Money on its way back."""
+
+    __tablename__ = "refunds"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    school: Mapped[str]
+    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"))
+    registration_id: Mapped[UUID]
+    charge_id: Mapped[str]
+    amount_agorot: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str]
+    reason: Mapped[str]
+    idempotency_key: Mapped[str]
+    fingerprint: Mapped[str]
+    created_at: Mapped[datetime]
+    state: Mapped[str]
+    method: Mapped[str | None]
+    tries: Mapped[int]
+    yaadpay_id: Mapped[str]
+    ccode: Mapped[int | None]
+    done_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("payment_id", "idempotency_key"),
+        CheckConstraint("amount_agorot > 0", name="amount_positive"),
+        CheckConstraint(f"state IN ({one_of(RefundState)})", name="state_known"),
+        CheckConstraint(f"reason IN ({one_of(RefundReason)})", name="reason_known"),
+        CheckConstraint("method IN ('CANCEL', 'REFUND')", name="method_known"),
+        CheckConstraint("(state = 'DONE') = (done_at IS NOT NULL)", name="done_has_time"),
+        Index("refunds_open", "created_at", postgresql_where=text("state IN ('REQUESTED', 'SENT')")),
+        Index("refunds_books", "school", "done_at", postgresql_where=text("done_at IS NOT NULL")),
+    )
+
+
+class OutboxRow(Base):
+    """What must follow a commit, written in the transaction that made it necessary."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    school: Mapped[str]
+    registration_id: Mapped[UUID]
+    payment_id: Mapped[UUID]
+    topic: Mapped[str]
+    subject_id: Mapped[UUID]
+    traceparent: Mapped[str | None]
+    created_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    leased_until: Mapped[datetime | None]
+    tries: Mapped[int]
+    done_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(
+            "topic IN ('payment.capture', 'refund.send', 'return.verify', 'seat.confirm')", name="topic_known"
+        ),
+        Index(
+            "outbox_one_open_per_subject",
+            "topic",
+            "subject_id",
+            unique=True,
+            postgresql_where=text("done_at IS NULL"),
+        ),
+        Index("outbox_open", "registration_id", "id", postgresql_where=text("done_at IS NULL")),
+        Index("outbox_due", "due_at", postgresql_where=text("done_at IS NULL")),
+        Index("outbox_done", "done_at", postgresql_where=text("done_at IS NOT NULL")),
+    )
+
+
+class EscalationRow(Base):
+    """What only a person can settle, and what the person said."""
+
+    __tablename__ = "escalations"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    school: Mapped[str]
+    kind: Mapped[str]
+    subject_id: Mapped[UUID]
+    payment_id: Mapped[UUID | None] = mapped_column(ForeignKey("payments.id"))
+    registration_id: Mapped[UUID]
+    why: Mapped[str]
+    since: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]
+    resolved_by: Mapped[str | None]
+    resolution: Mapped[str | None]
+
+    __table_args__ = (
+        CheckConstraint("kind IN ('payment', 'refund', 'return', 'seat')", name="kind_known"),
+        Index(
+            "escalations_one_open_per_subject",
+            "kind",
+            "subject_id",
+            unique=True,
+            postgresql_where=text("resolved_at IS NULL"),
+        ),
+        Index("escalations_open", "since", postgresql_where=text("resolved_at IS NULL")),
+    )
+
+
+class CursorRow(Base):
+    """How far a feed has been read."""
+
+    __tablename__ = "cursors"
+
+    feed: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[str]
+    read_at: Mapped[datetime]

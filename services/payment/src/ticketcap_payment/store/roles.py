@@ -1,0 +1,12 @@
+"""Under which roles the service works, and which tables row-level security binds."""
+
+from typing import Final
+
+APP: Final = "payment_app"
+"""Sees and writes one school at a time."""
+
+JOBS: Final = "payment_jobs"
+"""Sees ids, states and sums of all schools, never what a customer typed; leases what is due."""
+
+TABLES: Final = ("payments", "transactions", "returns", "refunds", "outbox", "escalations")
+"""Where a row belongs to one school."""

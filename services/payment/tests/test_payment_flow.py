@@ -1,0 +1,321 @@
+"""Every way that a payment can go, end to end: seats and both books agree at the end of each."""
+
+import asyncio
+
+import grpc
+import pytest
+from payment_under_test import (
+    PRICE,
+    REFUSED_AT_COMMIT,
+    REFUSED_CARD,
+    World,
+    seat_of,
+    state_of,
+)
+
+
+async def test_a_parent_pays_and_has_the_seat(here: World) -> None:
+    """Two phases: nothing is charged before the return is verified and the seat is sure."""
+    made = await here.hold(spots=2)
+    opened = await here.create(made)
+    assert opened.amount_agorot == 2 * PRICE
+    came = await here.simulator.customer(opened.redirect_url)
+    assert (await here.simulator.book((await here.payment(opened.payment_id)).order))["net_agorot"] == 0
+    settled = await here.settle(came["redirects"][0])
+    assert (state_of(settled.result), seat_of(settled.result)) == ("CAPTURED", "CONFIRMED")
+    assert await here.status(made) == "CONFIRMED"
+    await here.books_agree()
+
+
+async def test_a_whole_number_comes_back_without_its_zeros(here: World) -> None:
+    """YaadPay may answer 10 for 10.00; the agora decides, not the spelling."""
+    await here.registration.event(slug="round", price_agorot=1000)
+    made = await here.hold(event="round")
+    opened = await here.create(made)
+    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    assert "Amount=10&" in redirect or "Amount=10.00&" in redirect
+    assert state_of((await here.settle(redirect)).result) == "CAPTURED"
+    await here.books_agree()
+
+
+async def test_a_card_refused_on_the_page_then_another(here: World) -> None:
+    """Without a failure address the page keeps the customer, and only the success comes back."""
+    made = await here.hold()
+    opened = await here.create(made)
+    refused = await here.simulator.customer(opened.redirect_url, REFUSED_CARD)
+    assert refused["redirects"] == []
+    settled = await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
+    assert state_of(settled.result) == "CAPTURED"
+    await here.books_agree()
+
+
+async def test_a_card_refused_and_brought_back_leaves_the_hold(here: World) -> None:
+    """The decline is genuine and no sale; the same page, or a new payment, can still be paid."""
+    await here.simulator.set(failure_url="http://127.0.0.1:1/failed")
+    made = await here.hold()
+    opened = await here.create(made)
+    refused = await here.settle((await here.simulator.customer(opened.redirect_url, REFUSED_CARD))["redirects"][0])
+    assert (state_of(refused.result), refused.result.failure) == ("FAILED", "declined")
+    assert await here.status(made) == "PENDING_PAYMENT"
+    settled = await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
+    assert state_of(settled.result) == "CAPTURED"
+    assert await here.status(made) == "CONFIRMED"
+    await here.books_agree()
+
+
+async def test_a_card_refused_at_the_charge_leaves_the_hold(here: World) -> None:
+    """A postponed card can still be refused; the customer may open another payment until the hold ends."""
+    made = await here.hold()
+    refused = await here.paid(made, REFUSED_AT_COMMIT)
+    assert (state_of(refused.result), refused.result.failure) == ("FAILED", "declined")
+    assert await here.status(made) == "PENDING_PAYMENT"
+    await here.books_agree()
+    assert state_of((await here.paid(made)).result) == "CAPTURED"
+    await here.books_agree()
+
+
+async def test_the_same_return_again_is_the_same_success(here: World) -> None:
+    """Refreshed, brought twice at once, or days later: one charge, one seat, one answer."""
+    made = await here.hold()
+    opened = await here.create(made)
+    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    at_once = await asyncio.gather(*(here.settle(redirect) for _ in range(8)))
+    assert {state_of(settled.result) for settled in at_once} == {"CAPTURED"}
+    again = await here.settle(redirect)
+    assert again.replayed
+    assert state_of(again.result) == "CAPTURED"
+    assert len(await here.simulator.requests("commitTrans")) == 1
+    await here.books_agree()
+
+
+async def test_paying_one_page_twice_charges_once(here: World) -> None:
+    """A second number for the same Order is known as surplus; postponed, it costs nobody anything."""
+    made = await here.hold()
+    opened = await here.create(made)
+    first, second = [(await here.simulator.customer(opened.redirect_url))["redirects"][0] for _ in range(2)]
+    assert state_of((await here.settle(first)).result) == "CAPTURED"
+    assert state_of((await here.settle(second)).result) == "CAPTURED"
+    roles = {row["role"] for row in here.rows("SELECT role FROM transactions")}
+    assert roles == {"AUTHORISATION", "CHARGE", "SURPLUS"}
+    await here.books_agree()
+
+
+async def test_an_older_page_that_is_paid_first_wins(here: World) -> None:
+    """The newer payment ends; what is paid on it afterwards is surplus."""
+    await here.simulator.set(failure_url="http://127.0.0.1:1/failed")
+    made = await here.hold()
+    older = await here.create(made)
+    await here.settle((await here.simulator.customer(older.redirect_url, REFUSED_CARD))["redirects"][0])
+    newer = await here.create(made)
+    assert newer.payment_id != older.payment_id
+    assert state_of(
+        (await here.settle((await here.simulator.customer(older.redirect_url))["redirects"][0])).result
+    ) == ("CAPTURED")
+    assert (await here.payment(newer.payment_id)).failure == "superseded"
+    late = await here.settle((await here.simulator.customer(newer.redirect_url))["redirects"][0])
+    assert state_of(late.result) == "EXPIRED"
+    await here.books_agree()
+
+
+@pytest.mark.ground(payment={"page_seconds": 1, "reconcile_seconds": 0.2})
+async def test_a_lost_return_charges_nobody(here: World) -> None:
+    """The customer pays and closes the tab: nothing is charged, the payment expires, the hold ends by itself."""
+    made = await here.hold()
+    opened = await here.create(made)
+    await here.simulator.customer(opened.redirect_url)
+    await here.state_becomes(opened.payment_id, "EXPIRED")
+    await here.books_agree()
+
+
+@pytest.mark.ground(payment={"page_seconds": 1, "reconcile_seconds": 0.2})
+async def test_a_return_after_the_hold_claims_the_seat_again(here: World) -> None:
+    """Late, but the spots are still there: the seat is claimed again and only then charged."""
+    await here.registration.event(slug="short", price_agorot=PRICE, hold_seconds=1)
+    made = await here.hold(event="short")
+    opened = await here.create(made)
+    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    await here.state_becomes(opened.payment_id, "EXPIRED")
+    await here.until(lambda: _is(here, made, "EXPIRED"), what="the hold is over")
+    assert state_of((await here.settle(redirect)).result) == "CAPTURED"
+    assert await here.status(made) == "CONFIRMED"
+    await here.books_agree()
+
+
+async def test_a_return_after_the_seat_went_to_somebody_else_charges_nobody(here: World) -> None:
+    """Late, and the place is gone: the card is left alone, and the page says so."""
+    await here.registration.event(slug="short", price_agorot=PRICE, hold_seconds=1, capacity=1)
+    made = await here.hold(1, event="short")
+    opened = await here.create(made)
+    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    await here.until(lambda: _is(here, made, "EXPIRED"), what="the hold is over")
+    await here.hold(2, event="short")
+    settled = await here.settle(redirect)
+    assert (state_of(settled.result), settled.result.failure) == ("FAILED", "seat_gone")
+    assert (await here.simulator.book((await here.payment(opened.payment_id)).order))["charges"] == 0
+    await here.books_agree()
+
+
+@pytest.mark.ground(payment={"payment_mode": "immediate"})
+async def test_charged_at_once_and_the_seat_is_gone(here: World) -> None:
+    """In immediate mode the money is there before we know: it goes back by itself, all of it."""
+    await here.registration.event(slug="short", price_agorot=PRICE, hold_seconds=1, capacity=1)
+    made = await here.hold(1, event="short")
+    opened = await here.create(made)
+    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    await here.until(lambda: _is(here, made, "EXPIRED"), what="the hold is over")
+    await here.hold(2, event="short")
+    await here.settle(redirect)
+    await here.state_becomes(opened.payment_id, "REFUNDED")
+    await here.books_agree()
+
+
+@pytest.mark.ground(payment={"payment_mode": "immediate"})
+async def test_charged_at_once_and_confirmed(here: World) -> None:
+    """Immediate mode, the good case."""
+    made = await here.hold()
+    settled = await here.paid(made)
+    assert (state_of(settled.result), seat_of(settled.result)) == ("CAPTURED", "CONFIRMED")
+    assert await here.simulator.requests("commitTrans") == []
+    await here.books_agree()
+
+
+@pytest.mark.ground(payment={"payment_mode": "immediate"})
+async def test_charged_twice_is_given_back_once(here: World) -> None:
+    """Two charges on one page: the second one is surplus, and goes back."""
+    made = await here.hold()
+    opened = await here.create(made)
+    first, second = [(await here.simulator.customer(opened.redirect_url))["redirects"][0] for _ in range(2)]
+    await here.settle(first)
+    await here.settle(second)
+    await here.until(
+        lambda: _rows(here, "SELECT 1 FROM refunds WHERE reason = 'SURPLUS' AND state = 'DONE'"), what="given back"
+    )
+    assert state_of(await here.payment(opened.payment_id)) == "CAPTURED"
+    await here.books_agree()
+
+
+@pytest.mark.parametrize("kind", ["timeout_before", "html", "empty", "http_500", "reset_before"])
+async def test_a_charge_that_was_not_made_is_asked_for_again(here: World, kind: str) -> None:
+    """No answer, and nothing had happened: UNKNOWN, then charged once."""
+    made = await here.hold()
+    await here.simulator.fault("commitTrans", kind, **({"seconds": 1} if "timeout" in kind else {}))
+    opened = await here.create(made)
+    await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
+    await here.state_becomes(opened.payment_id, "CAPTURED")
+    await here.until(lambda: _is(here, made, "CONFIRMED"), what="the seat is confirmed")
+    assert len(await here.simulator.requests("commitTrans")) >= 2
+    await here.books_agree()
+
+
+@pytest.mark.parametrize("kind", ["timeout_after", "html_after", "empty_after", "cut_after", "http_500_after"])
+async def test_a_charge_whose_answer_was_lost_is_not_made_twice(here: World, kind: str) -> None:
+    """Asked again, YaadPay says that it is committed (250): that is the charge we asked for."""
+    made = await here.hold()
+    await here.simulator.fault("commitTrans", kind, **({"seconds": 1} if "timeout" in kind else {}))
+    opened = await here.create(made)
+    await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
+    payment = await here.state_becomes(opened.payment_id, "CAPTURED")
+    assert payment.yaadpay_id == "", "its number was in the lost answer"
+    await here.until(lambda: _is(here, made, "CONFIRMED"), what="the seat is confirmed")
+    assert (await here.simulator.book(payment.order))["charges"] == 1
+    await here.books_agree()
+
+
+@pytest.mark.ground(payment={"money_tries": 2})
+async def test_a_charge_that_stays_unknown_goes_to_a_person(here: World) -> None:
+    """Tried a bounded number of times; the person's word, with YaadPay's number, then settles it."""
+    made = await here.hold()
+    await here.simulator.fault("commitTrans", "html_after", times=1)
+    await here.simulator.fault("commitTrans", "html", times=50)
+    opened = await here.create(made)
+    await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
+    await here.until(lambda: _rows(here, "SELECT 1 FROM escalations WHERE kind = 'payment'"), what="escalated")
+    payment = await here.payment(opened.payment_id)
+    assert state_of(payment) == "UNKNOWN"
+    charge = next(
+        item
+        for item in (await here.simulator.http.get("/simulator/transactions", params={"order": payment.order})).json()[
+            "items"
+        ]
+        if item["kind"] == "commit"
+    )
+    await here.resolve("payment", opened.payment_id, moved=True, yaadpay_id=str(charge["id"]))
+    settled = await here.payment(opened.payment_id)
+    assert (state_of(settled), seat_of(settled)) == ("CAPTURED", "CONFIRMED")
+    await here.books_agree()
+
+
+@pytest.mark.parametrize("kind", ["timeout_before", "html", "empty", "http_500"])
+async def test_a_return_that_can_not_be_verified_waits(here: World, kind: str) -> None:
+    """Never believed, never lost: it is kept, and asked about again."""
+    made = await here.hold()
+    await here.simulator.fault("VERIFY", kind, times=3, **({"seconds": 1} if "timeout" in kind else {}))
+    opened = await here.create(made)
+    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    query = redirect.partition("?")[2].encode()
+    from ticketcap.payment.v1 import payment_pb2 as pb
+
+    first = await here.stub.SettleReturn(pb.SettleReturnRequest(query=query), timeout=1)
+    assert state_of(first.result) == "REDIRECTED"
+    await here.state_becomes(opened.payment_id, "CAPTURED")
+    await here.until(lambda: _is(here, made, "CONFIRMED"), what="the seat is confirmed")
+    await here.books_agree()
+
+
+async def test_hebrew_in_windows_1255_is_verified_as_it_came(here: World) -> None:
+    """Asked for UTF-8, YaadPay answers in windows-1255 all the same: the bytes count."""
+    made = await here.hold()
+    await here.simulator.fault("pay", "windows_1255")
+    settled = await here.paid(made)
+    assert state_of(settled.result) == "CAPTURED"
+    await here.books_agree()
+
+
+@pytest.mark.parametrize("kind", ["timeout_before", "html", "ccode", "empty"])
+async def test_a_page_that_does_not_open_can_be_asked_for_again(here: World, kind: str) -> None:
+    """503, nothing charged; the same key opens it when YaadPay is back."""
+    made = await here.hold()
+    more = {"timeout_before": {"seconds": 1}, "ccode": {"ccode": 902}}.get(kind, {})
+    await here.simulator.fault("SIGN", kind, times=2, **more)
+    with pytest.raises(grpc.aio.AioRpcError) as away:
+        await here.create(made, idempotency_key="one")
+    assert away.value.code() is grpc.StatusCode.UNAVAILABLE
+    await here.simulator.http.delete("/simulator/faults")
+    opened = await here.create(made, idempotency_key="one")
+    settled = await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
+    assert state_of(settled.result) == "CAPTURED"
+    await here.books_agree()
+
+
+async def test_a_hold_at_yaadpay_instead_of_a_charge_is_no_sale(here: World) -> None:
+    """A terminal that answers 700 charged nobody, and we do not take it for money."""
+    made = await here.hold()
+    opened = await here.create(made)
+    page = opened.redirect_url.replace("Postpone=True", "J5=True")
+    assert "html_error" in await here.simulator.customer(page), "a page that was tampered with does not open"
+    await here.books_agree()
+
+
+async def test_a_promoted_registration_pays_through_its_pay_token(here: World) -> None:
+    """The offer has its own window and a token that only pays; cancelling gave the first one's money back."""
+    await here.registration.event(slug="one", price_agorot=PRICE, capacity=1)
+    first, second = await here.hold(1, event="one"), await here.hold(2, event="one")
+    await here.paid(first)
+    await here.registration.cancel(first)
+    offer = await here.registration.get(second)
+    assert offer.HasField("hold_expires_at")
+    opened = await here.create(second, manage_token="", pay_token=offer.pay_token)
+    settled = await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
+    assert state_of(settled.result) == "CAPTURED"
+    await here.until(
+        lambda: _rows(here, "SELECT 1 FROM payments WHERE state = 'REFUNDED'"), what="the first one has it back"
+    )
+    await here.books_agree()
+
+
+async def _is(here: World, made: object, status: str) -> bool:
+    return await here.status(made) == status  # type: ignore[arg-type]  # what register answered
+
+
+async def _rows(here: World, statement: str) -> bool:
+    return bool(here.rows(statement))

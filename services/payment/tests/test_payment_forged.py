@@ -1,0 +1,193 @@
+"""Returns that nobody at YaadPay sent: every one is refused, changes nothing, and is counted."""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from urllib.parse import quote_from_bytes, urlsplit
+
+import grpc
+import pytest
+from payment_under_test import KEY, World, state_of
+from ticketcap.payment.v1 import payment_pb2 as pb
+from ticketcap_payment.yaadpay.wire import parse
+
+Fields = dict[str, bytes]
+_SIGNED = ("Id", "CCode", "Amount", "ACode", "Order", "Fild1", "Fild2", "Fild3")
+
+
+def query(fields: Mapping[str, bytes]) -> bytes:
+    return "&".join(f"{name}={quote_from_bytes(value, safe='-._~')}" for name, value in fields.items()).encode()
+
+
+def signed(fields: Fields, key: str) -> Fields:
+    """Sign like YaadPay, with whatever key; written here anew, so that it can disagree."""
+    text = query({name: fields[name] for name in _SIGNED})
+    return {**fields, "Sign": hmac.new(key.encode(), text, hashlib.sha256).hexdigest().encode()}
+
+
+def changed(**values: str) -> Callable[[Fields], bytes]:
+    return lambda fields: query({**fields, **{name: value.encode() for name, value in values.items()}})
+
+
+def without(name: str) -> Callable[[Fields], bytes]:
+    return lambda fields: query({key: value for key, value in fields.items() if key != name})
+
+
+FORGERIES: dict[str, Callable[[Fields], bytes]] = {
+    "wrong sign": changed(Sign="0" * 64),
+    "sign of another case": lambda fields: query({**fields, "Sign": fields["Sign"].upper()}),
+    "no sign": without("Sign"),
+    "empty sign": changed(Sign=""),
+    "sign by another key": lambda fields: query(signed(fields, "a" * 40)),
+    "changed amount": changed(Amount="1.00"),
+    "amount in agorot": changed(Amount="4990"),
+    "no amount": without("Amount"),
+    "an amount of words": changed(Amount="all"),
+    "an order that is nobody's": changed(Order="TC000000000000000000"),
+    "no order": without("Order"),
+    "another terminal": changed(Masof="0010070211"),
+    "another currency": changed(Coin="2"),
+    "a currency that there is not": changed(Coin="9"),
+    "a number that we would like": changed(Id="MOCK-1"),
+    "another number": changed(Id="99999999"),
+    "a number of letters": changed(Id="1_2788261"),
+    "success instead of failure": changed(CCode="0"),
+    "failure instead of success": changed(CCode="4"),
+    "no code": without("CCode"),
+    "a code of words": changed(CCode="ok"),
+    "another approval": changed(ACode="9999999"),
+    "doubled order": lambda fields: query(fields) + b"&Order=" + fields["Order"],
+    "doubled code": lambda fields: query(fields) + b"&CCode=0",
+    "doubled in another case": lambda fields: query(fields) + b"&ccode=0",
+    "doubled by encoding": lambda fields: query(fields) + b"&%43%43ode=0",
+    "nothing": lambda _: b"",
+    "no parameters": lambda _: b"%%%&&&===",
+    "endless": lambda fields: query(fields) + b"&x=1" * 500,
+}
+
+
+async def refused(here: World, raw: bytes) -> str:
+    """Deliver and return why it was refused."""
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await here.stub.SettleReturn(pb.SettleReturnRequest(query=raw), timeout=10)
+    assert error.value.code() in {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT}
+    return error.value.details() or ""
+
+
+async def test_every_forgery_is_refused_and_changes_nothing(here: World) -> None:
+    """Each one is made from a genuine return that nobody has delivered yet; then the genuine one still works."""
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    fields = dict(parse(urlsplit(genuine).query.encode()))
+    for forge in FORGERIES.values():
+        await refused(here, forge(fields))
+    payment = await here.payment(opened.payment_id)
+    assert (state_of(payment), payment.yaadpay_id) == ("REDIRECTED", "")
+    assert here.rows("SELECT 1 FROM transactions UNION ALL SELECT 1 FROM returns UNION ALL SELECT 1 FROM outbox") == []
+    assert await here.status(made) == "PENDING_PAYMENT"
+    assert await here.simulator.requests("VERIFY") == [], "nobody asked YaadPay about them"
+    counted = sum(point.value for point in here.telemetry.points("payment.return.refused"))
+    assert counted == len(FORGERIES)
+    assert state_of((await here.settle(genuine)).result) == "CAPTURED"
+    await here.books_agree()
+
+
+async def test_a_genuine_return_does_not_pay_for_another(here: World) -> None:
+    """Its Order is signed: put on another payment's return it is refused, whichever parts are mixed."""
+    one, other = [await here.create(await here.hold(number)) for number in (1, 2)]
+    paid = dict(parse(urlsplit((await here.simulator.customer(one.redirect_url))["redirects"][0]).query.encode()))
+    order = (await here.payment(other.payment_id)).order
+    await refused(here, query({**paid, "Order": order.encode()}))
+    assert state_of(await here.payment(other.payment_id)) == "REDIRECTED"
+
+
+async def test_our_own_words_in_a_return_never_reach_yaadpay(here: World) -> None:
+    """action, What, KEY, PassP (and Masof, when it is ours) are dropped in any case before VERIFY."""
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    hostile = "&action=pay&What=SIGN&KEY=mine&PassP=mine&Masof=0010131918"
+    assert state_of((await here.settle(genuine + hostile)).result) == "CAPTURED"
+    (asked,) = await here.simulator.requests("VERIFY")
+    for name in ("action", "What", "KEY", "PassP", "Masof"):
+        assert asked["parameter_names"].count(name) == 1
+    await here.books_agree()
+
+
+async def test_unsigned_hints_change_nothing(here: World) -> None:
+    """L4digit and the like are nobody's word; the books come from our own record."""
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    tampered = genuine.replace("L4digit=", "L4digit=9").replace("Payments=", "Payments=9")
+    assert state_of((await here.settle(tampered)).result) == "CAPTURED"
+    await here.books_agree()
+
+
+async def test_yaadpay_itself_denies_a_return(here: World) -> None:
+    """Signed with our key and yet denied by VERIFY: refused, nothing changed, and a person is told."""
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    await here.simulator.fault("VERIFY", "ccode", ccode=902)
+    await refused(here, urlsplit(genuine).query.encode())
+    await refused(here, urlsplit(genuine).query.encode())
+    assert state_of(await here.payment(opened.payment_id)) == "REDIRECTED"
+    (waiting,) = here.rows("SELECT kind, why, subject_id FROM escalations")
+    assert (waiting["kind"], waiting["why"]) == ("return", "signed_but_not_verified")
+    await here.resolve("return", str(waiting["subject_id"]), again=True)
+    await here.state_becomes(opened.payment_id, "CAPTURED")
+    await here.books_agree()
+
+
+async def test_what_is_kept_of_a_return_has_no_card_in_it(here: World) -> None:
+    """Stored before it is acted upon; the signed fields stay as they came, card data and ids do not stay."""
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    assert "L4digit=5452" in genuine
+    await here.settle(genuine)
+    (kept,) = here.rows("SELECT message FROM returns")
+    names = {name for name, _ in parse(kept["message"].encode())}
+    assert set(_SIGNED) | {"Sign"} <= names
+    assert names.isdisjoint({"L4digit", "Tmonth", "Tyear", "BinCard", "UserId", "Brand", "Issuer"})
+
+
+@pytest.mark.ground(payment={"yaadpay_check_sign": False})
+async def test_without_our_own_check_yaadpay_decides(here: World) -> None:
+    """The setting leaves the whole decision to VERIFY, which denies the same forgery."""
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    fields = dict(parse(urlsplit(genuine).query.encode()))
+    await refused(here, changed(ACode="9999999")(fields))
+    assert len(await here.simulator.requests("VERIFY")) == 1
+    assert state_of(await here.payment(opened.payment_id)) == "REDIRECTED"
+    assert signed(fields, KEY)["Sign"] == fields["Sign"], "the formula here is YaadPay's"
+    assert state_of((await here.settle(genuine)).result) == "CAPTURED"
+
+
+@pytest.mark.ground(payment={"yaadpay_verify_postponed": False})
+async def test_where_verify_does_not_know_postponed_returns(here: World) -> None:
+    """The setting lets their Sign vouch alone, for nothing is charged by them; a forgery is still refused."""
+    await here.simulator.set(verify_on_800="fail_902")
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    await refused(here, changed(Id="99999999")(dict(parse(urlsplit(genuine).query.encode()))))
+    assert state_of((await here.settle(genuine)).result) == "CAPTURED"
+    assert await here.simulator.requests("VERIFY") == []
+    await here.books_agree()
+
+
+async def test_a_verified_decline_is_no_sale(here: World) -> None:
+    """VERIFY says that YaadPay sent it, not that anybody paid."""
+    await here.simulator.set(failure_url="http://127.0.0.1:1/failed")
+    made = await here.hold()
+    opened = await here.create(made)
+    declined = (await here.simulator.customer(opened.redirect_url, button="decline", decline_ccode=4))["redirects"][0]
+    settled = await here.settle(declined)
+    assert (state_of(settled.result), settled.result.failure) == ("FAILED", "declined")
+    assert len(await here.simulator.requests("VERIFY")) == 1
+    assert await here.status(made) == "PENDING_PAYMENT"

@@ -1,0 +1,203 @@
+"""Money on its way back: by policy, by an organiser, undone or refunded; lost answers go to a person, never twice."""
+
+import grpc
+import pytest
+from payment_under_test import PRICE, World, state_of
+from service_under_test import after, token
+from ticketcap.payment.v1 import payment_pb2 as pb
+
+
+async def captured(here: World, number: int = 1, **fields: object) -> pb.Payment:
+    made = await here.hold(number, **fields)
+    settled = await here.paid(made)
+    assert state_of(settled.result) == "CAPTURED"
+    return await here.payment(settled.result.id)
+
+
+async def test_a_cancelled_registration_gets_everything_back(here: World) -> None:
+    """Until the deadline; the waitlist has the place at once, and the books are even."""
+    made = await here.hold()
+    settled = await here.paid(made)
+    await here.registration.cancel(made)
+    payment = await here.state_becomes(settled.result.id, "REFUNDED")
+    assert payment.refunded_agorot == PRICE
+    assert [pb.RefundReason.Name(refund.reason) for refund in payment.refunds] == ["REFUND_REASON_CANCELLED"]
+    await here.books_agree()
+
+
+async def test_after_the_deadline_an_organiser_decides(here: World) -> None:
+    """Cancelled by the school too late for the policy: nothing by itself, and what the organiser gives."""
+    await here.registration.event(
+        slug="soon", price_agorot=PRICE, starts_at=after(hours=10), cancellation_deadline_hours=24
+    )
+    made = await here.hold(event="soon")
+    settled = await here.paid(made)
+    from service_under_test import OWNER
+    from ticketcap.registration.v1 import registration_pb2
+
+    cancel = registration_pb2.CancelRegistrationRequest(id=made.id)
+    await here.registration.stub.CancelRegistration(cancel, metadata=OWNER)
+    await here.until(lambda: _rows(here, "SELECT 1 FROM cursors WHERE position <> ''"), what="the change was read")
+    assert state_of(await here.payment(settled.result.id)) == "CAPTURED"
+    answer = await here.refund(settled.result.id, 1000)
+    assert answer.payment.refunded_agorot == 1000
+    assert here.rows("SELECT state FROM payments") == [{"state": "CAPTURED"}]
+    order = (await here.payment(settled.result.id)).order
+    assert (await here.simulator.book(order))["net_agorot"] == PRICE - 1000
+
+
+async def test_an_unpaid_payment_ends_with_its_registration(here: World) -> None:
+    """Cancelled while the customer is on the page: what comes back later finds no seat and charges nobody."""
+    made = await here.hold()
+    opened = await here.create(made)
+    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    await here.registration.cancel(made)
+    await here.state_becomes(opened.payment_id, "EXPIRED")
+    settled = await here.settle(redirect)
+    assert (state_of(settled.result), settled.result.failure) == ("FAILED", "seat_gone")
+    await here.books_agree()
+
+
+async def test_parts_are_given_back_until_nothing_is_left(here: World) -> None:
+    """And never a single agora more: 422 with what is left."""
+    payment = await captured(here)
+    for amount in (1, 990, 999):
+        assert state_of((await here.refund(payment.id, amount)).payment) == "CAPTURED"
+    left = PRICE - 1990
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await here.refund(payment.id, left + 1)
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert str(left) in (error.value.details() or "")
+    assert state_of((await here.refund(payment.id)).payment) == "REFUNDED"
+    assert len(await here.simulator.requests("zikoyAPI")) == 4
+    await here.books_agree()
+
+
+async def test_the_same_request_gives_back_once(here: World) -> None:
+    """A repeat gets the first answer; the same key with another amount is refused."""
+    payment = await captured(here)
+    first = await here.refund(payment.id, 500, idempotency_key="once")
+    again = await here.refund(payment.id, 500, idempotency_key="once")
+    assert again.replayed
+    assert again.refund.id == first.refund.id
+    with pytest.raises(grpc.aio.AioRpcError, match="idempotency key"):
+        await here.refund(payment.id, 600, idempotency_key="once")
+    assert (await here.payment(payment.id)).refunded_agorot == 500
+    await here.books_agree()
+
+
+async def test_only_money_that_was_taken_is_given_back(here: World) -> None:
+    """An open payment has nothing to refund."""
+    opened = await here.create(await here.hold())
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await here.refund(opened.payment_id)
+    assert error.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_another_schools_payment_is_not_there(here: World) -> None:
+    """404 and not 403, for every call."""
+    payment = await captured(here)
+    theirs = token("OWNER", "bialik")
+    for call in (
+        here.stub.GetPayment(pb.GetPaymentRequest(id=payment.id), metadata=theirs),
+        here.stub.RefundPayment(pb.RefundPaymentRequest(payment_id=payment.id, idempotency_key="x"), metadata=theirs),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await call
+        assert error.value.code() is grpc.StatusCode.NOT_FOUND
+    for role in ("MANAGER", "VIEWER"):
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await here.refund_as(payment.id, token(role, "herzl"))
+        assert error.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_todays_whole_charge_is_undone_and_a_part_refunded(here: World) -> None:
+    """CancelTrans before the cut-off, zikoyAPI for everything else."""
+    whole, part = await captured(here, 1), await captured(here, 2)
+    await here.refund(whole.id)
+    await here.refund(part.id, 100)
+    undone = {request["trans_id"] for request in await here.simulator.requests("CancelTrans")}
+    refunded = {request["trans_id"] for request in await here.simulator.requests("zikoyAPI")}
+    assert undone | refunded == {whole.yaadpay_id, part.yaadpay_id}
+    assert part.yaadpay_id in refunded
+    await here.books_agree()
+
+
+async def test_what_is_transmitted_already_is_refunded(here: World) -> None:
+    """YaadPay says 920: nothing was undone, so that a refund can't be a second one."""
+    payment = await captured(here)
+    await here.simulator.fault("CancelTrans", "ccode", ccode=920)
+    await here.refund(payment.id)
+    await here.state_becomes(payment.id, "REFUNDED")
+    await here.books_agree()
+
+
+@pytest.mark.ground(payment={"refund_by_cancelling": False})
+@pytest.mark.parametrize("kind", ["timeout_after", "html_after", "empty_after", "cut_after", "http_500_after"])
+async def test_a_refund_whose_answer_was_lost_is_never_sent_twice(here: World, kind: str) -> None:
+    """It goes to a person; what the person found in YaadPay's portal settles it."""
+    payment = await captured(here)
+    await here.simulator.fault("zikoyAPI", kind, **({"seconds": 1} if "timeout" in kind else {}))
+    await here.refund(payment.id)
+    await here.until(lambda: _rows(here, "SELECT 1 FROM escalations WHERE kind = 'refund'"), what="escalated")
+    assert len(await here.simulator.requests("zikoyAPI")) == 1
+    refund = (await here.payment(payment.id)).refunds[0]
+    assert pb.RefundState.Name(refund.state) == "REFUND_STATE_UNKNOWN"
+    settled = await here.resolve("refund", refund.id, moved=True, yaadpay_id="12345678")
+    assert state_of(settled) == "REFUNDED"
+    assert len(await here.simulator.requests("zikoyAPI")) == 1
+    await here.books_agree()
+
+
+@pytest.mark.ground(payment={"refund_by_cancelling": False})
+@pytest.mark.parametrize("kind", ["timeout_before", "html", "http_500"])
+async def test_a_refund_that_a_person_found_not_done_is_sent_again(here: World, kind: str) -> None:
+    """The answer was lost and the portal shows no refund: once more, by the person's word."""
+    payment = await captured(here)
+    await here.simulator.fault("zikoyAPI", kind, **({"seconds": 1} if "timeout" in kind else {}))
+    await here.refund(payment.id)
+    await here.until(lambda: _rows(here, "SELECT 1 FROM escalations WHERE kind = 'refund'"), what="escalated")
+    refund = (await here.payment(payment.id)).refunds[0]
+    await here.resolve("refund", refund.id, moved=False, again=True)
+    await here.state_becomes(payment.id, "REFUNDED")
+    await here.books_agree()
+
+
+@pytest.mark.parametrize("kind", ["timeout_before", "html", "empty", "http_500"])
+async def test_an_undoing_without_an_answer_is_asked_for_again(here: World, kind: str) -> None:
+    """CancelTrans is harmless twice: when nothing had happened it is done the second time."""
+    payment = await captured(here)
+    await here.simulator.fault("CancelTrans", kind, **({"seconds": 1} if "timeout" in kind else {}))
+    await here.refund(payment.id)
+    await here.state_becomes(payment.id, "REFUNDED")
+    assert await here.simulator.requests("zikoyAPI") == []
+    await here.books_agree()
+
+
+async def test_the_books_of_a_day(here: World) -> None:
+    """Every charge and every refund of the day in Israel, to the agora, in order; nothing of another school."""
+    from datetime import UTC, datetime
+    from zoneinfo import ZoneInfo
+
+    payment = await captured(here)
+    await here.refund(payment.id, 990)
+    day = datetime.now(UTC).astimezone(ZoneInfo("Asia/Jerusalem")).date().isoformat()
+    request = pb.ExportPaymentsRequest(school="herzl", day=day)
+    entries = [
+        entry
+        async for page in here.stub.ExportPayments(request, metadata=token("OWNER", "herzl"))
+        for entry in page.entries
+    ]
+    assert [(entry.kind, entry.amount_agorot, entry.state) for entry in entries] == [
+        ("payment", PRICE, "CAPTURED"),
+        ("refund", -990, "DONE"),
+    ]
+    assert entries[0].yaadpay_id == payment.yaadpay_id
+    other = pb.ExportPaymentsRequest(school="bialik", day=day)
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await anext(aiter(here.stub.ExportPayments(other, metadata=token("OWNER", "herzl"))))
+    assert error.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def _rows(here: World, statement: str) -> bool:
+    return bool(here.rows(statement))

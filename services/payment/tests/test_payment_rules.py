@@ -1,0 +1,151 @@
+"""The rules of money, held by properties over whole histories."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ticketcap_payment.domain.errors import FreeEvent, HoldOver, NotCaptured, NothingToPay, RefundTooLarge
+from ticketcap_payment.domain.intent import Hold
+from ticketcap_payment.domain.order import new_order
+from ticketcap_payment.domain.payment import ForbiddenTransition, Payment
+from ticketcap_payment.domain.refund import ISRAEL, CancelRule, Method, Refund, due_on_cancellation
+from ticketcap_payment.domain.states import CHARGED, TRANSITIONS, PaymentState, RefundReason
+
+NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)
+NOTHING = UUID(int=0)
+
+
+def a_payment(amount_agorot: int = 4990) -> Payment:
+    return Payment(
+        id=UUID(int=1),
+        school="herzl",
+        registration_id=UUID(int=2),
+        event_id=UUID(int=3),
+        order=new_order(),
+        masof="0010131918",
+        amount_agorot=amount_agorot,
+        currency="ILS",
+        language="HEB",
+        idempotency_key="k",
+        fingerprint="f",
+        created_at=NOW,
+    )
+
+
+MOVES = st.sampled_from(["redirected", "authorised", "captured", "unknown", "failed", "expired", "refund", "done"])
+
+
+def moved(payment: Payment, move: str, amount: int) -> Payment:
+    ways: dict[str, Callable[[], Payment]] = {
+        "redirected": lambda: payment.redirected("https://pay.example/p/"),
+        "authorised": lambda: payment.authorised("1", 800, NOW),
+        "captured": lambda: payment.captured("2", 0, NOW),
+        "unknown": lambda: payment.unknown(None),
+        "failed": lambda: payment.failed("declined", 4),
+        "expired": payment.expired,
+        "refund": lambda: payment.refund_requested(amount),
+        "done": lambda: payment.refund_done(min(amount, payment.refund_pending_agorot)),
+    }
+    return ways[move]()
+
+
+@given(st.lists(st.tuples(MOVES, st.integers(1, 6000)), max_size=30))
+def test_whatever_is_tried_money_adds_up(history: list[tuple[str, int]]) -> None:
+    """Taken money never becomes untaken, what is given back only grows, and never more than was taken."""
+    payment = a_payment()
+    for move, amount in history:
+        try:
+            after = moved(payment, move, amount)
+        except (ForbiddenTransition, NotCaptured, RefundTooLarge):
+            continue
+        assert after.state is payment.state or after.state in TRANSITIONS[payment.state]
+        assert payment.state not in CHARGED or after.state in CHARGED
+        assert after.refunded_agorot >= payment.refunded_agorot
+        assert 0 <= after.refunded_agorot + after.refund_pending_agorot <= after.amount_agorot
+        assert after.state in CHARGED or after.refunded_agorot + after.refund_pending_agorot == 0
+        assert (after.state is PaymentState.REFUNDED) == (after.refunded_agorot == after.amount_agorot)
+        payment = after
+
+
+def test_unknown_is_never_taken_for_failed() -> None:
+    """An outcome that we do not know can only be learnt: charged, or certainly not."""
+    assert TRANSITIONS[PaymentState.UNKNOWN] == {PaymentState.CAPTURED, PaymentState.FAILED}
+    assert PaymentState.EXPIRED not in TRANSITIONS[PaymentState.AUTHORISED]
+
+
+@given(st.integers(0, 10_000), st.integers(1, 100), st.sampled_from(["PENDING_PAYMENT", "CONFIRMED", "EXPIRED"]))
+def test_what_is_to_be_paid(price: int, spots: int, status: str) -> None:
+    """Price times spots for a live hold; else a refusal that says why."""
+    hold = Hold(
+        registration_id=NOTHING,
+        event_id=NOTHING,
+        school="herzl",
+        status=status,
+        spots=spots,
+        price_agorot=price,
+        currency="ILS",
+        hold_expires_at=NOW + timedelta(minutes=1),
+        name="דנה",
+        title="טיול",
+    )
+    if price == 0:
+        with pytest.raises(FreeEvent):
+            hold.amount_to_pay(NOW)
+    elif status == "PENDING_PAYMENT":
+        assert hold.amount_to_pay(NOW) == price * spots
+        with pytest.raises(HoldOver):
+            replace(hold, hold_expires_at=NOW).amount_to_pay(NOW)
+    else:
+        with pytest.raises(HoldOver if status == "EXPIRED" else NothingToPay):
+            hold.amount_to_pay(NOW)
+
+
+@given(st.integers(0, 8760), st.integers(-1000, 1000), st.integers(0, 10**6))
+def test_a_cancellation_is_refunded_until_the_deadline(hours: int, minutes: int, left: int) -> None:
+    """Everything at the deadline itself, nothing a moment later."""
+    starts_at = NOW + timedelta(days=400)
+    cancelled_at = starts_at - timedelta(hours=hours) + timedelta(minutes=minutes)
+    due = due_on_cancellation(
+        left_agorot=left, cancelled_at=cancelled_at, starts_at=starts_at, cancellation_deadline_hours=hours
+    )
+    assert due == (left if minutes <= 0 else 0)
+
+
+moments = st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 31)).map(lambda at: at.replace(tzinfo=UTC))  # noqa: DTZ001
+
+
+@given(moments, st.timedeltas(timedelta(0), timedelta(days=3)), st.integers(1, 4990))
+def test_only_todays_whole_charge_is_undone(charged_at: datetime, later: timedelta, amount: int) -> None:
+    """Before the cut-off of the charge's own day in Israel, winter and summer; everything else is refunded."""
+    rule = CancelRule(cutoff=time(22, 0), preferred=True)
+    refund = Refund(
+        id=NOTHING,
+        school="herzl",
+        payment_id=NOTHING,
+        registration_id=NOTHING,
+        charge_id="1",
+        amount_agorot=amount,
+        currency="ILS",
+        reason=RefundReason.ORGANISER,
+        idempotency_key="k",
+        fingerprint="",
+        created_at=NOW,
+    )
+    now = charged_at + later
+    method = rule.method_of(refund, charged_agorot=4990, charged_at=charged_at, now=now)
+    here, then = now.astimezone(ISRAEL), charged_at.astimezone(ISRAEL)
+    same_day = here.date() == then.date() and here.hour < 22 and then.hour < 22
+    assert (method is Method.CANCEL) == (amount == 4990 and same_day)
+    never = CancelRule(cutoff=time(22, 0), preferred=False)
+    assert never.method_of(refund, charged_agorot=amount, charged_at=NOW, now=NOW) is Method.REFUND
+
+
+def test_orders_are_plain_and_never_the_same() -> None:
+    """20 letters and digits: YaadPay may drop everything else."""
+    orders = {new_order() for _ in range(2000)}
+    assert len(orders) == 2000
+    assert all(len(order) == 20 and order.isalnum() and order.isascii() for order in orders)
