@@ -56,8 +56,12 @@ protos: install ## Generate libs/stubs from protos/
 dashboards: install ## Write Grafana's dashboards anew from deploy/grafana
 	$(BIN)/python -m deploy.grafana
 
+.PHONY: soak
+soak: install ## Fault schedules against the money for SECONDS (600); SEED=n plays one again
+	MONEY_SECONDS=$(or $(SECONDS),600) MONEY_SEED=$(SEED) $(BIN)/python -m pytest -s tests/test_money_faults.py
+
 .PHONY: bench
-bench: install ## A rush of 2,000 registrations and an idle event, as figures
+bench: install ## A rush of 2,000 registrations, an idle event, opening payments, as figures
 	$(BIN)/python tools/bench.py
 
 .PHONY: lock

@@ -18,6 +18,7 @@ from ticketcap_local.testing import ServiceProcess, free_port
 
 SECRET = "the secret of the end-to-end tests, long enough"
 EVENTS = "/api/v1/schools/herzl/events"
+YAADPAY_KEY = "7110eda4d09e062aa5e4a390b0a572ac0d2c0220"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class Stack:
     url: str
     postgres: EmbeddedPostgres
     registration: ServiceProcess
+    payment: ServiceProcess
+    simulator_url: str
     gateway: ServiceProcess
     sink: ServiceProcess
     sink_url: str
@@ -96,7 +99,8 @@ def stack(folder: Path) -> Iterator[Stack]:
         postgres = EmbeddedPostgres(folder / "postgres" / "data", free_port())
         postgres.start()
         running.callback(postgres.stop)
-        postgres.create_database("registration")
+        for name in ("registration", "payment"):
+            postgres.create_database(name)
         sink, sink_url = running.enter_context(_sink(folder))
         common = {
             "JWT_SECRET": SECRET,
@@ -105,12 +109,24 @@ def stack(folder: Path) -> Iterator[Stack]:
             "DRAIN_SECONDS": "10",
         }
         registration = running.enter_context(_registration(folder, postgres, common))
-        gateway, url = running.enter_context(_gateway(folder, registration.address, common))
+        gateway_address = f"127.0.0.1:{free_port()}"
+        simulator_url = running.enter_context(_simulator(folder, f"http://{gateway_address}"))
+        payment = running.enter_context(_payment(folder, postgres, registration.address, simulator_url, common))
+        targets = {
+            **common,
+            "REGISTRATION_TARGET": registration.address,
+            "PAYMENT_TARGET": payment.address,
+            "PUBLIC_URL": f"http://{gateway_address}",
+            "LISTEN_ADDRESS": gateway_address,
+        }
+        gateway, url = running.enter_context(_gateway(folder, targets))
         client = running.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False))
         made = Stack(
             url=url,
             postgres=postgres,
             registration=registration.process,
+            payment=payment.process,
+            simulator_url=simulator_url,
             gateway=gateway,
             sink=sink,
             sink_url=sink_url,
@@ -152,11 +168,45 @@ def _registration(folder: Path, postgres: EmbeddedPostgres, common: dict[str, st
 
 
 @contextmanager
-def _gateway(folder: Path, target: str, common: dict[str, str]) -> Iterator[tuple[ServiceProcess, str]]:
+def _simulator(folder: Path, gateway_url: str) -> Iterator[str]:
+    url = f"http://127.0.0.1:{free_port()}"
+    env = {
+        "LISTEN_ADDRESS": url.removeprefix("http://"),
+        "SIMULATOR_STATE": str(folder / "yaadpay.sqlite"),
+        "SIMULATOR_SUCCESS_URL": f"{gateway_url}/api/v1/payments/yaadpay/return",
+    }
+    argv = [sys.executable, "-m", "ticketcap_yaadpay_simulator"]
+    ready = f"{url}/simulator/health"
+    with ServiceProcess("yaadpay", argv, env, ready=lambda: answers(ready), folder=folder):
+        yield url
+
+
+@contextmanager
+def _payment(
+    folder: Path, postgres: EmbeddedPostgres, registration: str, simulator_url: str, common: dict[str, str]
+) -> Iterator[_Served]:
     address = f"127.0.0.1:{free_port()}"
-    env = {**common, "REGISTRATION_TARGET": target, "LISTEN_ADDRESS": address}
+    env = {
+        **common,
+        "DATABASE_URL": postgres.url("payment"),
+        "LISTEN_ADDRESS": address,
+        "REGISTRATION_TARGET": registration,
+        "YAADPAY_BASE_URL": f"{simulator_url}/p/",
+        # The vendor's public test terminal.
+        "YAADPAY_MASOF": "0010131918",
+        "YAADPAY_KEY": YAADPAY_KEY,
+        "YAADPAY_PASSP": "yaad",
+    }
+    argv = [sys.executable, "-m", "ticketcap_payment"]
+    subprocess.run([*argv, "migrate"], env={**os.environ, **env}, check=True)
+    with ServiceProcess("payment", argv, env, ready=lambda: serves(address), folder=folder) as process:
+        yield _Served(process, address)
+
+
+@contextmanager
+def _gateway(folder: Path, env: dict[str, str]) -> Iterator[tuple[ServiceProcess, str]]:
     argv = [sys.executable, "-m", "ticketcap_gateway"]
-    url = f"http://{address}"
+    url = f"http://{env['LISTEN_ADDRESS']}"
     with ServiceProcess("gateway", argv, env, ready=lambda: answers(f"{url}/readyz"), folder=folder) as process:
         yield process, url
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from bench_payments import opening
 from ticketcap_local.http_client import HttpConnection
 from ticketcap_local.testing import free_port
 from ticketcap_local.traffic import Rush, rush
@@ -47,7 +48,7 @@ def running(environment: dict[str, str], log_file: Path) -> Iterator[float]:
 
 def stack_environment(folder: Path) -> dict[str, str]:
     """Return an environment with ports and a state folder of its own."""
-    names = ("GATEWAY", "REGISTRATION", "POSTGRES", "OTLP_GRPC", "OTLP_HTTP")
+    names = ("GATEWAY", "REGISTRATION", "PAYMENT", "YAADPAY", "POSTGRES", "OTLP_GRPC", "OTLP_HTTP")
     ports = {f"TICKETCAP_{name}_PORT": str(free_port()) for name in names}
     return {**os.environ, **ports, "TICKETCAP_STATE_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
 
@@ -56,7 +57,7 @@ def memory(environment: dict[str, str]) -> list[str]:
     """Return a line per service: resident memory, and the part of it that it shares with nobody or its share of."""
     status = subprocess.run([TICKETCAP, "status"], env=environment, capture_output=True, text=True, check=True).stdout
     lines = []
-    for part in ("registration", "gateway"):
+    for part in ("registration", "payment", "gateway"):
         found = re.search(rf"^\W*{part}\s+\S+\s+(\d+)", status, re.MULTILINE)
         if found is None:
             sys.exit(f"no {part} in:\n{status}")
@@ -66,8 +67,9 @@ def memory(environment: dict[str, str]) -> list[str]:
     return lines
 
 
-def open_event(url: str, token: str, slug: str, capacity: int) -> None:
+def open_event(url: str, token: str, slug: str, capacity: int, price_agorot: int = 0) -> None:
     body = {"slug": slug, "title": slug, "starts_at": "2035-01-01T10:00:00Z", "capacity": capacity}
+    body["price_agorot"] = price_agorot
     answer = httpx.post(f"{url}{EVENTS}", json=body, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
     answer.raise_for_status()
 
@@ -137,6 +139,9 @@ def measure(environment: dict[str, str], options: argparse.Namespace) -> None:
         idle_shares.append(idle.percentile(0.5) / page)
         idle_rates.append(len(idle.latencies) / idle.seconds)
         hot_rates.append(len(hot.latencies) / hot.seconds)
+        open_event(url, token, f"paid-{number}", 1000, price_agorot=4990)
+        simulator = f"http://127.0.0.1:{environment['TICKETCAP_YAADPAY_PORT']}"
+        print(f"payments {number + 1}      {opening(url, simulator, f'paid-{number}', rounds=100)}")
     ratios = [hot / idle for hot, idle in zip(hot_rates, idle_rates, strict=True)]
     print(f"hot / idle      {statistics.median(ratios):5.1f} times the rate  {[round(ratio, 1) for ratio in ratios]}")
     print(f"idle / page     {statistics.median(idle_shares):5.1f} times the p50   {[round(x, 1) for x in idle_shares]}")

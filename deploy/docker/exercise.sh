@@ -121,7 +121,7 @@ began=$(date +%s)
 echo "ready after $(($(date +%s) - began)) s"
 "$compose" ps --format 'table {{.Service}}\t{{.Status}}'
 
-for service in registration gateway; do
+for service in registration payment gateway; do
   echo "$service runs as $("$compose" exec -T "$service" id -u), $(docker image inspect "ticketcap-$service:local" \
     --format '{{.Size}}' | numfmt --to=iec) image, $(docker stats --no-stream --format '{{.MemUsage}}' \
     "$("$compose" ps -q "$service")")"

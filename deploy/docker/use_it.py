@@ -13,6 +13,7 @@ URL = "http://127.0.0.1:8080"
 PROMETHEUS = "http://127.0.0.1:9090/api/v1"
 ALERTMANAGER = "http://127.0.0.1:9093/api/v2"
 EVENTS = "/api/v1/schools/compose/events"
+SIMULATOR = "http://127.0.0.1:8090/simulator"
 
 
 def secret() -> str:
@@ -61,6 +62,21 @@ def look_at_the_monitoring() -> None:
             sys.exit(f"wrong receivers: {status}")
 
 
+def pay(client: httpx.Client) -> None:
+    """Register for a paid event, pay through the simulator, come back."""
+    event = {"slug": "trip", "title": "Trip", "starts_at": "2030-01-01T10:00:00Z", "capacity": 1, "price_agorot": 4990}
+    expect("open a paid event", client.post(EVENTS, json=event, headers=bearer("OWNER", "compose")), 201)
+    person = {"name": "דנה כהן", "phone": "050-123-4567", "spots": 1}
+    made = expect("register", client.post(f"{EVENTS}/trip/registrations", json=person), 201)
+    token = {"X-Manage-Token": made["manage_token"]}
+    opened = expect("pay", client.post(f"/api/v1/registrations/{made['id']}/payments", headers=token), 201)
+    page = {"page_url": opened["redirect_url"]}
+    came = expect("the simulator's page", httpx.post(f"{SIMULATOR}/customer", json=page, trust_env=False), 200)
+    back = httpx.get(came["redirects"][0], headers={"Accept": "application/json"}, timeout=20, trust_env=False)
+    if expect("come back", back, 200)["state"] != "CAPTURED":
+        sys.exit(f"not captured: {back.text}")
+
+
 def main() -> None:
     look_at_the_monitoring()
     with httpx.Client(base_url=URL, timeout=10, trust_env=False) as client:
@@ -76,6 +92,7 @@ def main() -> None:
         seats = expect("read the event", client.get(f"{EVENTS}/match"), 200)
         if (seats["confirmed"], seats["waitlisted"]) != (1, 1):
             sys.exit(f"wrong seats: {seats}")
+        pay(client)
         expect("health", client.get("/api/health"), 200)
     time.sleep(3)  # the exporter sends every second
 

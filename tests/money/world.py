@@ -88,8 +88,14 @@ class MoneyWorld:
     async def revive(self) -> None:
         """Start again what was killed."""
         for process in self.steps.processes.values():
-            if not process.runs:
-                await asyncio.to_thread(process.start)
+            while not process.runs:
+                killed = len(self.steps.killed)
+                try:
+                    await asyncio.to_thread(process.start)
+                except RuntimeError:
+                    # Killed once more while it started: as often as the schedule says, and no more.
+                    if len(self.steps.killed) == killed:
+                        raise
 
     def rows(self, statement: str, **values: Any) -> list[dict[str, Any]]:
         """Ask the payment database, past all its protections."""

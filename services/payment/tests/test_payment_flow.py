@@ -88,6 +88,23 @@ async def test_the_same_return_again_is_the_same_success(here: World) -> None:
     await here.books_agree()
 
 
+async def test_two_who_open_at_once_have_one_payment(here: World) -> None:
+    """Two tabs, or a button pressed twice: one page is made, the other is told to ask again, then where to go on."""
+    made = await here.hold()
+    asked = await asyncio.gather(
+        *(here.create(made, idempotency_key=key) for key in ("one", "one", "other")), return_exceptions=True
+    )
+    assert len(here.rows("SELECT 1 FROM payments")) == 1
+    told = [error for error in asked if isinstance(error, grpc.aio.AioRpcError)]
+    assert {error.code() for error in told} <= {grpc.StatusCode.ABORTED, grpc.StatusCode.ALREADY_EXISTS}
+    opened = [answer for answer in asked if not isinstance(answer, BaseException)]
+    assert opened
+    assert len({answer.redirect_url for answer in opened}) == 1
+    with pytest.raises(grpc.aio.AioRpcError) as running:
+        await here.create(made)
+    assert running.value.code() is grpc.StatusCode.ALREADY_EXISTS
+
+
 async def test_paying_one_page_twice_charges_once(here: World) -> None:
     """A second number for the same Order is known as surplus; postponed, it costs nobody anything."""
     made = await here.hold()

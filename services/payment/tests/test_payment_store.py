@@ -151,6 +151,24 @@ async def test_one_running_payment_per_registration(app: AsyncEngine) -> None:
     ]
 
 
+async def test_without_the_index_two_would_run(app: AsyncEngine, database: str) -> None:
+    """The negative control: the protection taken away, the same race stores both."""
+    with owner(database) as connection:
+        connection.execute(text("DROP INDEX payments_one_running_per_registration"))
+        connection.commit()
+    one = a_payment()
+
+    async def store(payment: Payment) -> None:
+        async with school_transaction(app, "herzl") as connection:
+            await payments.add(connection, payment)
+            await asyncio.sleep(0.05)
+
+    await asyncio.gather(store(one), store(replace(one, id=uuid7(), order=new_order(), idempotency_key="other")))
+    with owner(database) as connection:
+        connection.execute(text("SELECT set_config('ticketcap.school', 'herzl', false)"))
+        assert connection.execute(text("SELECT count(*) FROM payments")).scalar() == 2
+
+
 async def test_a_number_of_yaadpay_counts_once(app: AsyncEngine) -> None:
     """Whatever comes twice, or for another payment: the second time it is known."""
     async with school_transaction(app, "herzl") as connection:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,9 +74,9 @@ class Stack:
             made.append(self._traces())
         if self._settings.yaadpay_base_url is None:
             made.append(self._yaadpay())
-        schemas = [self._schema("schema", "ticketcap_registration", self._database_url())]
-        schemas += [self._schema("payment-schema", "ticketcap_payment", self._payment_database_url())]
-        return [*made, *schemas, self._registration(), self._payment(), self._gateway()]
+        made.append(self._schema("schema", "ticketcap_registration", self._database_url))
+        made.append(self._schema("payment-schema", "ticketcap_payment", self._payment_database_url))
+        return [*made, self._registration(), self._payment(), self._gateway()]
 
     def _traces(self) -> Part:
         settings = self._settings
@@ -109,11 +109,11 @@ class Stack:
             log_file=self._state.logs / "yaadpay.log",
         )
 
-    def _schema(self, name: str, module: str, database_url: str) -> Part:
+    def _schema(self, name: str, module: str, database_url: Callable[[], str]) -> Part:
         return CommandPart(
             name=name,
             argv=[*_module(module), "migrate"],
-            env=lambda: {**self._common(), "DATABASE_URL": database_url},
+            env=lambda: {**self._common(), "DATABASE_URL": database_url()},
             needs=["postgres"] if self._postgres is not None else [],
             log_file=self._state.logs / f"{name}.log",
         )

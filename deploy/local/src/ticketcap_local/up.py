@@ -12,7 +12,7 @@ from ticketcap_local import stack
 from ticketcap_local.part import Part, PartError
 from ticketcap_local.paths import shown
 from ticketcap_local.ports import is_free
-from ticketcap_local.seed import EVENT, SCHOOL, SeedError, seed
+from ticketcap_local.seed import EVENT, PAID_EVENT, SCHOOL, SeedError, seed
 from ticketcap_local.settings import StackSettings
 from ticketcap_local.state import InUse, Running, StateFolder
 from ticketcap_local.supervisor import Say, Supervisor, step
@@ -85,7 +85,7 @@ class _Run:
         await self._supervisor.bring_up()
         filling = time.monotonic()
         await fill(self._settings.gateway_url, self._state.secrets()["JWT_SECRET"])
-        self._say(step("demo school", f"{SCHOOL} with {EVENT}", time.monotonic() - filling))
+        self._say(step("demo school", f"{SCHOOL} with {EVENT} and {PAID_EVENT}", time.monotonic() - filling))
         self._say(f"\nready in {time.monotonic() - began:.1f} s\n{_hints(self._settings)}")
         await self._supervisor.keep_alive()
 
@@ -110,6 +110,7 @@ def _hints(settings: StackSettings) -> str:
     return f"""
   open    {settings.gateway_url}/docs
           {event}
+          {settings.yaadpay_base_url or settings.yaadpay_url + "/simulator/"}   YaadPay's stand-in
 
   try     curl -s {event}/registrations \\
             -H 'Content-Type: application/json' -H "Idempotency-Key: $RANDOM$RANDOM" \\

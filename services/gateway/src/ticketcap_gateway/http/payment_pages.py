@@ -41,7 +41,7 @@ _NOT_PAYABLE: Final[Mapping[str, Notice]] = {
     "RATE_LIMITED": page_texts.TOO_OFTEN,
     "TOO_MANY_PAYMENTS": page_texts.TOO_OFTEN,
 }
-_IN_FLIGHT: Final = "IDEMPOTENCY_IN_FLIGHT"
+_IN_FLIGHT: Final = frozenset({"IDEMPOTENCY_IN_FLIGHT", "PAYMENT_OPENING"})
 
 
 class PaymentPages:
@@ -195,7 +195,7 @@ def _instead(error: ServiceError, form: PayForm) -> Response:
         cancelled = error.metadata.get("status") == "CANCELLED"
         notice = page_texts.CANCELLED if cancelled else _NOT_PAYABLE[error.reason]
         return _only(notice, form.lang, switch=False).response(status, headers)
-    notice = page_texts.BEING_OPENED if error.reason == _IN_FLIGHT else page_texts.PAYING_UNAVAILABLE
+    notice = page_texts.BEING_OPENED if error.reason in _IN_FLIGHT else page_texts.PAYING_UNAVAILABLE
     # The same key: whatever came of the first request, this is no second one.
     return _with_button(notice, page_texts.TRY_AGAIN, form).response(status, headers)
 

@@ -153,7 +153,7 @@ class IdempotencyInFlight(Aborted):
 
 
 class PaymentOpening(Aborted):
-    """Another payment of the registration is being stored at this moment."""
+    """Another payment of the registration is having its page made at this moment."""
 
     reason = "PAYMENT_OPENING"
 

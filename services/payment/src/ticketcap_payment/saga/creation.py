@@ -8,7 +8,6 @@ from uuid import UUID
 
 from opentelemetry import trace
 from sqlalchemy.ext.asyncio import AsyncConnection
-from ticketcap_chassis.transactions import ConstraintViolated
 from ticketcap_observability import get_logger, schema, set_school, traceparent_of
 from uuid_utils.compat import uuid7
 
@@ -23,17 +22,17 @@ from ticketcap_payment.domain.errors import (
 from ticketcap_payment.domain.intent import Hold
 from ticketcap_payment.domain.order import new_order
 from ticketcap_payment.domain.payment import Payment
-from ticketcap_payment.domain.states import RUNNING, PaymentState
+from ticketcap_payment.domain.states import RUNNING, UNPAID, PaymentState
 from ticketcap_payment.saga.context import Saga
 from ticketcap_payment.steps import Step
 from ticketcap_payment.store import payments
-from ticketcap_payment.store.models import KEY_TAKEN, ONE_RUNNING
 from ticketcap_payment.store.transactions import school_transaction
 from ticketcap_payment.yaadpay.client import Page, YaadPayError
 
 _ATTEMPTS: Final = 50
 _SIGNING: Final = timedelta(seconds=30)
 """How long the page of a new payment may take; after it whoever asks gets it made."""
+_TITLE_LENGTH: Final = 60
 _PAGE_AWAY: Final = "page_unavailable"
 
 _log = get_logger(__name__)
@@ -68,8 +67,8 @@ class Creation:
     async def open(self, hold: Hold, wish: Wish) -> Opened:
         """Open a payment for a hold, or find the one that this key opened.
 
-        Raises FreeEvent, HoldOver, NothingToPay, PaymentRunning, the IdempotencyKey errors, TooManyPayments and
-        YaadPayAway.
+        Raises FreeEvent, HoldOver, NothingToPay, PaymentRunning, PaymentOpening, the IdempotencyKey errors,
+        TooManyPayments and YaadPayAway.
         """
         with self._saga.tracer.start_as_current_span(
             schema.PAYMENT_CREATE, record_exception=False, set_status_on_exception=False
@@ -84,45 +83,43 @@ class Creation:
             return Opened(await self._with_page(opened.payment, hold), opened.replayed)
 
     async def _stored(self, hold: Hold, wish: Wish) -> Opened:
-        try:
-            async with school_transaction(self._saga.engine, hold.school) as connection:
-                return await self._found_or_made(connection, hold, wish)
-        except ConstraintViolated as error:
-            if error.constraint not in {ONE_RUNNING, KEY_TAKEN}:
-                raise
-            # Two first payments at once: no row was there to lock. The other one is there now.
-            raise PaymentOpening(hold.registration_id) from error
+        async with school_transaction(self._saga.engine, hold.school) as connection:
+            return await self._found_or_made(connection, hold, wish)
 
     async def _found_or_made(self, connection: AsyncConnection, hold: Hold, wish: Wish) -> Opened:
         known = await payments.lock_all(connection, hold.registration_id)
         same = next((payment for payment in known if payment.idempotency_key == wish.idempotency_key), None)
         if same is not None:
-            return self._replayed(same, wish)
+            return self._replayed(same, hold, wish)
         running = next((payment for payment in known if payment.state in RUNNING), None)
+        if running is not None and running.state not in UNPAID:
+            raise _running(running)
+        payment = self._new(hold, wish)
         if running is not None:
             await self._give_way(connection, running)
         if len(known) >= _ATTEMPTS:
             raise TooManyPayments(hold.registration_id, _ATTEMPTS)
-        payment = self._new(hold, wish)
         await payments.add(connection, payment)
         return Opened(payment, replayed=False)
 
-    def _replayed(self, same: Payment, wish: Wish) -> Opened:
+    def _replayed(self, same: Payment, hold: Hold, wish: Wish) -> Opened:
         if same.fingerprint != wish.fingerprint(same.registration_id):
             raise IdempotencyKeyReused
         if same.state is PaymentState.CREATED and self._is_being_signed(same):
             raise IdempotencyInFlight
         if not same.redirect_url and same.state is not PaymentState.CREATED:
             # Its page never opened, and it has ended since: the key can open none any more.
-            raise PaymentRunning(same.registration_id, same.id, same.state, "")
+            raise _running(same)
+        if not same.redirect_url:
+            hold.amount_to_pay(self._saga.now())
         return Opened(same, replayed=bool(same.redirect_url))
 
     async def _give_way(self, connection: AsyncConnection, running: Payment) -> None:
-        """Let a payment whose page never opened end; raise PaymentRunning for every other one."""
-        if running.state is not PaymentState.CREATED or self._is_being_signed(running):
-            # Its page may still be paid on.
-            url = running.redirect_url if running.state is PaymentState.REDIRECTED else ""
-            raise PaymentRunning(running.registration_id, running.id, running.state, url)
+        """Let a payment whose page never opened end; raise PaymentRunning or PaymentOpening for every other one."""
+        if running.state is not PaymentState.CREATED:
+            raise _running(running)
+        if self._is_being_signed(running):
+            raise PaymentOpening(running.registration_id)
         await payments.save(connection, running.failed(_PAGE_AWAY))
 
     def _is_being_signed(self, payment: Payment) -> bool:
@@ -158,7 +155,7 @@ class Creation:
         async with school_transaction(self._saga.engine, payment.school) as connection:
             current = await payments.lock(connection, payment)
             if current.state is not PaymentState.CREATED:
-                raise PaymentRunning(current.registration_id, current.id, current.state, current.redirect_url)
+                raise _running(current)
             opened = current.redirected(url)
             await payments.save(connection, opened)
         self._saga.metrics.created()
@@ -173,12 +170,19 @@ class Creation:
                 await payments.save(connection, current.without_page(_PAGE_AWAY))
 
 
+def _running(payment: Payment) -> PaymentRunning:
+    """Return what to say of a payment that is there already, with its page while that may be paid on."""
+    url = payment.redirect_url if payment.state is PaymentState.REDIRECTED else ""
+    return PaymentRunning(payment.registration_id, payment.id, payment.state, url)
+
+
 def _page(payment: Payment, hold: Hold, *, postpone: bool) -> Page:
     return Page(
         order=payment.order,
         amount_agorot=payment.amount_agorot,
         currency=payment.currency,
-        info=f"{payment.order} {hold.title}",
+        # Whole at the end, whatever the title's length: the portal finds a payment by it.
+        info=f"{hold.title[:_TITLE_LENGTH]} {payment.order}",
         client_name=hold.name,
         language=payment.language,
         postpone=postpone,

@@ -30,9 +30,6 @@ def one_of(values: Iterable[str]) -> str:
 
 
 ONE_RUNNING: Final = "payments_one_running_per_registration"
-ORDER_TAKEN: Final = "payments_order_key"
-KEY_TAKEN: Final = "payments_registration_id_idempotency_key_key"
-REFUND_KEY_TAKEN: Final = "refunds_payment_id_idempotency_key_key"
 
 
 class Base(DeclarativeBase):
