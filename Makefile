@@ -52,6 +52,10 @@ format: install ## Let ruff and buf format the sources
 protos: install ## Generate libs/stubs from protos/
 	$(BIN)/python tools/protos.py generate
 
+.PHONY: dashboards
+dashboards: install ## Write Grafana's dashboards anew from deploy/grafana
+	$(BIN)/python -m deploy.grafana
+
 .PHONY: soak
 soak: install ## Fault schedules against the money for SECONDS (600); SEED=n plays one again
 	MONEY_SECONDS=$(or $(SECONDS),600) MONEY_SEED=$(SEED) $(BIN)/python -m pytest -s tests/test_money_faults.py

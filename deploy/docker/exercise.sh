@@ -5,7 +5,8 @@
 #   STAND_INS=1 deploy/docker/exercise.sh      builds small stand-ins for every upstream image first, from Debian
 #                                              packages (needs root, mmdebstrap); starts an engine when none runs
 #
-# A stand-in proves the wiring: order, health, users, ports, requests. It is not the upstream image.
+# A stand-in proves the wiring: order, health, users, ports, requests. It is not the upstream image. Prometheus and
+# Alertmanager are Debian's builds of the real programs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -58,18 +59,20 @@ FROM $python
 RUN ln -s python3 /usr/bin/python
 DOCKERFILE
   fi
+  # The machine's own package sources, so that the builds need no others.
+  cp -r /etc/apt/sources.list.d "$scratch/context/sources"
   stand_in_postgres "$python" "$(image_of postgres)"
   stand_in_page "$python" "$(image_of otel/opentelemetry-collector-contrib)" 4317 4318
   stand_in_page "$python" "$(image_of jaegertracing/jaeger)" 16686
-  stand_in_page "$python" "$(image_of prom/prometheus)" 9090
+  stand_in_page "$python" "$(image_of grafana/loki)" 3100
+  stand_in_program "$python" "$(image_of prom/alertmanager)" prometheus-alertmanager /bin/alertmanager
+  stand_in_program "$python" "$(image_of prom/prometheus)" prometheus /bin/prometheus
   stand_in_page "$python" "$(image_of grafana/grafana)" 3000
 }
 
 stand_in_postgres() {
   docker image inspect "$2" >/dev/null 2>&1 && return
   cp deploy/docker/stand-in-postgres.sh "$scratch/context/entrypoint.sh"
-  # The machine's own package sources, so that the build needs no others.
-  cp -r /etc/apt/sources.list.d "$scratch/context/sources"
   docker build -q --network host -t "$2" -f - "$scratch/context" <<DOCKERFILE >/dev/null
 FROM $1
 COPY sources /etc/apt/sources.list.d
@@ -77,6 +80,18 @@ RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq 
 COPY entrypoint.sh /entrypoint.sh
 ENV PATH=/usr/lib/postgresql/15/bin:\$PATH
 ENTRYPOINT ["/bin/bash", "/entrypoint.sh"]
+DOCKERFILE
+}
+
+# The Debian package $3, whose program has the package's name there and is $4 upstream.
+stand_in_program() {
+  docker image inspect "$2" >/dev/null 2>&1 && return
+  docker build -q --network host -t "$2" -f - "$scratch/context" <<DOCKERFILE >/dev/null
+FROM $1
+COPY sources /etc/apt/sources.list.d
+RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $3 \
+ && { test -e $4 || ln -s /usr/bin/$3 $4; }
+ENTRYPOINT ["$4"]
 DOCKERFILE
 }
 
@@ -114,6 +129,7 @@ for service in registration payment gateway; do
 done
 
 .venv/bin/python deploy/docker/use_it.py
-[[ -z ${STAND_INS:-} ]] || "$compose" logs otel-collector | grep -q 'POST /v1/traces' \
+# All of the log is read: grep -q would end at the first line, and the pipe with it.
+[[ -z ${STAND_INS:-} ]] || "$compose" logs otel-collector | grep 'POST /v1/traces' >/dev/null \
   || { echo "no traces reached the collector" >&2; exit 1; }
 echo "exercise passed"

@@ -10,6 +10,8 @@ import jwt
 import yaml
 
 URL = "http://127.0.0.1:8080"
+PROMETHEUS = "http://127.0.0.1:9090/api/v1"
+ALERTMANAGER = "http://127.0.0.1:9093/api/v2"
 EVENTS = "/api/v1/schools/compose/events"
 SIMULATOR = "http://127.0.0.1:8090/simulator"
 
@@ -36,6 +38,30 @@ def expect(what: str, response: httpx.Response, status: int) -> dict[str, Any]:
     return body
 
 
+def alertmanagers(client: httpx.Client) -> list[Any]:
+    """Return those that Prometheus tells of alerts; it looks for them every five seconds."""
+    answer = expect("alertmanagers", client.get(f"{PROMETHEUS}/alertmanagers"), 200)
+    found: list[Any] = answer["data"]["activeAlertmanagers"]
+    return found
+
+
+def look_at_the_monitoring() -> None:
+    """Rules are loaded and healthy, Prometheus has found Alertmanager, and that has its receivers."""
+    with httpx.Client(timeout=10, trust_env=False) as client:
+        groups = expect("rules", client.get(f"{PROMETHEUS}/rules"), 200)["data"]["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        if not rules or any(rule["health"] == "err" for rule in rules):
+            sys.exit(f"wrong rules: {rules}")
+        deadline = time.monotonic() + 15
+        while not alertmanagers(client):
+            if time.monotonic() > deadline:
+                sys.exit("Prometheus has not found Alertmanager")
+            time.sleep(1)
+        status = expect("receivers", client.get(f"{ALERTMANAGER}/status"), 200)
+        if "name: page" not in status["config"]["original"]:
+            sys.exit(f"wrong receivers: {status}")
+
+
 def pay(client: httpx.Client) -> None:
     """Register for a paid event, pay through the simulator, come back."""
     event = {"slug": "trip", "title": "Trip", "starts_at": "2030-01-01T10:00:00Z", "capacity": 1, "price_agorot": 4990}
@@ -52,6 +78,7 @@ def pay(client: httpx.Client) -> None:
 
 
 def main() -> None:
+    look_at_the_monitoring()
     with httpx.Client(base_url=URL, timeout=10, trust_env=False) as client:
         school = {"slug": "compose", "name": "Compose School"}
         expect("open a school", client.post("/api/v1/schools", json=school, headers=bearer("SUPER_ADMIN")), 201)

@@ -30,7 +30,10 @@ def run(*command: str) -> None:
         ("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"),
         ("yamllint", "--strict", "."),
         ("hadolint", "deploy/local/simulator/Dockerfile", *(f"services/{name}/Dockerfile" for name in OWN)),
-        ("shellcheck", ".ci/run", "deploy/docker/exercise.sh", "deploy/docker/stand-in-postgres.sh"),
+        (
+            *("shellcheck", ".ci/run", "deploy/docker/exercise.sh", "deploy/docker/stand-in-postgres.sh"),
+            "deploy/alertmanager/start.sh",
+        ),
     ],
     ids=lambda command: command[0],
 )
@@ -115,7 +118,7 @@ def test_every_setting_that_is_given_is_one_that_is_read(service: str) -> None:
     """A misspelled variable would be ignored in silence."""
     known = {name.upper() for name in _fields(ROOT / f"services/{service}/src/ticketcap_{service}/settings.py")}
     known |= {name.upper() for name in _fields(ROOT / "libs/chassis/src/ticketcap_chassis/settings.py")}
-    known |= {"OTEL_EXPORTER_OTLP_ENDPOINT"}
+    known |= {"OTEL_EXPORTER_OTLP_ENDPOINT", "METRICS_ADDRESS"}
     assert set(SERVICES[service]["environment"]) <= known
 
 
@@ -128,25 +131,107 @@ def _fields(path: Path) -> set[str]:
     }
 
 
+def _config(path: str) -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / path).read_text())
+    return config
+
+
 def test_the_telemetry_parts_speak_to_each_other() -> None:
-    """Services → collector → Jaeger and Prometheus → Grafana, by the same ports."""
-    collector = yaml.safe_load((ROOT / "deploy/otel-collector/collector.yaml").read_text())
-    jaeger = yaml.safe_load((ROOT / "deploy/jaeger/jaeger.yaml").read_text())
-    prometheus = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
-    grafana = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/ticketcap.yaml").read_text())
+    """Services → collector → Jaeger and Loki; Grafana reads all of them."""
+    collector = _config("otel-collector/collector.yaml")
     http = collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"]
     assert COMPOSE["x-environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == f"http://otel-collector:{http.split(':')[1]}"
-    sends_to = collector["exporters"]["otlp/jaeger"]["endpoint"]
-    assert sends_to == "jaeger:" + jaeger["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"].split(":")[1]
-    page = collector["exporters"]["prometheus"]["endpoint"].split(":")[1]
-    scraped = [target for job in prometheus["scrape_configs"] for c in job["static_configs"] for target in c["targets"]]
-    assert f"otel-collector:{page}" in scraped
-    for pipeline in collector["service"]["pipelines"].values():
-        assert set(pipeline["exporters"]) <= collector["exporters"].keys()
+    jaeger = _config("jaeger/jaeger.yaml")["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
+    assert collector["exporters"]["otlp/jaeger"]["endpoint"] == f"jaeger:{jaeger.split(':')[1]}"
+    loki = _config("loki/loki.yaml")["server"]["http_listen_port"]
+    assert collector["exporters"]["otlphttp/loki"]["endpoint"] == f"http://loki:{loki}/otlp"
+    sources = _config("grafana/provisioning/datasources/ticketcap.yaml")["datasources"]
+    assert {source["url"].split("//")[1].split(":")[0] for source in sources} <= SERVICES.keys()
+
+
+def test_prometheus_reads_the_pages_that_there_are() -> None:
+    """Each service's own, the collector's two, and those of the watchers; and it tells Alertmanager."""
+    collector = _config("otel-collector/collector.yaml")
+    prometheus = _config("prometheus/prometheus.yml")
+    pages = {job["job_name"]: job["static_configs"][0]["targets"][0] for job in prometheus["scrape_configs"]}
+    for name in ("gateway", "registration", "payment"):
+        assert pages[name].split(":")[0] == name
+        assert SERVICES[name]["environment"]["METRICS_ADDRESS"] == f"0.0.0.0:{pages[name].split(':')[1]}"
+    spans = collector["exporters"]["prometheus"]["endpoint"].split(":")[1]
+    assert pages["spans"] == f"otel-collector:{spans}"
+    own = collector["service"]["telemetry"]["metrics"]["readers"][0]["pull"]["exporter"]["prometheus"]["port"]
+    assert pages["otel-collector"] == f"otel-collector:{own}"
+    told = prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    assert told == ["alertmanager:9093"]
+    assert "127.0.0.1:9093:9093" in SERVICES["alertmanager"]["ports"]
+
+
+def test_every_pipeline_of_the_collector_is_whole() -> None:
+    """Made of parts that are configured, bounded first, batched last, redacted on the way in."""
+    collector = _config("otel-collector/collector.yaml")
+    connectors = collector["connectors"].keys()
+    pipelines = collector["service"]["pipelines"]
+    for pipeline in pipelines.values():
+        assert set(pipeline["receivers"]) <= collector["receivers"].keys() | connectors
         assert set(pipeline["processors"]) <= collector["processors"].keys()
+        assert set(pipeline["exporters"]) <= collector["exporters"].keys() | connectors
         assert pipeline["processors"][0] == "memory_limiter"
-    hosts = {source["url"].split("//")[1].split(":")[0] for source in grafana["datasources"]}
-    assert hosts <= SERVICES.keys()
+    for name in ("traces/in", "logs"):
+        assert {"redaction", "transform/redact"} <= set(pipelines[name]["processors"])
+    assert pipelines["traces/kept"]["processors"][-2:] == ["tail_sampling", "batch"]
+    # Prometheus reads the services' own pages: their metrics must not come in twice.
+    assert not [
+        name
+        for name in pipelines
+        if {"otlp", "prometheus"} <= {*pipelines[name]["receivers"], *pipelines[name]["exporters"]}
+    ]
+
+
+def test_errors_and_slow_traces_are_always_kept() -> None:
+    """Whatever share of the others is."""
+    policies = {
+        p["name"]: p for p in _config("otel-collector/collector.yaml")["processors"]["tail_sampling"]["policies"]
+    }
+    assert policies["errors"]["status_code"] == {"status_codes": ["ERROR"]}
+    assert policies["slow"]["latency"] == {"threshold_ms": 1000}
+    assert policies["of-the-rest"]["probabilistic"]["sampling_percentage"] == "${env:TRACE_KEEP_PERCENT:-100}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dana@example.co.il",
+        "050-123-4567",
+        "0501234567",
+        "+972 50 123 4567",
+        "4580 4580 4580 4580",
+        "4580458045804580",
+        "123456782",
+    ],
+)
+def test_the_collector_masks_personal_values(text: str) -> None:
+    """The patterns mean the same to Python as to the collector; they stand there twice and must agree."""
+    processors = _config("otel-collector/collector.yaml")["processors"]
+    patterns = processors["redaction"]["blocked_values"]
+    assert any(re.search(pattern, f"before {text} after") for pattern in patterns)
+    statements = [
+        statement
+        for kind in ("trace_statements", "log_statements")
+        for group in processors["transform/redact"][kind]
+        for statement in group["statements"]
+    ]
+    for pattern in patterns:
+        escaped = pattern.replace("\\", "\\\\")
+        assert len([statement for statement in statements if f'"{escaped}"' in statement]) == 3, pattern
+
+
+@pytest.mark.parametrize(
+    "text", ["0198f3c4-7b1e-7cc3-98c4-dc0c0c07398f", "2030-05-01T08:00:00Z", "SELECT 1", "200", "127.0.0.1:50051"]
+)
+def test_the_collector_leaves_ordinary_values(text: str) -> None:
+    """Ids, times, statements, addresses."""
+    patterns = _config("otel-collector/collector.yaml")["processors"]["redaction"]["blocked_values"]
+    assert not any(re.search(pattern, text) for pattern in patterns)
 
 
 def test_this_file_is_for_development_only() -> None:

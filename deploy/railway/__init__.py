@@ -1,0 +1,1 @@
+"""Railway's files and variables, from one file for each service."""

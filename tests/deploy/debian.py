@@ -1,0 +1,31 @@
+"""Programs that come from Debian packages: found, or the test fails and says what to install."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+PACKAGES = {
+    "promtool": "prometheus",
+    "prometheus": "prometheus",
+    "amtool": "prometheus-alertmanager",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "sh": "dash",
+}
+
+
+def program(name: str) -> str:
+    """Return the path of a program; raise AssertionError with the package to install."""
+    path = shutil.which(name)
+    assert path, f"{name} is missing: apt-get install --no-install-recommends {PACKAGES[name]}"
+    return path
+
+
+def check(name: str, *arguments: str | Path, env: Mapping[str, str] | None = None) -> str:
+    """Run a program to its end and return what it printed; raise AssertionError with its complaint when it fails."""
+    command = [program(name), *arguments]
+    environment = {**os.environ, **(env or {})}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -1,0 +1,252 @@
+"""The real Prometheus and Alertmanager over the real rules, in a hurry: an hour of the rules passes in seconds.
+
+    with Page() as page, monitoring(folder, {"payment": page.address}) as watch:
+        page.show({'payment_failed_total{reason="declined"}': 6})
+        watch.wait_until_firing("PaymentFailures")
+
+Every duration in rules and configuration is divided by ``HURRY``; thresholds and expressions stay what they are.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from json import loads
+from pathlib import Path
+from typing import Any, Final, Self
+
+import httpx
+import yaml
+from ticketcap_local.testing import ServiceProcess, free_port
+
+from tests.deploy import debian
+
+DEPLOY: Final = Path(__file__).resolve().parents[2] / "deploy"
+HURRY: Final = 200
+"""How many times faster than in production: ten minutes pass in three seconds."""
+
+_DURATION: Final = re.compile(r"(?<![\w.])(\d+)(ms|s|m|h|d)\b")
+_UNITS: Final = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION_KEYS: Final = re.compile(r"for|.*_(interval|wait|timeout)")
+_POLL_SECONDS: Final = 0.1
+
+
+class NotInTime(AssertionError):
+    """What was waited for did not happen."""
+
+
+def hurried(text: str) -> str:
+    """Return ``text`` with every duration divided by ``HURRY``."""
+
+    def shorter(match: re.Match[str]) -> str:
+        duration = timedelta(**{_UNITS[match[2]]: int(match[1])})
+        return f"{max(1, round(duration.total_seconds() * 1000 / HURRY))}ms"
+
+    return _DURATION.sub(shorter, text)
+
+
+def hurry_up(tree: Any) -> Any:
+    """Return a configuration or a file of rules with the durations in it shortened, in expressions too."""
+    if isinstance(tree, list):
+        return [hurry_up(item) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    return {
+        key: hurried(value)
+        if isinstance(value, str) and (key == "expr" or _DURATION_KEYS.fullmatch(key))
+        else hurry_up(value)
+        for key, value in tree.items()
+    }
+
+
+class _Server:
+    """An HTTP server on a free loopback port, in a thread."""
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", free_port()), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    @property
+    def address(self) -> str:
+        """host:port."""
+        return f"127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Answer nobody any more; a second time does nothing."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join()
+
+
+class _Quiet(BaseHTTPRequestHandler):
+    def log_message(self, format: str, *_: Any) -> None:  # noqa: A002 - named by the base class
+        """Say nothing."""
+
+
+class Page(_Server):
+    """A /metrics page that shows what it is told to."""
+
+    def __init__(self) -> None:
+        page = self
+        self._samples: dict[str, float] = {}
+
+        class Handler(_Quiet):
+            def do_GET(self) -> None:
+                body = "".join(f"{series} {value}\n" for series, value in page._samples.items()).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        super().__init__(Handler)
+
+    def show(self, samples: Mapping[str, float]) -> None:
+        """Set series to values; others stay as they are."""
+        self._samples = {**self._samples, **samples}
+
+
+class Inbox(_Server):
+    """Where Alertmanager's notifications arrive."""
+
+    def __init__(self) -> None:
+        inbox = self
+        self.notifications: list[dict[str, Any]] = []
+
+        class Handler(_Quiet):
+            def do_POST(self) -> None:
+                body = loads(self.rfile.read(int(self.headers["Content-Length"])))
+                inbox.notifications.append(body)
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+        super().__init__(Handler)
+
+    def told(self, alert: str) -> list[tuple[str, str]]:
+        """Return receiver and status of every notification of ``alert``, in order."""
+        return [
+            (notification["receiver"], notification["status"])
+            for notification in self.notifications
+            if notification["commonLabels"].get("alertname") == alert
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Monitoring:
+    """A Prometheus and an Alertmanager that run."""
+
+    prometheus: str
+    alertmanager: str
+    inbox: Inbox
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=5, trust_env=False))
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return what Prometheus answers to an instant query."""
+        answer = self.client.get(f"http://{self.prometheus}/api/v1/query", params={"query": expression})
+        result: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["result"]
+        return result
+
+    def firing(self) -> set[str]:
+        """Return the names of the alerts that Alertmanager holds for firing, inhibited ones left out."""
+        answer = self.client.get(f"http://{self.alertmanager}/api/v2/alerts", params={"inhibited": "false"})
+        return {alert["labels"]["alertname"] for alert in answer.raise_for_status().json()}
+
+    def wait_until_firing(self, alert: str, seconds: float = 20) -> None:
+        """Wait until Alertmanager holds ``alert`` and has told somebody; raise NotInTime."""
+        self._wait(lambda: alert in self.firing(), f"{alert} does not fire", seconds)
+        self._wait(lambda: self._last_status(alert) == "firing", f"nobody is told that {alert} fires", seconds)
+
+    def wait_until_resolved(self, alert: str, seconds: float = 20) -> None:
+        """Wait until ``alert`` is gone from Alertmanager and somebody was told so; raise NotInTime."""
+        self._wait(lambda: alert not in self.firing(), f"{alert} does not resolve", seconds)
+        self._wait(lambda: self._last_status(alert) == "resolved", f"nobody is told that {alert} is over", seconds)
+
+    def wait_for_scrapes(self, job: str, seconds: float = 20) -> None:
+        """Wait until Prometheus has read the page of ``job``."""
+        self._wait(lambda: bool(self.query(f'up{{job="{job}"}} == 1')), f"{job} is not scraped", seconds)
+
+    def _last_status(self, alert: str) -> str | None:
+        told = self.inbox.told(alert)
+        return told[-1][1] if told else None
+
+    def _wait(self, happened: Callable[[], bool], complaint: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not happened():
+            if time.monotonic() > deadline:
+                raise NotInTime(f"{complaint} within {seconds:.0f} s; firing: {sorted(self.firing())}")
+            time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def monitoring(folder: Path, targets: Mapping[str, str]) -> Iterator[Monitoring]:
+    """Run both over ``targets`` (job to host:port), with the rules and routes of deploy/ in a hurry."""
+    prometheus, alertmanager = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    with Inbox() as inbox:
+        watch = Monitoring(prometheus, alertmanager, inbox)
+        arguments = [f"--config.file={_alertmanager_config(folder, inbox)}", f"--storage.path={folder}/alertmanager"]
+        arguments += [f"--web.listen-address={alertmanager}", "--cluster.listen-address="]
+        with watch.client, _running("prometheus-alertmanager", arguments, alertmanager, folder):
+            arguments = [f"--config.file={_prometheus_config(folder, targets, alertmanager)}"]
+            arguments += [f"--storage.tsdb.path={folder}/prometheus", f"--web.listen-address={prometheus}"]
+            # What stands still for five minutes is gone; here, too, in a hurry.
+            arguments += [f"--query.lookback-delta={hurried('5m')}"]
+            with _running("prometheus", arguments, prometheus, folder):
+                yield watch
+
+
+def _running(name: str, arguments: list[str], address: str, folder: Path) -> ServiceProcess:
+    def ready() -> bool:
+        try:
+            return httpx.get(f"http://{address}/-/ready", timeout=1, trust_env=False).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    return ServiceProcess(name, [debian.program(name), *arguments], {}, ready=ready, folder=folder)
+
+
+def _prometheus_config(folder: Path, targets: Mapping[str, str], alertmanager: str) -> Path:
+    """Write prometheus.yml and its rules; of the scrape jobs those in ``targets`` stay."""
+    config = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    config["scrape_configs"] = [
+        {**jobs[name], "static_configs": [{"targets": [address]}]} for name, address in targets.items()
+    ]
+    config["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager]}]}]
+    (folder / "rules").mkdir()
+    for path in (DEPLOY / "prometheus/rules").glob("*.yml"):
+        rules = hurry_up(yaml.safe_load(path.read_text()))
+        (folder / "rules" / path.name).write_text(yaml.safe_dump(rules, sort_keys=False))
+    written = folder / "prometheus.yml"
+    written.write_text(yaml.safe_dump(hurry_up(config), sort_keys=False))
+    return written
+
+
+def _alertmanager_config(folder: Path, inbox: Inbox) -> Path:
+    """Write what start.sh makes of the real routes, with ``inbox`` as everybody's web hook."""
+    config = yaml.safe_load(alertmanager_config({"ALERT_WEBHOOK_URL": f"http://{inbox.address}/"}))
+    written = folder / "alertmanager.yml"
+    written.write_text(yaml.safe_dump(hurry_up(config), sort_keys=False))
+    return written
+
+
+def alertmanager_config(settings: Mapping[str, str]) -> str:
+    """Return what deploy/alertmanager/start.sh makes of ``settings``; raise AssertionError when it refuses them."""
+    return debian.check(
+        "sh",
+        DEPLOY / "alertmanager/start.sh",
+        "--print",
+        env={"ALERT_BASE_CONFIG": str(DEPLOY / "alertmanager/alertmanager.yml"), **settings},
+    )
