@@ -3,5 +3,6 @@
 Import the module that answers your question: ``errors``, ``status``,
 ``identity``, ``settings``, ``validation``, ``deadlines``, ``calls``,
 ``grpc_server``, ``grpc_channel``, ``database``, ``transactions``,
-``row_security``, ``migration``, ``health``, ``lifecycle``.
+``row_security``, ``migration``, ``health``, ``tables``, ``messages``,
+``entry``, ``lifecycle``.
 """

@@ -1,6 +1,7 @@
 """A pool of PostgreSQL connections as every service uses it: bounded, timed, under a role of its own."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,6 +56,19 @@ def create_engine(
     )
     instrument_engine(engine, telemetry, pool_name=pool_name)
     return engine
+
+
+@asynccontextmanager
+async def opened_engine(
+    database_url: str, *, role: str, connections: int, telemetry: Telemetry, session: Mapping[str, str] = _NO_SETTINGS
+) -> AsyncIterator[AsyncEngine]:
+    """Hold an engine of at most ``connections`` connections as ``role`` for as long as the code inside runs."""
+    limits = PoolLimits(size=connections)
+    engine = create_engine(database_url, role=role, pool_name=role, limits=limits, telemetry=telemetry, session=session)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
 
 
 def _session_options(role: str, limits: PoolLimits, session: Mapping[str, str]) -> str:

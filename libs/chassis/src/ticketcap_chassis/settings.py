@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ticketcap_chassis.identity import TokenVerifier
+
 _MIN_SECRET_LENGTH = 32
 
 
@@ -54,6 +56,19 @@ class ServiceSettings(BaseSettings):
         return self.deployment_environment == "production"
 
 
+class ServedSettings(ServiceSettings):
+    """What serving needs to begin telemetry."""
+
+    metrics_address: OptionalAddress = ""
+    """Where Prometheus reads /metrics; nothing: nowhere."""
+
+
+class MigrateSettings(ServiceSettings):
+    """What ``migrate`` needs."""
+
+    database_url: str = Field(min_length=1)
+
+
 class IdentitySettings(BaseSettings):
     """How tokens are verified: a shared secret locally, an identity provider's keys in production."""
 
@@ -69,6 +84,15 @@ class IdentitySettings(BaseSettings):
         if not self.jwt_jwks_url:
             _long_enough(self.jwt_secret)
         return self
+
+    def verifier(self) -> TokenVerifier:
+        """Return what verifies tokens by these settings."""
+        return TokenVerifier(
+            secret=self.jwt_secret.get_secret_value(),
+            jwks_url=self.jwt_jwks_url,
+            audience=self.jwt_audience,
+            issuer=self.jwt_issuer,
+        )
 
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)

@@ -9,7 +9,6 @@ from typing import Final
 
 import uvloop
 from starlette.types import ASGIApp
-from ticketcap_chassis.identity import TokenVerifier
 from ticketcap_chassis.lifecycle import background, give_memory_back, stop_requested
 from ticketcap_chassis.settings import load, release
 from ticketcap_observability import Telemetry, TelemetrySettingError, configure_logging, get_logger
@@ -85,12 +84,7 @@ def _operations(
     hub: CapacityHub,
     draining: Draining,
 ) -> Sequence[Operation]:
-    verifier = TokenVerifier(
-        secret=settings.jwt_secret.get_secret_value(),
-        jwks_url=settings.jwt_jwks_url,
-        audience=settings.jwt_audience,
-        issuer=settings.jwt_issuer,
-    )
+    verifier = settings.verifier()
     access = Access(verifier, settings.trusted_proxies)
     bodies = BodyReader(settings.max_body_bytes)
     links = Links(settings.public_url)

@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
-from ticketcap_chassis.database import PoolLimits, create_engine
+from ticketcap_chassis.database import opened_engine
 from ticketcap_chassis.grpc_server import GrpcServer
 from ticketcap_chassis.health import DatabaseHealth
-from ticketcap_chassis.identity import TokenVerifier
 from ticketcap_chassis.lifecycle import background, every, give_memory_back, stop_requested
 from ticketcap_chassis.row_security import must_be_bound
 from ticketcap_observability import Telemetry, get_logger
@@ -65,8 +65,9 @@ async def serve(settings: Settings, telemetry: Telemetry, *, steps: Steps | None
 async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | None = None) -> AsyncIterator[int]:
     """Run the service while the code inside does; yields its port."""
     async with AsyncExitStack() as stack:
-        engine = _engine(stack, settings, telemetry, roles.APP, settings.database_connections)
-        jobs_engine = _engine(stack, settings, telemetry, roles.JOBS, _JOBS_CONNECTIONS)
+        opened = partial(opened_engine, settings.database_url, telemetry=telemetry, session=_PLANS)
+        engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
+        jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
         await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_payment migrate")
         yaadpay = _yaadpay(stack, settings, telemetry)
         registration = await stack.enter_async_context(
@@ -99,21 +100,6 @@ async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | No
         finally:
             await server.drain(settings.drain_seconds)
             await service.deliveries.close(settings.drain_seconds)
-
-
-def _engine(
-    stack: AsyncExitStack, settings: Settings, telemetry: Telemetry, role: str, connections: int
-) -> AsyncEngine:
-    engine = create_engine(
-        settings.database_url,
-        role=role,
-        pool_name=role,
-        limits=PoolLimits(size=connections),
-        telemetry=telemetry,
-        session=_PLANS,
-    )
-    stack.push_async_callback(engine.dispose)
-    return engine
 
 
 def _yaadpay(stack: AsyncExitStack, settings: Settings, telemetry: Telemetry) -> YaadPayClient:
@@ -170,12 +156,7 @@ def _saga(
 
 def _service(settings: Settings, saga: Saga, jobs_engine: AsyncEngine, outbox: Outbox) -> PaymentService:
     directory = Directory(jobs_engine)
-    verifier = TokenVerifier(
-        secret=settings.jwt_secret.get_secret_value(),
-        jwks_url=settings.jwt_jwks_url,
-        audience=settings.jwt_audience,
-        issuer=settings.jwt_issuer,
-    )
+    verifier = settings.verifier()
     returns = Returns(saga, directory, key=settings.yaadpay_key.get_secret_value())
     refunds = Refunds(saga, CancelRule(cutoff=settings.yaadpay_cancel_cutoff, preferred=settings.refund_by_cancelling))
     deliver = {

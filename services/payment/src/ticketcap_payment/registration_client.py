@@ -6,7 +6,7 @@ SeatGone   the registration service has refused for good: asking again would cha
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc
 from ticketcap_chassis.errors import AlreadyExists, FailedPrecondition, NotFound
 from ticketcap_chassis.grpc_channel import open_channel
+from ticketcap_chassis.messages import moment
 from ticketcap_chassis.status import from_rpc_error
 from ticketcap_observability import Telemetry
 
@@ -128,9 +129,7 @@ def _hold(answer: pb.GetHoldResponse) -> Hold:
         spots=registration.spots,
         price_agorot=event.price_agorot,
         currency=event.currency,
-        hold_expires_at=(
-            registration.hold_expires_at.ToDatetime(UTC) if registration.HasField("hold_expires_at") else None
-        ),
+        hold_expires_at=(moment(registration.hold_expires_at) if registration.HasField("hold_expires_at") else None),
         name=registration.name,
         title=event.title,
     )
@@ -142,9 +141,9 @@ def _change(message: pb.RegistrationChange) -> Change:
         event_id=UUID(message.event_id),
         school=message.school,
         status=pb.RegistrationStatus.Name(message.status).removeprefix(_STATUS),
-        changed_at=message.changed_at.ToDatetime(UTC),
+        changed_at=moment(message.changed_at),
         traceparent=message.traceparent,
         price_agorot=message.price_agorot,
-        starts_at=message.starts_at.ToDatetime(UTC),
+        starts_at=moment(message.starts_at),
         cancellation_deadline_hours=message.cancellation_deadline_hours,
     )

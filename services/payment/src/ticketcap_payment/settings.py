@@ -5,7 +5,7 @@ from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, ServiceSettings
+from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, ServedSettings
 
 _HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
 """Where YaadPay answers; production speaks to nobody else."""
@@ -13,12 +13,11 @@ _HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
 _PUBLIC_TERMINALS: Final = frozenset({"0010131918", "0010345518", "0010020610", "0010072619", "0010070211"})
 
 
-class Settings(ServiceSettings, IdentitySettings):
+class Settings(ServedSettings, IdentitySettings):
     """A field's name in capitals is its variable. Times are in seconds."""
 
     listen_address: Address = "127.0.0.1:50052"
     metrics_address: OptionalAddress = "127.0.0.1:9462"
-    """Where Prometheus reads; empty: nowhere."""
     database_url: str = Field(min_length=1)
     """postgresql://user:password@host:port/database; the login that ran the migrations."""
     registration_target: str = Field(default="127.0.0.1:50051", min_length=1)
@@ -99,9 +98,3 @@ class Settings(ServiceSettings, IdentitySettings):
         if self.outbox_lease_seconds <= self.yaadpay_money_seconds:
             raise ValueError("OUTBOX_LEASE_SECONDS: must be more than YAADPAY_MONEY_SECONDS")
         return self
-
-
-class MigrateSettings(ServiceSettings):
-    """What ``migrate`` needs."""
-
-    database_url: str = Field(min_length=1)

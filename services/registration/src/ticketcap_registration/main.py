@@ -8,10 +8,9 @@ from typing import Final
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
-from ticketcap_chassis.database import PoolLimits, create_engine
+from ticketcap_chassis.database import opened_engine
 from ticketcap_chassis.grpc_server import GrpcServer
 from ticketcap_chassis.health import DatabaseHealth
-from ticketcap_chassis.identity import TokenVerifier
 from ticketcap_chassis.lifecycle import background, every, give_memory_back, stop_requested
 from ticketcap_chassis.row_security import must_be_bound
 from ticketcap_observability import Telemetry, get_logger, schema
@@ -64,8 +63,9 @@ async def serve(settings: Settings, telemetry: Telemetry) -> None:
 async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int]:
     """Run the service while the code inside does; yields its port."""
     async with AsyncExitStack() as stack:
-        engine = _engine(stack, settings, telemetry, roles.APP, settings.database_connections)
-        jobs_engine = _engine(stack, settings, telemetry, roles.JOBS, _JOBS_CONNECTIONS)
+        opened = partial(opened_engine, settings.database_url, telemetry=telemetry, session=_PLANS)
+        engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
+        jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
         await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_registration migrate")
         directory = Directory(jobs_engine)
         stack.push_async_callback(directory.close)
@@ -100,21 +100,6 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
             await lanes.close(settings.drain_seconds)
 
 
-def _engine(
-    stack: AsyncExitStack, settings: Settings, telemetry: Telemetry, role: str, connections: int
-) -> AsyncEngine:
-    engine = create_engine(
-        settings.database_url,
-        role=role,
-        pool_name=role,
-        limits=PoolLimits(size=connections),
-        telemetry=telemetry,
-        session=_PLANS,
-    )
-    stack.push_async_callback(engine.dispose)
-    return engine
-
-
 def _lanes(settings: Settings, engine: AsyncEngine, telemetry: Telemetry) -> Lanes:
     rules = SeatRules(offer_seconds=settings.offer_seconds, waitlist_limit=settings.waitlist_limit)
     limits = LaneLimits(queue=settings.lane_queue, batch=settings.lane_batch, transactions=settings.lane_transactions)
@@ -131,12 +116,7 @@ def _service(
     feed: SeatFeed,
 ) -> RegistrationService:
     manage_tokens, pay_tokens = (_tokens(settings, purpose) for purpose in (Purpose.MANAGE, Purpose.PAY))
-    verifier = TokenVerifier(
-        secret=settings.jwt_secret.get_secret_value(),
-        jwks_url=settings.jwt_jwks_url,
-        audience=settings.jwt_audience,
-        issuer=settings.jwt_issuer,
-    )
+    verifier = settings.verifier()
     return RegistrationService(
         access=Access(verifier, directory, manage_tokens=manage_tokens, pay_tokens=pay_tokens),
         directory=directory,

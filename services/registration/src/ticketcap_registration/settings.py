@@ -1,15 +1,14 @@
 """What the environment says to the registration service."""
 
 from pydantic import Field
-from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, Secret, ServiceSettings
+from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, Secret, ServedSettings
 
 
-class Settings(ServiceSettings, IdentitySettings):
+class Settings(ServedSettings, IdentitySettings):
     """A field's name in capitals is its variable. Times are in seconds."""
 
     listen_address: Address = "127.0.0.1:50051"
     metrics_address: OptionalAddress = "127.0.0.1:9461"
-    """Where Prometheus reads /metrics; nothing: nowhere."""
     database_url: str = Field(min_length=1)
     """postgresql://user:password@host:port/database; the login that ran the migrations."""
     manage_token_secret: Secret
@@ -33,9 +32,3 @@ class Settings(ServiceSettings, IdentitySettings):
     """How often the gauges of open events are read."""
     idempotency_days: float = Field(default=7.0, gt=0, le=365)
     outbox_days: float = Field(default=7.0, gt=0, le=365)
-
-
-class MigrateSettings(ServiceSettings):
-    """What ``migrate`` needs."""
-
-    database_url: str = Field(min_length=1)

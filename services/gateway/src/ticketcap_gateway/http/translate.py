@@ -1,12 +1,11 @@
 """Turns messages of the services into the shapes of JSON, and input into messages."""
 
-from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from ticketcap.payment.v1 import payment_pb2
 from ticketcap.registration.v1 import registration_pb2 as pb
+from ticketcap_chassis.messages import moment, timestamp
 
 from ticketcap_gateway.http import schemas
 from ticketcap_gateway.http.links import Links
@@ -26,7 +25,7 @@ _LANGUAGES: Final[dict[schemas.Language, payment_pb2.Language]] = {
 
 def school(message: pb.School) -> schemas.School:
     """Return a tenant as JSON shows it."""
-    return schemas.School(id=message.id, slug=message.slug, name=message.name, created_at=_time(message.created_at))
+    return schemas.School(id=message.id, slug=message.slug, name=message.name, created_at=moment(message.created_at))
 
 
 def event(message: pb.Event) -> schemas.Event:
@@ -38,8 +37,8 @@ def event(message: pb.Event) -> schemas.Event:
         title=message.title,
         description=message.description,
         location=message.location,
-        starts_at=_time(message.starts_at),
-        ends_at=_time(message.ends_at) if message.HasField("ends_at") else None,
+        starts_at=moment(message.starts_at),
+        ends_at=moment(message.ends_at) if message.HasField("ends_at") else None,
         status=event_status(message.status),
         capacity=message.capacity,
         confirmed=message.confirmed,
@@ -54,8 +53,8 @@ def event(message: pb.Event) -> schemas.Event:
         waitlist_policy=_waitlist_policy(message.waitlist_policy),
         hold_seconds=message.hold_seconds,
         cancellation_deadline_hours=message.cancellation_deadline_hours,
-        created_at=_time(message.created_at),
-        updated_at=_time(message.updated_at),
+        created_at=moment(message.created_at),
+        updated_at=moment(message.updated_at),
     )
 
 
@@ -68,7 +67,7 @@ def event_fields(change: schemas.EventPatch) -> pb.EventFields:
         fields["waitlist_policy"] = _WAITLIST_POLICY + fields["waitlist_policy"]
     for name in ("starts_at", "ends_at"):
         if name in fields:
-            fields[name] = _timestamp(fields[name])
+            fields[name] = timestamp(fields[name])
     return pb.EventFields(**fields)
 
 
@@ -111,7 +110,7 @@ def registration(message: pb.Registration, links: Links) -> schemas.Registration
         phone=message.phone,
         spots=message.spots,
         confirmation_code=message.confirmation_code,
-        created_at=_time(message.created_at),
+        created_at=moment(message.created_at),
         **_pay_url(message, links),
         **_present(message, "email", "waitlist_position", "cancel_reason"),
         **_present_times(message, "hold_expires_at", "cancelled_at", "checked_in_at"),
@@ -182,7 +181,7 @@ def payment(message: payment_pb2.Payment) -> schemas.Payment:
         refunded_agorot=message.refunded_agorot,
         refund_pending_agorot=message.refund_pending_agorot,
         order=message.order,
-        created_at=_time(message.created_at),
+        created_at=moment(message.created_at),
         refunds=[refund(one) for one in message.refunds],
         **_filled(message, "yaadpay_id", "failure", "escalation"),
         **_present(message, "ccode"),
@@ -199,7 +198,7 @@ def refund(message: payment_pb2.Refund) -> schemas.Refund:
         reason=_refund_reason(message.reason),
         amount_agorot=message.amount_agorot,
         currency=message.currency,
-        created_at=_time(message.created_at),
+        created_at=moment(message.created_at),
         **_filled(message, "yaadpay_id", "escalation"),
         **_present_times(message, "done_at"),
     )
@@ -226,7 +225,7 @@ def escalation(message: payment_pb2.Escalation) -> schemas.Escalation:
         id=message.id,
         school=message.school,
         why=message.why,
-        since=_time(message.since),
+        since=moment(message.since),
         # Where there is no payment there is no amount.
         **_filled(message, "payment_id", "order", "yaadpay_id", "amount_agorot", "currency"),
     )
@@ -275,14 +274,4 @@ def _filled(message: Message, *names: str) -> dict[str, Any]:
 
 
 def _present_times(message: Message, *names: str) -> dict[str, Any]:
-    return {name: _time(getattr(message, name)) for name in names if message.HasField(name)}
-
-
-def _time(value: Timestamp) -> datetime:
-    return value.ToDatetime(UTC)
-
-
-def _timestamp(value: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(value)
-    return stamp
+    return {name: moment(getattr(message, name)) for name in names if message.HasField(name)}

@@ -1,12 +1,12 @@
 """From the domain's objects to messages and back."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis.errors import InvalidInput
+from ticketcap_chassis.messages import timestamp
 
 from ticketcap_payment.domain.payment import Payment
 from ticketcap_payment.domain.refund import Refund
@@ -18,15 +18,6 @@ _SEAT_STATE: Final = "SEAT_STATE_"
 _REFUND_STATE: Final = "REFUND_STATE_"
 _REFUND_REASON: Final = "REFUND_REASON_"
 _LANGUAGES: Final = {"HEB": pb.LANGUAGE_HEBREW, "ENG": pb.LANGUAGE_ENGLISH}
-
-
-def moment(at: datetime | None) -> Timestamp | None:
-    """Return a timestamp message, None for None."""
-    if at is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(at)
-    return message
 
 
 def language(of: pb.Language) -> str:
@@ -59,8 +50,8 @@ def payment(of: Payment, refunds: Sequence[Refund]) -> pb.Payment:
         yaadpay_id=of.yaadpay_id,
         ccode=of.ccode,
         failure=of.failure,
-        created_at=moment(of.created_at),
-        captured_at=moment(of.captured_at),
+        created_at=timestamp(of.created_at),
+        captured_at=timestamp(of.captured_at),
         refunds=[refund(one) for one in refunds],
     )
 
@@ -75,8 +66,8 @@ def refund(of: Refund) -> pb.Refund:
         amount_agorot=of.amount_agorot,
         currency=of.currency,
         yaadpay_id=of.yaadpay_id,
-        created_at=moment(of.created_at),
-        done_at=moment(of.done_at),
+        created_at=timestamp(of.created_at),
+        done_at=timestamp(of.done_at),
     )
 
 
@@ -107,7 +98,7 @@ def book_entry(of: BookEntry) -> pb.BookEntry:
         state=of.state,
         amount_agorot=of.amount_agorot,
         currency=of.currency,
-        at=moment(of.at),
+        at=timestamp(of.at),
     )
 
 
@@ -123,5 +114,5 @@ def escalation(of: Escalation) -> pb.Escalation:
         amount_agorot=of.amount_agorot,
         currency=of.currency,
         why=of.why,
-        since=moment(of.since),
+        since=timestamp(of.since),
     )

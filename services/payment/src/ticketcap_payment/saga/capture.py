@@ -169,15 +169,7 @@ class Capture:
             current = await payments.lock(connection, payment)
             if current.state is PaymentState.AUTHORISED and current.capture_tries:
                 await payments.save(connection, current.unknown(current.ccode))
-            await escalations.escalate(
-                connection,
-                school=payment.school,
-                kind=escalations.Kind.PAYMENT,
-                subject_id=payment.id,
-                payment_id=payment.id,
-                registration_id=payment.registration_id,
-                why=why,
-            )
+            await escalations.escalate_payment(connection, payment, why)
         _log.error("payment.escalated", payment_id=str(payment.id), reason=why)
 
 

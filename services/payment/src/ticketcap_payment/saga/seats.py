@@ -69,13 +69,5 @@ class Seats:
         """The registration service comes back some day: a person is told, and it goes on being tried."""
         if delivery.waiting_seconds >= self._saga.give_up_seconds:
             async with school_transaction(self._saga.engine, payment.school) as connection:
-                await escalations.escalate(
-                    connection,
-                    school=payment.school,
-                    kind=escalations.Kind.PAYMENT,
-                    subject_id=payment.id,
-                    payment_id=payment.id,
-                    registration_id=payment.registration_id,
-                    why="seat_not_confirmed",
-                )
+                await escalations.escalate_payment(connection, payment, "seat_not_confirmed")
         return Later(f"seat:{reason}")

@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ticketcap_chassis.transactions import translated_errors
 from uuid_utils.compat import uuid7
 
+from ticketcap_payment.domain.payment import Payment
+
 
 class Kind(enum.StrEnum):
     """What waits for a person."""
@@ -87,6 +89,19 @@ async def escalate(
         "why": why,
     }
     return (await connection.execute(_RAISE, values)).one_or_none() is not None
+
+
+async def escalate_payment(connection: AsyncConnection, payment: Payment, why: str) -> bool:
+    """Hand a payment to a person; False when it is in a person's hands already."""
+    return await escalate(
+        connection,
+        school=payment.school,
+        kind=Kind.PAYMENT,
+        subject_id=payment.id,
+        payment_id=payment.id,
+        registration_id=payment.registration_id,
+        why=why,
+    )
 
 
 async def resolve(connection: AsyncConnection, kind: Kind, subject_id: UUID, *, who: str, resolution: str) -> bool:

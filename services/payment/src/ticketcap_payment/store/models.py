@@ -1,6 +1,5 @@
 """The schema. The migrations make it; a test holds the two against each other."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ClassVar, Final
 from uuid import UUID
@@ -8,26 +7,17 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    DateTime,
     ForeignKey,
     Identity,
     Index,
-    Integer,
-    MetaData,
-    Text,
     UniqueConstraint,
-    Uuid,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from ticketcap_chassis import tables
+from ticketcap_chassis.tables import one_of
 
 from ticketcap_payment.domain.states import RUNNING, PaymentState, RefundReason, RefundState, SeatState
-
-
-def one_of(values: Iterable[str]) -> str:
-    """Return ``values`` as an SQL list, always in the same order."""
-    return ", ".join(f"'{value}'" for value in sorted(values))
-
 
 ONE_RUNNING: Final = "payments_one_running_per_registration"
 
@@ -35,20 +25,8 @@ ONE_RUNNING: Final = "payments_one_running_per_registration"
 class Base(DeclarativeBase):
     """Times carry their zone; amounts are integers of minor units."""
 
-    metadata = MetaData(
-        naming_convention={
-            "pk": "%(table_name)s_pkey",
-            "uq": "%(table_name)s_%(column_0_N_name)s_key",
-            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-            "ck": "%(table_name)s_%(constraint_name)s",
-        }
-    )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: DateTime(timezone=True),
-        UUID: Uuid(),
-        str: Text(),
-        int: Integer(),
-    }
+    metadata = tables.metadata()
+    type_annotation_map: ClassVar[dict[Any, Any]] = tables.TYPES
 
 
 class PaymentRow(Base):

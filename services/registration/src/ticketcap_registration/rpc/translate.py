@@ -6,6 +6,7 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.errors import InvalidInput
+from ticketcap_chassis.messages import timestamp
 
 from ticketcap_registration.domain.event import Event, EventFields
 from ticketcap_registration.domain.ledger import ClaimAnswer
@@ -35,15 +36,6 @@ _PLAIN_FIELDS: Final = frozenset(
 )
 
 
-def moment(at: datetime | None) -> Timestamp | None:
-    """Return a timestamp message, None for None."""
-    if at is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(at)
-    return message
-
-
 def _datetime(message: Timestamp, field: str) -> datetime:
     try:
         return message.ToDatetime(tzinfo=UTC)
@@ -53,7 +45,7 @@ def _datetime(message: Timestamp, field: str) -> datetime:
 
 def school(of: School) -> pb.School:
     """Return the message of a school."""
-    return pb.School(id=str(of.id), slug=of.slug, name=of.name, created_at=moment(of.created_at))
+    return pb.School(id=str(of.id), slug=of.slug, name=of.name, created_at=timestamp(of.created_at))
 
 
 def event(of: Event, school_slug: str) -> pb.Event:
@@ -65,8 +57,8 @@ def event(of: Event, school_slug: str) -> pb.Event:
         title=of.title,
         description=of.description,
         location=of.location,
-        starts_at=moment(of.starts_at),
-        ends_at=moment(of.ends_at),
+        starts_at=timestamp(of.starts_at),
+        ends_at=timestamp(of.ends_at),
         status=_EVENT + of.status,
         capacity=of.capacity,
         confirmed=of.confirmed,
@@ -81,8 +73,8 @@ def event(of: Event, school_slug: str) -> pb.Event:
         hold_seconds=of.hold_seconds,
         cancellation_deadline_hours=of.cancellation_deadline_hours,
         version=of.version,
-        created_at=moment(of.created_at),
-        updated_at=moment(of.updated_at),
+        created_at=timestamp(of.created_at),
+        updated_at=timestamp(of.updated_at),
     )
 
 
@@ -132,7 +124,7 @@ def claim_answer(of: ClaimAnswer, *, manage_token: str, pay_token: str | None, r
         confirmation_code=of.confirmation_code,
         spots=of.spots,
         waitlist_position=of.waitlist_position,
-        hold_expires_at=moment(of.hold_expires_at),
+        hold_expires_at=timestamp(of.hold_expires_at),
         manage_token=manage_token,
         pay_token=pay_token,
         replayed=replayed,
@@ -155,11 +147,11 @@ def registration(of: RegistrationView, school_slug: str, pay_token: str | None =
         spots=row.spots,
         confirmation_code=row.confirmation_code,
         waitlist_position=of.waitlist_position,
-        hold_expires_at=moment(row.hold_expires_at) if is_hold else None,
-        created_at=moment(row.created_at),
-        cancelled_at=moment(row.cancelled_at),
+        hold_expires_at=timestamp(row.hold_expires_at) if is_hold else None,
+        created_at=timestamp(row.created_at),
+        cancelled_at=timestamp(row.cancelled_at),
         cancel_reason=row.cancel_reason,
-        checked_in_at=moment(row.checked_in_at),
+        checked_in_at=timestamp(row.checked_in_at),
         pay_token=pay_token if is_hold else None,
     )
 
@@ -190,9 +182,9 @@ def change(of: Change) -> pb.RegistrationChange:
         event_id=str(of.event_id),
         school=of.school,
         status=_REGISTRATION + of.status,
-        changed_at=moment(of.changed_at),
+        changed_at=timestamp(of.changed_at),
         traceparent=of.traceparent,
         price_agorot=of.price_agorot,
-        starts_at=moment(of.starts_at),
+        starts_at=timestamp(of.starts_at),
         cancellation_deadline_hours=of.cancellation_deadline_hours,
     )

@@ -7,28 +7,18 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
-    Integer,
-    MetaData,
-    Text,
     UniqueConstraint,
-    Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from ticketcap_chassis import tables
+from ticketcap_chassis.tables import one_of
 
 from ticketcap_registration.domain.states import COUNTED, LIVE, EventStatus, RegistrationStatus, WaitlistPolicy
-
-
-def one_of(values: frozenset[RegistrationStatus] | type[RegistrationStatus | EventStatus | WaitlistPolicy]) -> str:
-    """Return ``values`` as an SQL list, always in the same order."""
-    return ", ".join(f"'{value}'" for value in sorted(values))
-
 
 LIVE_STATUSES: Final = one_of(LIVE)
 COUNTED_STATUSES: Final = one_of(COUNTED)
@@ -37,21 +27,8 @@ COUNTED_STATUSES: Final = one_of(COUNTED)
 class Base(DeclarativeBase):
     """Times carry their zone; counts are integers."""
 
-    metadata = MetaData(
-        naming_convention={
-            "pk": "%(table_name)s_pkey",
-            "uq": "%(table_name)s_%(column_0_N_name)s_key",
-            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-            "ck": "%(table_name)s_%(constraint_name)s",
-        }
-    )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: DateTime(timezone=True),
-        UUID: Uuid(),
-        str: Text(),
-        int: Integer(),
-        dict[str, Any]: JSONB(),
-    }
+    metadata = tables.metadata()
+    type_annotation_map: ClassVar[dict[Any, Any]] = tables.TYPES
 
 
 class SchoolRow(Base):
