@@ -1,0 +1,126 @@
+"""What runs by itself: hanging things are driven on, seats that nobody paid are told, the backlog is shown."""
+
+import pytest
+from payment_under_test import World, state_of
+from service_under_test import SERVICE
+from sqlalchemy import create_engine, text
+from ticketcap.payment.v1 import payment_pb2 as pb
+from ticketcap.registration.v1 import registration_pb2
+from ticketcap_chassis.database import driver_url
+from ticketcap_payment.steps import Step
+
+
+def lose_deliveries(here: World) -> None:
+    """What no rule foresees: the rows that would drive things on are gone."""
+    engine = create_engine(driver_url(here.database))
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM outbox WHERE done_at IS NULL"))
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("step", "topic"),
+    [
+        (Step.RETURN_STORED, "return.verify"),
+        (Step.PAYMENT_AUTHORISED, "payment.capture"),
+        (Step.CAPTURE_INTENDED, "payment.capture"),
+        (Step.PAYMENT_CAPTURED, "seat.confirm"),
+    ],
+)
+async def test_what_hangs_with_nobody_at_it_is_found(here: World, step: Step, topic: str) -> None:
+    """Its delivery is lost at that step; the reconciler makes it anew, and the payment ends as it should."""
+    made = await here.hold()
+    opened = await here.create(made)
+    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+
+    async def lose() -> None:
+        lose_deliveries(here)
+        raise LookupError(step)
+
+    here.steps.once(step, lose)
+    try:
+        await here.settle(redirect, seconds=5)
+    except Exception:  # noqa: BLE001 - however the request fails, what follows must not depend on it
+        lose_deliveries(here)
+    await here.state_becomes(opened.payment_id, "CAPTURED")
+    await here.until(lambda: _has(here, "SELECT 1 FROM payments WHERE seat = 'CONFIRMED'"), what="the seat")
+    found = [span for span in here.telemetry.spans if span.name == "payment.reconcile"]
+    assert topic in {(span.attributes or {})["outbox.topic"] for span in found}
+    await here.books_agree()
+
+
+async def test_a_refund_that_hangs_is_found(here: World) -> None:
+    """Owed and not sent, its delivery lost: sent all the same, once."""
+    payment_id = (await here.paid(await here.hold())).result.id
+
+    async def lose() -> None:
+        lose_deliveries(here)
+
+    here.steps.once(Step.REFUND_STORED, lose)
+    await here.refund(payment_id)
+    await here.state_becomes(payment_id, "REFUNDED")
+    assert len(await here.simulator.requests("CancelTrans")) == 1
+    await here.books_agree()
+
+
+async def test_a_seat_that_nobody_paid_is_told(here: World) -> None:
+    """Confirmed past the payment service: a person is told, and it is counted."""
+    made = await here.hold()
+    confirm = registration_pb2.ConfirmHoldRequest(registration_id=made.id)
+    await here.registration.stub.ConfirmHold(confirm, metadata=SERVICE)
+    await here.until(lambda: _has(here, "SELECT 1 FROM escalations WHERE kind = 'seat'"), what="escalated")
+    (waiting,) = here.rows("SELECT subject_id::text, why FROM escalations")
+    assert (waiting["subject_id"], waiting["why"]) == (made.id, "seat_without_payment")
+    await here.resolve("seat", made.id, moved=False)
+    assert here.rows("SELECT 1 FROM escalations WHERE resolved_at IS NULL") == []
+
+
+async def test_a_paid_seat_is_no_news(here: World) -> None:
+    """The feed brings every confirmed seat; those that are paid raise nothing."""
+    made = await here.hold()
+    await here.paid(made)
+    await here.until(lambda: _has(here, "SELECT 1 FROM cursors WHERE position <> ''"), what="the feed was read")
+    assert here.rows("SELECT 1 FROM escalations") == []
+
+
+async def test_the_backlog_is_shown(here: World) -> None:
+    """What hangs, by kind and age; what waits for a person, by kind, also when nothing does; how long the oldest."""
+    await here.simulator.fault("VERIFY", "html", times=100)
+    opened = await here.create(await here.hold())
+    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    await here.settle(redirect, seconds=5)
+
+    async def shown() -> bool:
+        points = here.telemetry.points("payment.unsettled")
+        return any(point.attributes["kind"] == "return_unverified" and point.value for point in points)
+
+    await here.until(shown, what="the gauge tells")
+    assert here.telemetry.points("outbox.lag")[0].value > 0
+    kinds = {point.attributes["kind"]: point.value for point in here.telemetry.points("payment.escalated")}
+    assert kinds == {"payment": 0, "refund": 0, "return": 0, "seat": 0}
+
+
+@pytest.mark.ground(payment={"give_up_seconds": 1})
+async def test_what_stays_unverified_goes_to_a_person(here: World) -> None:
+    """Within its bound; asked again by the person's word it is settled."""
+    await here.simulator.fault("VERIFY", "html", times=100)
+    opened = await here.create(await here.hold())
+    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    await here.settle(redirect, seconds=5)
+    await here.until(lambda: _has(here, "SELECT 1 FROM escalations WHERE kind = 'return'"), what="escalated")
+    waiting = await here.stub.ListEscalations(pb.ListEscalationsRequest(), metadata=_super_admin())
+    (escalation,) = waiting.escalations
+    assert (escalation.kind, escalation.payment_id, escalation.amount_agorot) == ("return", opened.payment_id, 4990)
+    await here.simulator.http.delete("/simulator/faults")
+    assert state_of(await here.resolve("return", escalation.id, again=True)) == "CAPTURED"
+    await here.books_agree()
+
+
+def _super_admin() -> tuple[tuple[str, str], ...]:
+    from service_under_test import SUPER_ADMIN
+
+    return SUPER_ADMIN
+
+
+async def _has(here: World, statement: str) -> bool:
+    return bool(here.rows(statement))
