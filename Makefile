@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
+# Most of what a test does is wait for a process: more of them at once than there are cores.
+JOBS ?= 3
 PACKAGES := libs/stubs libs/observability libs/chassis services/registration services/payment services/gateway deploy/local deploy/local/simulator
 export GRPC_VERBOSITY ?= ERROR
 
@@ -33,7 +35,7 @@ run: install ## Start the embedded stack: database, services, trace sink; Ctrl-C
 .PHONY: test
 test: install ## Lint, then every test (real PostgreSQL, real processes), under 10 minutes
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .PHONY: lint
 lint: install ## ruff, mypy, buf lint and buf breaking over everything

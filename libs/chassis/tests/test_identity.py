@@ -19,7 +19,7 @@ SECRET = "x" * 40
 
 
 def signed(secret: str = SECRET, **claims: Any) -> str:
-    plain = {"sub": "u", "role": "OWNER", "school": "herzl", "exp": time.time() + 60, "iss": "ticketcap"}
+    plain = {"sub": "u", "role": "OWNER", "school": "herzl", "exp": time.time() + 3600, "iss": "ticketcap"}
     kept = {name: value for name, value in {**plain, **claims}.items() if value is not None}
     return jwt.encode(kept, secret, algorithm="HS256")
 
