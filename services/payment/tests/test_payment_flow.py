@@ -238,6 +238,20 @@ async def test_a_charge_whose_answer_was_lost_is_not_made_twice(here: World, kin
     await here.books_agree()
 
 
+@pytest.mark.parametrize("ccode", [902, 425])
+async def test_a_refusal_that_says_nothing_of_the_first_try_is_no_failure(here: World, ccode: int) -> None:
+    """Charged, the answer lost, and then YaadPay does not let us ask: the charge may stand, and is never FAILED."""
+    made = await here.hold()
+    await here.simulator.fault("commitTrans", "html_after", times=1)
+    await here.simulator.fault("commitTrans", "ccode", ccode=ccode, times=1)
+    opened = await here.create(made)
+    await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
+    payment = await here.state_becomes(opened.payment_id, "CAPTURED")
+    await here.until(lambda: _is(here, made, "CONFIRMED"), what="the seat is confirmed")
+    assert (await here.simulator.book(payment.order))["charges"] == 1
+    await here.books_agree()
+
+
 @pytest.mark.ground(payment={"money_tries": 2})
 async def test_a_charge_that_stays_unknown_goes_to_a_person(here: World) -> None:
     """Tried a bounded number of times; the person's word, with YaadPay's number, then settles it."""
