@@ -29,6 +29,7 @@ _FAILURES: Final = {
     CCodeClass.CONFIG: "terminal",
     CCodeClass.STATE: "withdrawn",
 }
+_OF_THE_CARD: Final = frozenset({CCodeClass.DECLINED, CCodeClass.RETRYABLE})
 
 _log = get_logger(__name__)
 
@@ -105,26 +106,27 @@ class Capture:
                 await payments.save(connection, current.capture_not_sent())
             elif self._is_charged(current, answer):
                 await self._captured(connection, current, answer)
-            elif _is_refused(answer):
+            elif _is_refused(current, answer):
                 await payments.save(connection, current.failed(_failure(answer), answer.ccode))
             else:
                 await payments.save(connection, current.unknown(answer.ccode))
-        return await self._after(delivery, intended, answer)
+        return await self._after(delivery, current, answer)
 
-    async def _after(self, delivery: Delivery, intended: Payment, answer: Answer) -> Ending:
-        if self._is_charged(intended, answer):
-            self._saga.metrics.completed(intended.amount_agorot, intended.currency)
-            self._processed(intended, "captured")
+    async def _after(self, delivery: Delivery, before: Payment, answer: Answer) -> Ending:
+        """Go on from what was recorded about ``before``."""
+        if self._is_charged(before, answer):
+            self._saga.metrics.completed(before.amount_agorot, before.currency)
+            self._processed(before, "captured")
             await self._saga.steps.reached(Step.PAYMENT_CAPTURED)
             return Done()
-        if _is_refused(answer):
-            self._tell_refusal(intended, answer)
+        if _is_refused(before, answer):
+            self._tell_refusal(before, answer)
             return Done()
         if answer.ccode == NOT_FOUND_OR_DONE:
             # Nobody but us commits, and this was our first: then somebody did, or YaadPay has lost it.
-            await self._to_a_person(intended, "committed_by_another")
+            await self._to_a_person(before, "committed_by_another")
             return Done()
-        return await self._later(delivery, intended, f"charge:{answer.outcome}")
+        return await self._later(delivery, before, f"charge:{answer.outcome}")
 
     async def _later(self, delivery: Delivery, payment: Payment, why: str) -> Ending:
         tried_enough = payment.capture_tries >= self._saga.money_tries
@@ -185,6 +187,10 @@ def _failure(answer: Answer) -> str:
     return _FAILURES.get(answer.ccode_class, "refused")
 
 
-def _is_refused(answer: Answer) -> bool:
+def _is_refused(payment: Payment, answer: Answer) -> bool:
     """Whether it certainly made no charge, now or before; 250 alone does not say that."""
-    return answer.outcome is Outcome.REFUSED and answer.ccode != NOT_FOUND_OR_DONE
+    if answer.outcome is not Outcome.REFUSED or answer.ccode == NOT_FOUND_OR_DONE:
+        return False
+    # Asked again, only a refused card tells that the charge was still to be made: who is not let in (902), or is told
+    # of a duplicate (425), learns nothing of the time before.
+    return payment.capture_tries <= 1 or answer.ccode_class in _OF_THE_CARD
