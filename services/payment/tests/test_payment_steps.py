@@ -5,7 +5,7 @@ import contextlib
 
 import grpc
 import pytest
-from payment_under_test import World, state_of
+from payment_under_test import Ground, World, another_payment_service, state_of
 from ticketcap_payment.steps import Step
 
 PAYING = [
@@ -106,6 +106,24 @@ async def test_the_same_return_that_passes_in_between(here: World, step: Step) -
     assert state_of(await here.payment(opened.payment_id)) == "CAPTURED"
     assert len(await here.simulator.requests("commitTrans")) == 1
     await here.books_agree()
+
+
+async def test_a_charge_made_after_another_deliverer_was_refused(here: World, ground: Ground) -> None:
+    """One deliverer sleeps past its lease before it asks; the next one is refused, and then the first one charges."""
+    made = await here.hold()
+    opened = await here.create(made)
+    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+
+    async def sleep_long() -> None:
+        await here.simulator.fault("commitTrans", "ccode", ccode=4, times=1)
+        await here.state_becomes(opened.payment_id, "FAILED")
+
+    here.steps.once(Step.CAPTURE_INTENDED, sleep_long)
+    async with another_payment_service(here, ground):
+        await here.settle(redirect)
+        await here.state_becomes(opened.payment_id, "CAPTURED")
+        await here.until(lambda: _confirmed(here), what="the seat is confirmed")
+        await here.books_agree()
 
 
 async def test_no_transaction_is_open_while_yaadpay_is_asked(here: World) -> None:
