@@ -3,6 +3,7 @@
 A charge whose answer was lost is asked for again: a postponed transaction can't be charged twice (250).
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from opentelemetry import trace
@@ -11,10 +12,11 @@ from ticketcap_chassis.errors import ServiceError
 from ticketcap_observability import get_logger, schema, traceparent_of
 
 from ticketcap_payment.domain.payment import Payment
-from ticketcap_payment.domain.states import CAPTURING, PaymentState, SeatState
+from ticketcap_payment.domain.states import CAPTURING, CHARGED, RUNNING, PaymentState, RefundReason, SeatState
 from ticketcap_payment.registration_client import SeatGone
 from ticketcap_payment.saga.context import Saga
 from ticketcap_payment.saga.delivery import Done, Ending, Later
+from ticketcap_payment.saga.refunds import owe
 from ticketcap_payment.steps import Step
 from ticketcap_payment.store import escalations, outbox, payments
 from ticketcap_payment.store.outbox import Delivery, Topic
@@ -64,8 +66,7 @@ class Capture:
         try:
             await self._saga.registration.secure(payment.registration_id, self._saga.secure_seconds)
         except SeatGone as error:
-            if payment.capture_tries == 0:
-                await self._without_seat(payment, error.why)
+            if await self._without_seat(payment, error.why):
                 return Done()
             # A charge was asked for before: only asking again tells whether it was made, and must be given back.
         except ServiceError as error:
@@ -73,14 +74,16 @@ class Capture:
         await self._saga.steps.reached(Step.SEAT_SECURED)
         return await self._charge(delivery, payment)
 
-    async def _without_seat(self, payment: Payment, why: str) -> None:
-        """Leave the card alone: an uncommitted transaction costs nobody anything."""
+    async def _without_seat(self, payment: Payment, why: str) -> bool:
+        """Leave the card alone: an uncommitted transaction costs nobody anything. False when it may be committed."""
         async with school_transaction(self._saga.engine, payment.school) as connection:
             current = await payments.lock(connection, payment)
-            if current.state in CAPTURING:
-                await payments.save(connection, current.failed("seat_gone", current.ccode).seat_is(SeatState.GONE))
+            if current.state not in CAPTURING or current.capture_tries:
+                return False
+            await payments.save(connection, current.failed("seat_gone", current.ccode).seat_is(SeatState.GONE))
         self._saga.metrics.failed("seat_gone")
         _log.info("payment.seat_gone", payment_id=str(payment.id), reason=why)
+        return True
 
     async def _charge(self, delivery: Delivery, payment: Payment) -> Ending:
         async with school_transaction(self._saga.engine, payment.school) as connection:
@@ -98,9 +101,11 @@ class Capture:
 
     async def _record(self, delivery: Delivery, intended: Payment, answer: Answer) -> Ending:
         async with school_transaction(self._saga.engine, intended.school) as connection:
-            current = await payments.lock(connection, intended)
-            if current.state not in CAPTURING:
-                await self._too_late(connection, current, answer)
+            everything = await payments.lock_all(connection, intended.registration_id)
+            current = next(one for one in everything if one.id == intended.id)
+            if current.state not in CAPTURING or current.yaadpay_id != intended.yaadpay_id:
+                if answer.outcome is Outcome.DONE:
+                    await self._charged_too_late(connection, everything, current, answer)
                 return Done()
             if answer.outcome is Outcome.NOT_SENT:
                 await payments.save(connection, current.capture_not_sent())
@@ -150,10 +155,28 @@ class Capture:
             )
         await outbox.put(connection, after, Topic.CONFIRM_SEAT, after.id, traceparent_of())
 
-    async def _too_late(self, connection: AsyncConnection, current: Payment, answer: Answer) -> None:
-        """Somebody else has learnt the outcome meanwhile; the charge's number may be news all the same."""
-        if current.state is PaymentState.CAPTURED and answer.outcome is Outcome.DONE and not current.yaadpay_id:
+    async def _charged_too_late(
+        self, connection: AsyncConnection, everything: Sequence[Payment], current: Payment, answer: Answer
+    ) -> None:
+        """Somebody else has learnt an outcome meanwhile; that money was taken may be news all the same."""
+        if current.state in CHARGED and (not current.yaadpay_id or answer.id in {"", current.yaadpay_id}):
             await payments.save(connection, current.numbered(answer.id))
+        elif current.state not in CHARGED and not any(one.state in RUNNING for one in everything):
+            # It counted as refused, and the customer has opened no other payment since.
+            await self._captured(connection, current, answer)
+        else:
+            await self._surplus(connection, current, answer)
+
+    async def _surplus(self, connection: AsyncConnection, current: Payment, answer: Answer) -> None:
+        now = self._saga.now()
+        _log.warning("payment.surplus", payment_id=str(current.id), yaadpay_id=answer.id)
+        if answer.id:
+            await payments.number(
+                connection, current, answer.id, Role.SURPLUS, ccode=0, amount_agorot=current.amount_agorot, now=now
+            )
+        await owe(
+            connection, current, current.amount_agorot, reason=RefundReason.SURPLUS, charge_id=answer.id, now=now
+        )
 
     def _tell_refusal(self, payment: Payment, answer: Answer) -> None:
         why = _failure(answer)

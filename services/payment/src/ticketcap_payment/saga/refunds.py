@@ -133,7 +133,10 @@ class Refunds:
             if refund.state is RefundState.SENT and refund.method is Method.REFUND:
                 # Whoever sent it was killed before the answer: money may have moved.
                 return await self._give_up(refund, refund.unknown(None), "refund_interrupted")
-            charge_id = refund.charge_id or payment.yaadpay_id
+            charge_id = refund.charge_id
+            if not charge_id and refund.reason is not RefundReason.SURPLUS:
+                # Its number may have come after the refund was owed; a surplus charge is never the payment's own.
+                charge_id = payment.yaadpay_id
             if not charge_id:
                 return await self._give_up(refund, refund, "charge_number_not_known")
             return await self._send(payment, refund, charge_id)
