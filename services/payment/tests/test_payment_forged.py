@@ -1,5 +1,6 @@
 """Returns that nobody at YaadPay sent: every one is refused, changes nothing, and is counted."""
 
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
@@ -113,6 +114,37 @@ async def test_our_own_words_in_a_return_never_reach_yaadpay(here: World) -> Non
     for name in ("action", "What", "KEY", "PassP", "Masof"):
         assert asked["parameter_names"].count(name) == 1
     await here.books_agree()
+
+
+async def test_no_words_of_ours_reach_yaadpay_inside_a_name(here: World) -> None:
+    """A name that decodes to a whole query stays one name: it adds nothing to what YaadPay is asked."""
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    hostile = "&x%26What%3DSIGN%26KEY%3Dmine%26Masof%3D0010070211%26y=1"
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await here.settle(genuine + hostile)
+    for asked in await here.simulator.requests("VERIFY"):
+        for name in ("action", "What", "KEY", "PassP", "Masof"):
+            assert asked["parameter_names"].count(name) == 1
+    assert state_of((await here.settle(genuine)).result) == "CAPTURED"
+    await here.books_agree()
+
+
+@pytest.mark.parametrize(
+    "addition", [b"&x%26Order%3D1%26y=1", b"&x=" + b"\xe9" * 6000], ids=["a name that hides another", "raw bytes"]
+)
+async def test_what_is_kept_of_a_return_can_be_read_again(here: World, addition: bytes) -> None:
+    """Whatever stands beside the signed fields: either it is refused, or it is not in the way of what follows."""
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    hostile = urlsplit(genuine).query.encode() + addition
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await here.stub.SettleReturn(pb.SettleReturnRequest(query=hostile), timeout=10)
+    await here.settle(genuine)
+    await here.books_agree()
+    assert state_of(await here.payment(opened.payment_id)) == "CAPTURED"
 
 
 async def test_unsigned_hints_change_nothing(here: World) -> None:
