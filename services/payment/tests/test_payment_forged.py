@@ -173,6 +173,38 @@ async def test_yaadpay_itself_denies_a_return(here: World) -> None:
     await here.books_agree()
 
 
+@pytest.mark.ground(payment={"give_up_seconds": 0.5})
+async def test_a_return_that_is_verified_after_all_waits_for_nobody(here: World) -> None:
+    """Given up, and then brought once more when YaadPay answers again: no person is needed any longer."""
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    await here.simulator.fault("VERIFY", "html", times=50)
+    await here.settle(genuine, seconds=2)
+    await here.until(lambda: _waits(here), what="escalated")
+    await here.simulator.http.delete("/simulator/faults")
+    assert state_of((await here.settle(genuine)).result) == "CAPTURED"
+    assert not await _waits(here)
+    await here.books_agree()
+
+
+async def test_a_return_whose_money_moved_is_not_thrown_away(here: World) -> None:
+    """A person who found the charge can't end it as a forgery by leaving out one word."""
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    await here.simulator.fault("VERIFY", "ccode", ccode=902)
+    await refused(here, urlsplit(genuine).query.encode())
+    (waiting,) = here.rows("SELECT subject_id FROM escalations WHERE resolved_at IS NULL")
+    with pytest.raises(grpc.aio.AioRpcError, match="again"):
+        await here.resolve("return", str(waiting["subject_id"]), moved=True)
+    assert await _waits(here)
+
+
+async def _waits(here: World) -> bool:
+    return bool(here.rows("SELECT 1 FROM escalations WHERE resolved_at IS NULL"))
+
+
 async def test_what_is_kept_of_a_return_has_no_card_in_it(here: World) -> None:
     """Stored before it is acted upon; the signed fields stay as they came, card data and ids do not stay."""
     made = await here.hold()

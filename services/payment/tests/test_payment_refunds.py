@@ -7,6 +7,11 @@ from service_under_test import after, token
 from ticketcap.payment.v1 import payment_pb2 as pb
 
 
+SETTLED_OR_WAITING = (
+    "SELECT 1 FROM refunds WHERE state = 'DONE' UNION ALL SELECT 1 FROM escalations WHERE resolved_at IS NULL"
+)
+
+
 async def captured(here: World, number: int = 1, **fields: object) -> pb.Payment:
     made = await here.hold(number, **fields)
     settled = await here.paid(made)
@@ -130,6 +135,16 @@ async def test_what_is_transmitted_already_is_refunded(here: World) -> None:
     await here.refund(payment.id)
     await here.state_becomes(payment.id, "REFUNDED")
     await here.books_agree()
+
+
+@pytest.mark.parametrize("ccode", [777, 998])
+async def test_what_may_be_undone_already_is_never_refunded_beside_it(here: World, ccode: int) -> None:
+    """"Proceed" and "cancelled" are no refusals: the money may be back, and a refund would be a second one."""
+    payment = await captured(here)
+    await here.simulator.fault("CancelTrans", "ccode", ccode=ccode)
+    await here.refund(payment.id)
+    await here.until(lambda: _rows(here, SETTLED_OR_WAITING), what="undone, or with a person")
+    assert await here.simulator.requests("zikoyAPI") == []
 
 
 @pytest.mark.ground(payment={"refund_by_cancelling": False})
