@@ -72,6 +72,8 @@ class Resolution:
     async def _return(
         self, connection: AsyncConnection, payment: Payment, return_id: UUID, finding: Finding
     ) -> Payment:
+        if finding.moved and not finding.again:
+            raise InvalidInput.of("again", "must be true: money that came with a return counts when it is verified")
         if finding.again:
             await returns.judge(connection, return_id, Verdict.PENDING, self._saga.now())
             await outbox.put(connection, payment, Topic.VERIFY, return_id, "")
