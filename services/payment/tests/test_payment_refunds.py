@@ -6,7 +6,6 @@ from payment_under_test import PRICE, World, state_of
 from service_under_test import after, token
 from ticketcap.payment.v1 import payment_pb2 as pb
 
-
 SETTLED_OR_WAITING = (
     "SELECT 1 FROM refunds WHERE state = 'DONE' UNION ALL SELECT 1 FROM escalations WHERE resolved_at IS NULL"
 )
@@ -165,7 +164,7 @@ def refund_order(here: World) -> str:
 
 @pytest.mark.parametrize("ccode", [777, 998])
 async def test_what_may_be_undone_already_is_never_refunded_beside_it(here: World, ccode: int) -> None:
-    """"Proceed" and "cancelled" are no refusals: the money may be back, and a refund would be a second one."""
+    """To proceed (777) and to be cancelled (998) are no refusals: the money may be back, and a refund would be a second one."""
     payment = await captured(here)
     await here.simulator.fault("CancelTrans", "ccode", ccode=ccode)
     await here.refund(payment.id)

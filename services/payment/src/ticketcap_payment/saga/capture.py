@@ -146,13 +146,9 @@ class Capture:
         return answer.outcome is Outcome.DONE or repeated
 
     async def _captured(self, connection: AsyncConnection, current: Payment, answer: Answer) -> None:
-        now = self._saga.now()
-        after = current.captured(answer.id, answer.ccode or 0, now)
+        after = current.captured(answer.id, answer.ccode or 0, self._saga.now())
         await payments.save(connection, after)
-        if answer.id:
-            await payments.number(
-                connection, after, answer.id, Role.CHARGE, ccode=0, amount_agorot=after.amount_agorot, now=now
-            )
+        await self._number(connection, after, answer, Role.CHARGE)
         await outbox.put(connection, after, Topic.CONFIRM_SEAT, after.id, traceparent_of())
 
     async def _charged_too_late(
@@ -161,6 +157,7 @@ class Capture:
         """Somebody else has learnt an outcome meanwhile; that money was taken may be news all the same."""
         if current.state in CHARGED and (not current.yaadpay_id or answer.id in {"", current.yaadpay_id}):
             await payments.save(connection, current.numbered(answer.id))
+            await self._number(connection, current, answer, Role.CHARGE)
         elif current.state not in CHARGED and not any(one.state in RUNNING for one in everything):
             # It counted as refused, and the customer has opened no other payment since.
             await self._captured(connection, current, answer)
@@ -168,15 +165,21 @@ class Capture:
             await self._surplus(connection, current, answer)
 
     async def _surplus(self, connection: AsyncConnection, current: Payment, answer: Answer) -> None:
-        now = self._saga.now()
         _log.warning("payment.surplus", payment_id=str(current.id), yaadpay_id=answer.id)
-        if answer.id:
-            await payments.number(
-                connection, current, answer.id, Role.SURPLUS, ccode=0, amount_agorot=current.amount_agorot, now=now
-            )
+        await self._number(connection, current, answer, Role.SURPLUS)
         await owe(
-            connection, current, current.amount_agorot, reason=RefundReason.SURPLUS, charge_id=answer.id, now=now
+            connection,
+            current,
+            current.amount_agorot,
+            reason=RefundReason.SURPLUS,
+            charge_id=answer.id,
+            now=self._saga.now(),
         )
+
+    async def _number(self, connection: AsyncConnection, payment: Payment, answer: Answer, role: Role) -> None:
+        if answer.id:
+            amount, now = payment.amount_agorot, self._saga.now()
+            await payments.number(connection, payment, answer.id, role, ccode=0, amount_agorot=amount, now=now)
 
     def _tell_refusal(self, payment: Payment, answer: Answer) -> None:
         why = _failure(answer)
