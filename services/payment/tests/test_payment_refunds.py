@@ -164,7 +164,7 @@ def refund_order(here: World) -> str:
 
 @pytest.mark.parametrize("ccode", [777, 998])
 async def test_what_may_be_undone_already_is_never_refunded_beside_it(here: World, ccode: int) -> None:
-    """To proceed (777) and to be cancelled (998) are no refusals: the money may be back, and a refund would be a second one."""
+    """To proceed (777) and to be cancelled (998) are no refusals: a refund could be a second one."""
     payment = await captured(here)
     await here.simulator.fault("CancelTrans", "ccode", ccode=ccode)
     await here.refund(payment.id)
