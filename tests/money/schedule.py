@@ -21,6 +21,14 @@ _FAULTS: Final = {
     "CancelTrans": ("html", "html_after", "empty_after", "timeout_before", "timeout_after", "reset_after", "slow"),
     "zikoyAPI": ("html", "html_after", "empty_after", "cut_after", "timeout_after", "reset_before", "slow"),
 }
+# What YaadPay says instead of doing it: wrong credentials, a duplicate, nothing known, cancelled, too late.
+_CODES: Final = {
+    "SIGN": (902,),
+    "VERIFY": (902, 200, 999),
+    "commitTrans": (902, 425, 999, 4),
+    "CancelTrans": (902, 920, 998, 999),
+    "zikoyAPI": (902, 999),
+}
 _VICTIMS: Final = ("payment", "payment", "registration")
 
 
@@ -96,7 +104,9 @@ def _parent(dice: random.Random, number: int) -> Parent:
 
 def _fault(dice: random.Random) -> dict[str, Any]:
     action = dice.choices(list(_FAULTS), [1, 2, 4, 2, 2])[0]
-    kind = dice.choice(_FAULTS[action])
+    kind = dice.choice([*_FAULTS[action], "ccode", "ccode"])
+    if kind == "ccode":
+        return {"action": action, "kind": kind, "times": dice.choice([1, 2]), "ccode": dice.choice(_CODES[action])}
     waits = kind.startswith("timeout") or kind == "slow"
     return {"action": action, "kind": kind, "times": dice.choice([1, 1, 2]), **({"seconds": 1.0} if waits else {})}
 

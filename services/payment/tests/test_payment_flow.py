@@ -12,6 +12,8 @@ from payment_under_test import (
     seat_of,
     state_of,
 )
+from ticketcap_payment.yaadpay.answer import Answer, Outcome
+from ticketcap_payment.yaadpay.client import YaadPayClient
 
 
 async def test_a_parent_pays_and_has_the_seat(here: World) -> None:
@@ -236,6 +238,40 @@ async def test_a_charge_whose_answer_was_lost_is_not_made_twice(here: World, kin
     await here.until(lambda: _is(here, made, "CONFIRMED"), what="the seat is confirmed")
     assert (await here.simulator.book(payment.order))["charges"] == 1
     await here.books_agree()
+
+
+@pytest.mark.parametrize("ccode", [902, 425])
+async def test_a_refusal_that_says_nothing_of_the_first_try_is_no_failure(here: World, ccode: int) -> None:
+    """Charged, the answer lost, and then YaadPay does not let us ask: the charge may stand, and is never FAILED."""
+    made = await here.hold()
+    await here.simulator.fault("commitTrans", "html_after", times=1)
+    await here.simulator.fault("commitTrans", "ccode", ccode=ccode, times=1)
+    opened = await here.create(made)
+    await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
+    payment = await here.state_becomes(opened.payment_id, "CAPTURED")
+    await here.until(lambda: _is(here, made, "CONFIRMED"), what="the seat is confirmed")
+    assert (await here.simulator.book(payment.order))["charges"] == 1
+    await here.books_agree()
+
+
+async def test_committed_after_a_try_that_never_left_is_nobodys_charge(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first try did not reach YaadPay, so that 250 to the second one speaks of no charge of ours."""
+    made = await here.hold()
+    opened = await here.create(made)
+    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    send, unreached = YaadPayClient.commit, [Answer(outcome=Outcome.NOT_SENT)]
+
+    async def commit(client: YaadPayClient, transaction: str) -> Answer:
+        return unreached.pop() if unreached else await send(client, transaction)
+
+    monkeypatch.setattr(YaadPayClient, "commit", commit)
+    await here.simulator.fault("commitTrans", "ccode", ccode=250)
+    await here.settle(redirect)
+    await here.until(lambda: _rows(here, "SELECT 1 FROM escalations WHERE kind = 'payment'"), what="escalated")
+    assert here.rows("SELECT why FROM escalations") == [{"why": "committed_by_another"}]
+    assert state_of(await here.payment(opened.payment_id)) == "UNKNOWN"
 
 
 @pytest.mark.ground(payment={"money_tries": 2})

@@ -1,5 +1,6 @@
 """Returns that nobody at YaadPay sent: every one is refused, changes nothing, and is counted."""
 
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ import grpc
 import pytest
 from payment_under_test import KEY, World, state_of
 from ticketcap.payment.v1 import payment_pb2 as pb
+from ticketcap.registration.v1 import registration_pb2 as registration_pb
 from ticketcap_payment.yaadpay.wire import parse
 
 Fields = dict[str, bytes]
@@ -115,6 +117,37 @@ async def test_our_own_words_in_a_return_never_reach_yaadpay(here: World) -> Non
     await here.books_agree()
 
 
+async def test_no_words_of_ours_reach_yaadpay_inside_a_name(here: World) -> None:
+    """A name that decodes to a whole query stays one name: it adds nothing to what YaadPay is asked."""
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    hostile = "&x%26What%3DSIGN%26KEY%3Dmine%26Masof%3D0010070211%26y=1"
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await here.settle(genuine + hostile)
+    for asked in await here.simulator.requests("VERIFY"):
+        for name in ("action", "What", "KEY", "PassP", "Masof"):
+            assert asked["parameter_names"].count(name) == 1
+    assert state_of((await here.settle(genuine)).result) == "CAPTURED"
+    await here.books_agree()
+
+
+@pytest.mark.parametrize(
+    "addition", [b"&x%26Order%3D1%26y=1", b"&x=" + b"\xe9" * 6000], ids=["a name that hides another", "raw bytes"]
+)
+async def test_what_is_kept_of_a_return_can_be_read_again(here: World, addition: bytes) -> None:
+    """Whatever stands beside the signed fields: either it is refused, or it is not in the way of what follows."""
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    hostile = urlsplit(genuine).query.encode() + addition
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await here.stub.SettleReturn(pb.SettleReturnRequest(query=hostile), timeout=10)
+    await here.settle(genuine)
+    await here.books_agree()
+    assert state_of(await here.payment(opened.payment_id)) == "CAPTURED"
+
+
 async def test_unsigned_hints_change_nothing(here: World) -> None:
     """L4digit and the like are nobody's word; the books come from our own record."""
     made = await here.hold()
@@ -139,6 +172,38 @@ async def test_yaadpay_itself_denies_a_return(here: World) -> None:
     await here.resolve("return", str(waiting["subject_id"]), again=True)
     await here.state_becomes(opened.payment_id, "CAPTURED")
     await here.books_agree()
+
+
+@pytest.mark.ground(payment={"give_up_seconds": 0.5})
+async def test_a_return_that_is_verified_after_all_waits_for_nobody(here: World) -> None:
+    """Given up, and then brought once more when YaadPay answers again: no person is needed any longer."""
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    await here.simulator.fault("VERIFY", "html", times=50)
+    await here.settle(genuine, seconds=2)
+    await here.until(lambda: _waits(here), what="escalated")
+    await here.simulator.http.delete("/simulator/faults")
+    assert state_of((await here.settle(genuine)).result) == "CAPTURED"
+    assert not await _waits(here)
+    await here.books_agree()
+
+
+async def test_a_return_whose_money_moved_is_not_thrown_away(here: World) -> None:
+    """A person who found the charge can't end it as a forgery by leaving out one word."""
+    made = await here.hold()
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    await here.simulator.fault("VERIFY", "ccode", ccode=902)
+    await refused(here, urlsplit(genuine).query.encode())
+    (waiting,) = here.rows("SELECT subject_id FROM escalations WHERE resolved_at IS NULL")
+    with pytest.raises(grpc.aio.AioRpcError, match="again"):
+        await here.resolve("return", str(waiting["subject_id"]), moved=True)
+    assert await _waits(here)
+
+
+async def _waits(here: World) -> bool:
+    return bool(here.rows("SELECT 1 FROM escalations WHERE resolved_at IS NULL"))
 
 
 async def test_what_is_kept_of_a_return_has_no_card_in_it(here: World) -> None:
@@ -179,6 +244,25 @@ async def test_where_verify_does_not_know_postponed_returns(here: World) -> None
     assert state_of((await here.settle(genuine)).result) == "CAPTURED"
     assert await here.simulator.requests("VERIFY") == []
     await here.books_agree()
+
+
+async def test_a_charge_on_a_page_whose_seat_was_gone_goes_back(here: World) -> None:
+    """Postponed and too late, then paid once more by a means that YaadPay charges at once: owed, never kept."""
+    await here.registration.event(slug="short", price_agorot=4990, hold_seconds=1, capacity=1)
+    made = await here.hold(1, event="short")
+    opened = await here.create(made)
+    genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    await here.until(lambda: _is_expired(here, made), what="the hold is over")
+    await here.hold(2, event="short")
+    assert (await here.settle(genuine)).result.failure == "seat_gone"
+    fields = dict(parse(urlsplit(genuine).query.encode()))
+    charged = query(signed({**fields, "CCode": b"0", "Id": b"87654321"}, KEY))
+    await here.stub.SettleReturn(pb.SettleReturnRequest(query=charged), timeout=10)
+    assert here.rows("SELECT reason, charge_id FROM refunds") == [{"reason": "SEAT_GONE", "charge_id": "87654321"}]
+
+
+async def _is_expired(here: World, made: registration_pb.RegisterResponse) -> bool:
+    return await here.status(made) == "EXPIRED"
 
 
 async def test_a_verified_decline_is_no_sale(here: World) -> None:

@@ -6,6 +6,10 @@ from payment_under_test import PRICE, World, state_of
 from service_under_test import after, token
 from ticketcap.payment.v1 import payment_pb2 as pb
 
+SETTLED_OR_WAITING = (
+    "SELECT 1 FROM refunds WHERE state = 'DONE' UNION ALL SELECT 1 FROM escalations WHERE resolved_at IS NULL"
+)
+
 
 async def captured(here: World, number: int = 1, **fields: object) -> pb.Payment:
     made = await here.hold(number, **fields)
@@ -130,6 +134,42 @@ async def test_what_is_transmitted_already_is_refunded(here: World) -> None:
     await here.refund(payment.id)
     await here.state_becomes(payment.id, "REFUNDED")
     await here.books_agree()
+
+
+async def test_nobody_elses_charge_is_given_back_by_a_wrong_number(here: World) -> None:
+    """The charge's number was lost, and the person types that of another parent's: refused, nothing is sent."""
+    other = await captured(here, 1)
+    await here.simulator.fault("commitTrans", "html_after")
+    opened = await here.create(await here.hold(2))
+    await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
+    await here.state_becomes(opened.payment_id, "CAPTURED")
+    await here.refund(opened.payment_id)
+    await here.until(lambda: _rows(here, "SELECT 1 FROM escalations WHERE resolved_at IS NULL"), what="escalated")
+    (refund,) = (await here.payment(opened.payment_id)).refunds
+    with pytest.raises(grpc.aio.AioRpcError, match="another transaction's"):
+        await here.resolve("refund", refund.id, again=True, yaadpay_id=other.yaadpay_id)
+    assert await here.simulator.requests("CancelTrans") == []
+    items = (await here.simulator.http.get("/simulator/transactions", params={"order": refund_order(here)})).json()
+    charge = next(item for item in items["items"] if item["kind"] == "commit")
+    await here.resolve("refund", refund.id, again=True, yaadpay_id=str(charge["id"]))
+    await here.state_becomes(opened.payment_id, "REFUNDED")
+    await here.books_agree()
+
+
+def refund_order(here: World) -> str:
+    """Return the Order of the one payment that has a refund."""
+    (row,) = here.rows('SELECT "order" FROM payments JOIN refunds ON payment_id = payments.id')
+    return str(row["order"])
+
+
+@pytest.mark.parametrize("ccode", [777, 998])
+async def test_what_may_be_undone_already_is_never_refunded_beside_it(here: World, ccode: int) -> None:
+    """To proceed (777) and to be cancelled (998) are no refusals: a refund could be a second one."""
+    payment = await captured(here)
+    await here.simulator.fault("CancelTrans", "ccode", ccode=ccode)
+    await here.refund(payment.id)
+    await here.until(lambda: _rows(here, SETTLED_OR_WAITING), what="undone, or with a person")
+    assert await here.simulator.requests("zikoyAPI") == []
 
 
 @pytest.mark.ground(payment={"refund_by_cancelling": False})

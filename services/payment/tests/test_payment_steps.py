@@ -5,7 +5,7 @@ import contextlib
 
 import grpc
 import pytest
-from payment_under_test import World, state_of
+from payment_under_test import Ground, World, another_payment_service, state_of
 from ticketcap_payment.steps import Step
 
 PAYING = [
@@ -108,6 +108,24 @@ async def test_the_same_return_that_passes_in_between(here: World, step: Step) -
     await here.books_agree()
 
 
+async def test_a_charge_made_after_another_deliverer_was_refused(here: World, ground: Ground) -> None:
+    """One deliverer sleeps past its lease before it asks; the next one is refused, and then the first one charges."""
+    made = await here.hold()
+    opened = await here.create(made)
+    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+
+    async def sleep_long() -> None:
+        await here.simulator.fault("commitTrans", "ccode", ccode=4, times=1)
+        await here.state_becomes(opened.payment_id, "FAILED")
+
+    here.steps.once(Step.CAPTURE_INTENDED, sleep_long)
+    async with another_payment_service(here, ground):
+        await here.settle(redirect)
+        await here.state_becomes(opened.payment_id, "CAPTURED")
+        await here.until(lambda: _confirmed(here), what="the seat is confirmed")
+        await here.books_agree()
+
+
 async def test_no_transaction_is_open_while_yaadpay_is_asked(here: World) -> None:
     """YaadPay sleeps; the database sees no transaction and no lock of the payment service meanwhile."""
     made = await here.hold()
@@ -120,12 +138,13 @@ async def test_no_transaction_is_open_while_yaadpay_is_asked(here: World) -> Non
     async def watch() -> None:
         while True:
             # The watcher's own jobs come and go within milliseconds; what is open longer was left open.
-            seen.extend(
-                here.rows(
-                    "SELECT query FROM pg_stat_activity WHERE datname = current_database()"
-                    " AND application_name LIKE 'ticketcap-%' AND xact_start < clock_timestamp() - interval '0.3 s'"
-                )
+            # In a thread: the service runs in this loop, and its own transactions would stand still meanwhile.
+            looked = asyncio.to_thread(
+                here.rows,
+                "SELECT query FROM pg_stat_activity WHERE datname = current_database()"
+                " AND application_name LIKE 'ticketcap-%' AND xact_start < clock_timestamp() - interval '0.3 s'",
             )
+            seen.extend(await looked)
             await asyncio.sleep(0.1)
 
     watcher = asyncio.create_task(watch())

@@ -230,6 +230,25 @@ async def test_deliveries_come_in_order_and_to_one_at_a_time(app: AsyncEngine, j
     assert await box.lag_seconds() >= 0.4
 
 
+async def test_who_has_lost_a_lease_changes_nothing_of_the_next_ones(app: AsyncEngine, jobs: AsyncEngine) -> None:
+    """A deliverer that slept past its lease neither gives the row back nor closes it under the one that has it now."""
+    box = Outbox(app, jobs, lease_seconds=0.3)
+    payment = a_payment()
+    async with school_transaction(app, "herzl") as connection:
+        await payments.add(connection, payment)
+        await outbox.put(connection, payment, Topic.CAPTURE, payment.id, "")
+    slept = await box.lease(payment.registration_id)
+    await asyncio.sleep(0.4)
+    awake = await Outbox(app, jobs, lease_seconds=30).lease(payment.registration_id)
+    assert slept is not None
+    assert awake is not None
+    await box.postpone(slept, 0)
+    assert await box.lease(payment.registration_id) is None, "it is leased to the one that is awake"
+    await box.done(slept)
+    await box.postpone(awake, 0)
+    assert await box.lease(payment.registration_id) is not None, "it is still to be done"
+
+
 async def test_what_is_committed_is_delivered_and_what_is_not_is_not(app: AsyncEngine, jobs: AsyncEngine) -> None:
     """The row lives and dies with its transaction."""
     box = Outbox(app, jobs, lease_seconds=1)

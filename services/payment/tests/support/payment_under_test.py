@@ -294,6 +294,14 @@ async def world(ground: Ground) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
+async def another_payment_service(here: World, ground: Ground) -> AsyncIterator[None]:
+    """Run a second replica of the payment service, which takes over what the first one has leased for too long."""
+    changed = settings(here.database, here.registration.target, ground.yaadpay_url, **ground.payment)
+    async with running(changed, Telemetry.in_memory()):
+        yield
+
+
+@asynccontextmanager
 async def simulator_client(url: str) -> AsyncIterator[Simulator]:
     """Speak to the simulator's control plane, with nothing left in it of earlier tests."""
     async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as http:

@@ -84,7 +84,10 @@ class Payment:
 
     def captured(self, yaadpay_id: str, ccode: int, now: datetime) -> "Payment":
         """The money is taken, in transaction ``yaadpay_id`` ("" when its number is not known)."""
-        return replace(self._to(PaymentState.CAPTURED), yaadpay_id=yaadpay_id, ccode=ccode, failure="", captured_at=now)
+        # A seat that an earlier try found gone is asked for anew: only then is money without one given back.
+        seat = SeatState.HELD if self.seat is SeatState.GONE else self.seat
+        after = replace(self._to(PaymentState.CAPTURED), seat=seat, failure="", captured_at=now)
+        return replace(after, yaadpay_id=yaadpay_id, ccode=ccode)
 
     def numbered(self, yaadpay_id: str) -> "Payment":
         """The number of its charge came after all."""

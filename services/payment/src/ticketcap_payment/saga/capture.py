@@ -3,6 +3,7 @@
 A charge whose answer was lost is asked for again: a postponed transaction can't be charged twice (250).
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from opentelemetry import trace
@@ -11,10 +12,11 @@ from ticketcap_chassis.errors import ServiceError
 from ticketcap_observability import get_logger, schema, traceparent_of
 
 from ticketcap_payment.domain.payment import Payment
-from ticketcap_payment.domain.states import CAPTURING, PaymentState, SeatState
+from ticketcap_payment.domain.states import CAPTURING, CHARGED, RUNNING, PaymentState, RefundReason, SeatState
 from ticketcap_payment.registration_client import SeatGone
 from ticketcap_payment.saga.context import Saga
 from ticketcap_payment.saga.delivery import Done, Ending, Later
+from ticketcap_payment.saga.refunds import owe
 from ticketcap_payment.steps import Step
 from ticketcap_payment.store import escalations, outbox, payments
 from ticketcap_payment.store.outbox import Delivery, Topic
@@ -29,6 +31,7 @@ _FAILURES: Final = {
     CCodeClass.CONFIG: "terminal",
     CCodeClass.STATE: "withdrawn",
 }
+_OF_THE_CARD: Final = frozenset({CCodeClass.DECLINED, CCodeClass.RETRYABLE})
 
 _log = get_logger(__name__)
 
@@ -63,8 +66,7 @@ class Capture:
         try:
             await self._saga.registration.secure(payment.registration_id, self._saga.secure_seconds)
         except SeatGone as error:
-            if payment.capture_tries == 0:
-                await self._without_seat(payment, error.why)
+            if await self._without_seat(payment, error.why):
                 return Done()
             # A charge was asked for before: only asking again tells whether it was made, and must be given back.
         except ServiceError as error:
@@ -72,14 +74,16 @@ class Capture:
         await self._saga.steps.reached(Step.SEAT_SECURED)
         return await self._charge(delivery, payment)
 
-    async def _without_seat(self, payment: Payment, why: str) -> None:
-        """Leave the card alone: an uncommitted transaction costs nobody anything."""
+    async def _without_seat(self, payment: Payment, why: str) -> bool:
+        """Leave the card alone: an uncommitted transaction costs nobody anything. False when it may be committed."""
         async with school_transaction(self._saga.engine, payment.school) as connection:
             current = await payments.lock(connection, payment)
-            if current.state in CAPTURING:
-                await payments.save(connection, current.failed("seat_gone", current.ccode).seat_is(SeatState.GONE))
+            if current.state not in CAPTURING or current.capture_tries:
+                return False
+            await payments.save(connection, current.failed("seat_gone", current.ccode).seat_is(SeatState.GONE))
         self._saga.metrics.failed("seat_gone")
         _log.warning("payment.seat_gone", payment_id=str(payment.id), reason=why)
+        return True
 
     async def _charge(self, delivery: Delivery, payment: Payment) -> Ending:
         async with school_transaction(self._saga.engine, payment.school) as connection:
@@ -97,34 +101,37 @@ class Capture:
 
     async def _record(self, delivery: Delivery, intended: Payment, answer: Answer) -> Ending:
         async with school_transaction(self._saga.engine, intended.school) as connection:
-            current = await payments.lock(connection, intended)
-            if current.state not in CAPTURING:
-                await self._too_late(connection, current, answer)
+            everything = await payments.lock_all(connection, intended.registration_id)
+            current = next(one for one in everything if one.id == intended.id)
+            if current.state not in CAPTURING or current.yaadpay_id != intended.yaadpay_id:
+                if answer.outcome is Outcome.DONE:
+                    await self._charged_too_late(connection, everything, current, answer)
                 return Done()
             if answer.outcome is Outcome.NOT_SENT:
                 await payments.save(connection, current.capture_not_sent())
             elif self._is_charged(current, answer):
                 await self._captured(connection, current, answer)
-            elif _is_refused(answer):
+            elif _is_refused(current, answer):
                 await payments.save(connection, current.failed(_failure(answer), answer.ccode))
             else:
                 await payments.save(connection, current.unknown(answer.ccode))
-        return await self._after(delivery, intended, answer)
+        return await self._after(delivery, current, answer)
 
-    async def _after(self, delivery: Delivery, intended: Payment, answer: Answer) -> Ending:
-        if self._is_charged(intended, answer):
-            self._saga.metrics.completed(intended.amount_agorot, intended.currency)
-            self._processed(intended, "captured")
+    async def _after(self, delivery: Delivery, before: Payment, answer: Answer) -> Ending:
+        """Go on from what was recorded about ``before``."""
+        if self._is_charged(before, answer):
+            self._saga.metrics.completed(before.amount_agorot, before.currency)
+            self._processed(before, "captured")
             await self._saga.steps.reached(Step.PAYMENT_CAPTURED)
             return Done()
-        if _is_refused(answer):
-            self._tell_refusal(intended, answer)
+        if _is_refused(before, answer):
+            self._tell_refusal(before, answer)
             return Done()
         if answer.ccode == NOT_FOUND_OR_DONE:
             # Nobody but us commits, and this was our first: then somebody did, or YaadPay has lost it.
-            await self._to_a_person(intended, "committed_by_another")
+            await self._to_a_person(before, "committed_by_another")
             return Done()
-        return await self._later(delivery, intended, f"charge:{answer.outcome}")
+        return await self._later(delivery, before, f"charge:{answer.outcome}")
 
     async def _later(self, delivery: Delivery, payment: Payment, why: str) -> Ending:
         tried_enough = payment.capture_tries >= self._saga.money_tries
@@ -139,19 +146,40 @@ class Capture:
         return answer.outcome is Outcome.DONE or repeated
 
     async def _captured(self, connection: AsyncConnection, current: Payment, answer: Answer) -> None:
-        now = self._saga.now()
-        after = current.captured(answer.id, answer.ccode or 0, now)
+        after = current.captured(answer.id, answer.ccode or 0, self._saga.now())
         await payments.save(connection, after)
-        if answer.id:
-            await payments.number(
-                connection, after, answer.id, Role.CHARGE, ccode=0, amount_agorot=after.amount_agorot, now=now
-            )
+        await self._number(connection, after, answer, Role.CHARGE)
         await outbox.put(connection, after, Topic.CONFIRM_SEAT, after.id, traceparent_of())
 
-    async def _too_late(self, connection: AsyncConnection, current: Payment, answer: Answer) -> None:
-        """Somebody else has learnt the outcome meanwhile; the charge's number may be news all the same."""
-        if current.state is PaymentState.CAPTURED and answer.outcome is Outcome.DONE and not current.yaadpay_id:
+    async def _charged_too_late(
+        self, connection: AsyncConnection, everything: Sequence[Payment], current: Payment, answer: Answer
+    ) -> None:
+        """Somebody else has learnt an outcome meanwhile; that money was taken may be news all the same."""
+        if current.state in CHARGED and (not current.yaadpay_id or answer.id in {"", current.yaadpay_id}):
             await payments.save(connection, current.numbered(answer.id))
+            await self._number(connection, current, answer, Role.CHARGE)
+        elif current.state not in CHARGED and not any(one.state in RUNNING for one in everything):
+            # It counted as refused, and the customer has opened no other payment since.
+            await self._captured(connection, current, answer)
+        else:
+            await self._surplus(connection, current, answer)
+
+    async def _surplus(self, connection: AsyncConnection, current: Payment, answer: Answer) -> None:
+        _log.warning("payment.surplus", payment_id=str(current.id), yaadpay_id=answer.id)
+        await self._number(connection, current, answer, Role.SURPLUS)
+        await owe(
+            connection,
+            current,
+            current.amount_agorot,
+            reason=RefundReason.SURPLUS,
+            charge_id=answer.id,
+            now=self._saga.now(),
+        )
+
+    async def _number(self, connection: AsyncConnection, payment: Payment, answer: Answer, role: Role) -> None:
+        if answer.id:
+            amount, now = payment.amount_agorot, self._saga.now()
+            await payments.number(connection, payment, answer.id, role, ccode=0, amount_agorot=amount, now=now)
 
     def _tell_refusal(self, payment: Payment, answer: Answer) -> None:
         why = _failure(answer)
@@ -177,6 +205,10 @@ def _failure(answer: Answer) -> str:
     return _FAILURES.get(answer.ccode_class, "refused")
 
 
-def _is_refused(answer: Answer) -> bool:
+def _is_refused(payment: Payment, answer: Answer) -> bool:
     """Whether it certainly made no charge, now or before; 250 alone does not say that."""
-    return answer.outcome is Outcome.REFUSED and answer.ccode != NOT_FOUND_OR_DONE
+    if answer.outcome is not Outcome.REFUSED or answer.ccode == NOT_FOUND_OR_DONE:
+        return False
+    # Asked again, only a refused card tells that the charge was still to be made: who is not let in (902), or is told
+    # of a duplicate (425), learns nothing of the time before.
+    return payment.capture_tries <= 1 or answer.ccode_class in _OF_THE_CARD

@@ -25,6 +25,7 @@ from ticketcap_payment.store.outbox import Delivery, Topic
 from ticketcap_payment.store.payments import Role
 from ticketcap_payment.store.transactions import school_transaction
 from ticketcap_payment.yaadpay.answer import Answer, Outcome
+from ticketcap_payment.yaadpay.ccodes import CANCELLED
 
 _AWAITED = frozenset({RefundState.SENT, RefundState.UNKNOWN})
 
@@ -133,7 +134,10 @@ class Refunds:
             if refund.state is RefundState.SENT and refund.method is Method.REFUND:
                 # Whoever sent it was killed before the answer: money may have moved.
                 return await self._give_up(refund, refund.unknown(None), "refund_interrupted")
-            charge_id = refund.charge_id or payment.yaadpay_id
+            charge_id = refund.charge_id
+            if not charge_id and refund.reason is not RefundReason.SURPLUS:
+                # Its number may have come after the refund was owed; a surplus charge is never the payment's own.
+                charge_id = payment.yaadpay_id
             if not charge_id:
                 return await self._give_up(refund, refund, "charge_number_not_known")
             return await self._send(payment, refund, charge_id)
@@ -221,8 +225,9 @@ class Refunds:
     async def _refused(self, payment: Payment, sent: Refund, answer: Answer) -> Ending:
         if sent.method is Method.REFUND:
             return await self._give_up(sent, sent.refused(answer.ccode), "refund_refused")
-        if sent.tries > 1:
-            # The one before, whose answer was lost, may have undone it: then there is nothing left to undo.
+        if sent.tries > 1 or answer.ccode == CANCELLED:
+            # The one before, whose answer was lost, or somebody in the portal may have undone it: a refund would be a
+            # second one.
             return await self._give_up(sent, sent.unknown(answer.ccode), "undoing_not_known")
         await self._saved(payment, sent, sent.not_undone())
         return Later("transmitted")

@@ -72,6 +72,8 @@ class Resolution:
     async def _return(
         self, connection: AsyncConnection, payment: Payment, return_id: UUID, finding: Finding
     ) -> Payment:
+        if finding.moved and not finding.again:
+            raise InvalidInput.of("again", "must be true: money that came with a return counts when it is verified")
         if finding.again:
             await returns.judge(connection, return_id, Verdict.PENDING, self._saga.now())
             await outbox.put(connection, payment, Topic.VERIFY, return_id, "")
@@ -106,6 +108,9 @@ class Resolution:
             return await self._given_back(connection, payment, refund.reason, refund.amount_agorot)
         if not finding.again:
             raise InvalidInput.of("again", "must be true: what is owed and was not given back has to be sent")
+        if not refund.charge_id and finding.yaadpay_id not in {"", payment.yaadpay_id}:
+            role = Role.SURPLUS if refund.reason is RefundReason.SURPLUS else Role.CHARGE
+            await self._number(connection, payment, finding.yaadpay_id, role, payment.amount_agorot)
         charge_id = refund.charge_id or finding.yaadpay_id
         await refunds.save(connection, refund.again(charge_id))
         await outbox.put(connection, payment, Topic.REFUND, refund.id, "")

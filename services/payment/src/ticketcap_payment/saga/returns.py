@@ -168,6 +168,9 @@ class Returns:
             payment = next(one for one in everything if one.id == stored.payment_id)
             others = [one for one in everything if one.id != payment.id]
             await returns.judge(connection, stored.id, Verdict.GENUINE, self._saga.now())
+            await escalations.resolve(
+                connection, escalations.Kind.RETURN, stored.id, who="yaadpay", resolution="verified after all"
+            )
             after = await self._applied(connection, payment, others, returned)
         self._count(payment, after)
         await self._saga.steps.reached(Step.PAYMENT_AUTHORISED)

@@ -60,12 +60,13 @@ SELECT registration_id FROM (
 WHERE due_at <= statement_timestamp() AND (leased_until IS NULL OR leased_until <= statement_timestamp())
 ORDER BY due_at LIMIT :limit""")
 
+# Both only for who holds the lease still: each lease counts one try more.
 _POSTPONE: Final = text("""-- outbox.postpone
 UPDATE outbox SET leased_until = NULL, due_at = statement_timestamp() + make_interval(secs => :seconds)
-WHERE id = :id""")
+WHERE id = :id AND tries = :tries""")
 
 _DONE: Final = text("""-- outbox.done
-UPDATE outbox SET done_at = statement_timestamp(), leased_until = NULL WHERE id = :id""")
+UPDATE outbox SET done_at = statement_timestamp(), leased_until = NULL WHERE id = :id AND tries = :tries""")
 
 _OPEN: Final = text("""-- outbox.open
 SELECT count(*) FROM outbox WHERE registration_id = :registration_id AND done_at IS NULL
@@ -126,15 +127,15 @@ class Outbox:
         )
 
     async def postpone(self, delivery: Delivery, seconds: float) -> None:
-        """Give a row back, to be tried again in ``seconds``."""
+        """Give a row back, to be tried again in ``seconds``; nothing, when the lease is another's by now."""
         with translated_errors():
             async with self._jobs_engine.begin() as connection:
-                await connection.execute(_POSTPONE, {"id": delivery.id, "seconds": seconds})
+                await connection.execute(_POSTPONE, {"id": delivery.id, "tries": delivery.tries, "seconds": seconds})
 
     async def done(self, delivery: Delivery) -> None:
-        """Close a row."""
+        """Close a row; nothing, when the lease is another's by now."""
         async with school_transaction(self._engine, delivery.key.school) as connection:
-            await connection.execute(_DONE, {"id": delivery.id})
+            await connection.execute(_DONE, {"id": delivery.id, "tries": delivery.tries})
 
     async def is_under_way(self, registration_id: UUID) -> bool:
         """Say whether something for this registration is due or being done."""

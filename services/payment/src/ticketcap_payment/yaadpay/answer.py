@@ -74,5 +74,6 @@ def money_answer(body: bytes) -> Answer:
     transaction = fields.get("Id", "")
     if ccode == CHARGED:
         return Answer(outcome=Outcome.DONE, ccode=ccode, id=transaction if transaction.isdecimal() else "")
-    unknown = class_of(ccode) is CCodeClass.UNKNOWN
+    # Held, postponed or "proceed" is no refusal either: what it means for the money nobody says.
+    unknown = class_of(ccode) in {CCodeClass.UNKNOWN, CCodeClass.SUCCESS}
     return Answer(outcome=Outcome.UNKNOWN if unknown else Outcome.REFUSED, ccode=ccode)

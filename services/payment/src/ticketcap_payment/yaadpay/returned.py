@@ -12,7 +12,7 @@ from ticketcap_payment.yaadpay.amounts import agorot, currency
 from ticketcap_payment.yaadpay.answer import ccode_of
 from ticketcap_payment.yaadpay.ccodes import CHARGED, POSTPONED
 from ticketcap_payment.yaadpay.signatures import SIGNED_FIELDS, is_equal, return_signature
-from ticketcap_payment.yaadpay.wire import Pair, Unreadable, parse, query, text
+from ticketcap_payment.yaadpay.wire import MAX_BYTES, Pair, Unreadable, parse, query, text
 
 # What a caller could put beside the signed fields to change what is asked of YaadPay: the names of our own request.
 _OURS: Final = frozenset({"action", "what", "masof", "key", "passp"})
@@ -77,7 +77,7 @@ def read_return(raw: bytes) -> Returned:
     if len(set(names)) < len(names):
         raise ReturnUnreadable("doubled")
     fields = {name: text(value) for name, value in pairs}
-    return Returned(
+    returned = Returned(
         pairs=[pair for pair in pairs if pair[0].casefold() not in _OURS],
         transaction=_transaction(fields),
         ccode=_ccode(fields),
@@ -87,6 +87,10 @@ def read_return(raw: bytes) -> Returned:
         masof=next((value for name, value in fields.items() if name.casefold() == "masof"), None),
         sign=fields["Sign"],
     )
+    if len(returned.storable) > MAX_BYTES:
+        # Raw bytes grow when they are encoded; what is kept must be readable again.
+        raise ReturnUnreadable("unreadable")
+    return returned
 
 
 def _transaction(fields: Mapping[str, str]) -> str:

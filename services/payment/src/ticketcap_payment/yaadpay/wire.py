@@ -50,7 +50,7 @@ def quoted(value: bytes) -> str:
 
 def query(pairs: Iterable[tuple[str, str | bytes]]) -> str:
     """Return parameters as a query, in their order."""
-    return "&".join(f"{name}={quoted(_bytes(value))}" for name, value in pairs)
+    return "&".join(f"{quoted(name.encode())}={quoted(_bytes(value))}" for name, value in pairs)
 
 
 def _bytes(value: str | bytes) -> bytes:
