@@ -204,6 +204,7 @@ STANDS: list[tuple[pb.PaymentState, pb.SeatState, str, str, str, bool]] = [
     (pb.PAYMENT_STATE_FAILED, pb.SEAT_STATE_GONE, "seat_gone", "לא חויבתם", "not charged", False),
     (pb.PAYMENT_STATE_FAILED, pb.SEAT_STATE_HELD, "terminal", "לא בוצע", "was not made", False),
     (pb.PAYMENT_STATE_EXPIRED, pb.SEAT_STATE_HELD, "not_paid", "נגמר", "is over", False),
+    (pb.PAYMENT_STATE_EXPIRED, pb.SEAT_STATE_HELD, "not_returned", "נא לפנות לבית הספר", "tell the school", False),
     (pb.PAYMENT_STATE_EXPIRED, pb.SEAT_STATE_HELD, "registration_cancelled", "בוטלה", "was cancelled", False),
     (pb.PAYMENT_STATE_EXPIRED, pb.SEAT_STATE_HELD, "superseded", "בתשלום אחר", "Another payment", False),
 ]

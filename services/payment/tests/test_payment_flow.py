@@ -29,17 +29,6 @@ async def test_a_parent_pays_and_has_the_seat(here: World) -> None:
     await here.books_agree()
 
 
-async def test_a_whole_number_comes_back_without_its_zeros(here: World) -> None:
-    """YaadPay may answer 10 for 10.00; the agora decides, not the spelling."""
-    await here.registration.event(slug="round", price_agorot=1000)
-    made = await here.hold(event="round")
-    opened = await here.create(made)
-    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
-    assert "Amount=10&" in redirect or "Amount=10.00&" in redirect
-    assert state_of((await here.settle(redirect)).result) == "CAPTURED"
-    await here.books_agree()
-
-
 async def test_a_card_refused_on_the_page_then_another(here: World) -> None:
     """Without a failure address the page keeps the customer, and only the success comes back."""
     made = await here.hold()
@@ -364,6 +353,60 @@ async def test_a_promoted_registration_pays_through_its_pay_token(here: World) -
         lambda: _rows(here, "SELECT 1 FROM payments WHERE state = 'REFUNDED'"), what="the first one has it back"
     )
     await here.books_agree()
+
+
+@pytest.mark.ground(payment={"payment_mode": "immediate"})
+@pytest.mark.parametrize("ccode", [999, 9])
+async def test_a_return_that_does_not_know_its_outcome_is_no_decline(here: World, ccode: int) -> None:
+    """Charged on the page or not, YaadPay itself does not say: a person is told, and finds that it was not."""
+    await here.simulator.set(failure_url="http://127.0.0.1:1/failed")
+    made = await here.hold()
+    opened = await here.create(made)
+    came = await here.simulator.customer(opened.redirect_url, button="decline", decline_ccode=ccode)
+    settled = await here.settle(came["redirects"][0])
+    assert settled.result.failure != "declined"
+    assert here.rows("SELECT why FROM escalations WHERE resolved_at IS NULL") == [{"why": "return_does_not_know"}]
+    await here.resolve("payment", opened.payment_id, moved=False)
+    await here.books_agree()
+
+
+@pytest.mark.ground(payment={"payment_mode": "immediate", "page_seconds": 1, "reconcile_seconds": 0.2})
+async def test_money_that_a_person_finds_in_the_portal_counts(here: World) -> None:
+    """Charged on the page and the browser never came back: YaadPay's number, typed by a person, confirms the seat."""
+    made = await here.hold()
+    opened = await here.create(made)
+    charged = (await here.simulator.customer(opened.redirect_url))["transaction"]
+    lost = await here.state_becomes(opened.payment_id, "EXPIRED")
+    assert lost.failure == "not_returned", "in this mode nobody can say that nothing was paid"
+    found = await here.resolve("payment", opened.payment_id, moved=True, yaadpay_id=str(charged["id"]))
+    assert (state_of(found), seat_of(found)) == ("CAPTURED", "CONFIRMED")
+    assert await here.status(made) == "CONFIRMED"
+    (kept,) = here.rows("SELECT why, resolved_by FROM escalations")
+    assert kept == {"why": "found_in_the_portal", "resolved_by": "tester"}
+    await here.books_agree()
+
+
+@pytest.mark.ground(payment={"give_up_seconds": 0.5})
+async def test_a_seat_that_is_not_known_for_long_is_told_and_goes_on(here: World) -> None:
+    """Nothing was charged: a person knows of it, and when registration is back it ends by itself."""
+    made = await here.hold()
+    opened = await here.create(made)
+    redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    await here.simulator.fault("commitTrans", "reset_before", times=1)
+    await here.settle(redirect)
+    await here.state_becomes(opened.payment_id, "CAPTURED")
+    await here.until(lambda: _is(here, made, "CONFIRMED"), what="the seat is confirmed")
+    assert here.rows("SELECT 1 FROM escalations WHERE resolved_at IS NULL") == []
+
+
+async def test_the_key_of_a_paid_payment_leads_to_no_page(here: World) -> None:
+    """Going back and pressing again must not lead to paying again."""
+    made = await here.hold()
+    opened = await here.create(made, idempotency_key="once")
+    await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await here.create(made, idempotency_key="once")
+    assert error.value.code() is grpc.StatusCode.ALREADY_EXISTS
 
 
 async def _is(here: World, made: object, status: str) -> bool:

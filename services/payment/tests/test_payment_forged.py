@@ -168,7 +168,7 @@ async def test_yaadpay_itself_denies_a_return(here: World) -> None:
     await refused(here, urlsplit(genuine).query.encode())
     assert state_of(await here.payment(opened.payment_id)) == "REDIRECTED"
     (waiting,) = here.rows("SELECT kind, why, subject_id FROM escalations")
-    assert (waiting["kind"], waiting["why"]) == ("return", "signed_but_not_verified")
+    assert (waiting["kind"], waiting["why"]) == ("return", "fits_but_not_verified")
     await here.resolve("return", str(waiting["subject_id"]), again=True)
     await here.state_becomes(opened.payment_id, "CAPTURED")
     await here.books_agree()

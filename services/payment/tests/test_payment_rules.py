@@ -13,7 +13,7 @@ from ticketcap_payment.domain.intent import Hold
 from ticketcap_payment.domain.order import new_order
 from ticketcap_payment.domain.payment import ForbiddenTransition, Payment
 from ticketcap_payment.domain.refund import ISRAEL, CancelRule, Method, Refund, due_on_cancellation
-from ticketcap_payment.domain.states import CHARGED, TRANSITIONS, PaymentState, RefundReason
+from ticketcap_payment.domain.states import CHARGED, TRANSITIONS, PaymentState, RefundReason, RefundState
 
 NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)
 NOTHING = UUID(int=0)
@@ -32,6 +32,22 @@ def a_payment(amount_agorot: int = 4990) -> Payment:
         language="HEB",
         idempotency_key="k",
         fingerprint="f",
+        created_at=NOW,
+    )
+
+
+def a_refund(amount_agorot: int = 100) -> Refund:
+    return Refund(
+        id=NOTHING,
+        school="herzl",
+        payment_id=NOTHING,
+        registration_id=NOTHING,
+        charge_id="1",
+        amount_agorot=amount_agorot,
+        currency="ILS",
+        reason=RefundReason.ORGANISER,
+        idempotency_key="k",
+        fingerprint="",
         created_at=NOW,
     )
 
@@ -122,19 +138,7 @@ moments = st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 31)).map(lambda 
 def test_only_todays_whole_charge_is_undone(charged_at: datetime, later: timedelta, amount: int) -> None:
     """Before the cut-off of the charge's own day in Israel, winter and summer; everything else is refunded."""
     rule = CancelRule(cutoff=time(22, 0), preferred=True)
-    refund = Refund(
-        id=NOTHING,
-        school="herzl",
-        payment_id=NOTHING,
-        registration_id=NOTHING,
-        charge_id="1",
-        amount_agorot=amount,
-        currency="ILS",
-        reason=RefundReason.ORGANISER,
-        idempotency_key="k",
-        fingerprint="",
-        created_at=NOW,
-    )
+    refund = a_refund(amount)
     now = charged_at + later
     method = rule.method_of(refund, charged_agorot=4990, charged_at=charged_at, now=now)
     here, then = now.astimezone(ISRAEL), charged_at.astimezone(ISRAEL)
@@ -142,6 +146,15 @@ def test_only_todays_whole_charge_is_undone(charged_at: datetime, later: timedel
     assert (method is Method.CANCEL) == (amount == 4990 and same_day)
     never = CancelRule(cutoff=time(22, 0), preferred=False)
     assert never.method_of(refund, charged_agorot=amount, charged_at=NOW, now=NOW) is Method.REFUND
+
+
+def test_what_never_left_does_not_count_as_tried() -> None:
+    """Neither a charge nor a refund: asked again it is the first time, whatever the answer says."""
+    sent = a_payment().redirected("x").authorised("1", 800, NOW).capture_sent()
+    assert (sent.capture_tries, sent.capture_not_sent().capture_tries) == (1, 0)
+    refund = a_refund().sent(Method.CANCEL)
+    assert (refund.tries, refund.not_sent().tries, refund.not_sent().state) == (1, 0, RefundState.REQUESTED)
+    assert refund.not_sent().sent(Method.CANCEL).tries == 1
 
 
 def test_orders_are_plain_and_never_the_same() -> None:

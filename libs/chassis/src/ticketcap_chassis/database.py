@@ -48,6 +48,8 @@ def create_engine(
         max_overflow=0,
         pool_timeout=limits.checkout_timeout,
         pool_recycle=1800,
+        # An error's text goes into logs and spans: never with what a statement was given.
+        hide_parameters=True,
         connect_args={
             "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
             "application_name": f"ticketcap-{pool_name}",

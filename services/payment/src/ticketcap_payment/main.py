@@ -173,7 +173,7 @@ def _service(settings: Settings, saga: Saga, jobs_engine: AsyncEngine, outbox: O
         creation=Creation(saga),
         returns=returns,
         refunds=refunds,
-        resolution=Resolution(saga, escalations),
+        resolution=Resolution(saga, escalations, directory),
         deliveries=Deliveries(outbox, saga.tracer, deliver),
         outbox=outbox,
         books=Books(saga.engine),

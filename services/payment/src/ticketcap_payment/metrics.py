@@ -1,5 +1,6 @@
 """The instruments of the payment service."""
 
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -21,9 +22,11 @@ class Metrics:
         self._unsettled: Mapping[tuple[str, str], int] = {}
         self._escalated: Mapping[str, int] = {}
         self._lag = 0.0
+        self._feed_read_at = time.monotonic()
         telemetry.gauge(schema.PAYMENT_UNSETTLED, self._look_at_unsettled)
         telemetry.gauge(schema.PAYMENT_ESCALATED, self._look_at_escalated)
         telemetry.gauge(schema.OUTBOX_LAG, lambda: [(self._lag, {})])
+        telemetry.gauge(schema.FEED_AGE, lambda: [(time.monotonic() - self._feed_read_at, {})])
 
     def created(self) -> None:
         """A payment was opened."""
@@ -46,6 +49,10 @@ class Metrics:
     def processed(self, seconds: float, outcome: str) -> None:
         """So long it took from the return to the capture's outcome."""
         self._processing.record(seconds, outcome=outcome)
+
+    def feed_read(self) -> None:
+        """The changes of registrations were read to their end."""
+        self._feed_read_at = time.monotonic()
 
     def backlog(self, unsettled: Mapping[tuple[str, str], int], escalated: Mapping[str, int], lag: float) -> None:
         """What hangs now; told until the next look."""

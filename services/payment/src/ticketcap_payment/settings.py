@@ -35,9 +35,11 @@ class Settings(ServedSettings, IdentitySettings):
     yaadpay_money_seconds: float = Field(default=45.0, gt=0, le=120)
     """How long it may take to answer what moves money."""
 
+    drain_seconds: float = Field(default=50.0, ge=0, le=300)
+    """Longer than YaadPay may take: a refund that is cut off in the middle needs a person."""
     payment_mode: Literal["two_phase", "immediate"] = "two_phase"
-    page_seconds: float = Field(default=1800.0, ge=1, le=86_400)
-    """How long a page may be paid on; YaadPay's own limit is 20 minutes."""
+    page_seconds: float = Field(default=1200.0, ge=1, le=86_400)
+    """How long a page may be paid on; YaadPay's own limit."""
     secure_seconds: int = Field(default=900, ge=1, le=86_400)
     """How long a seat is made sure of around a capture."""
     refund_by_cancelling: bool = True

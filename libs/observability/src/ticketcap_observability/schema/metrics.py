@@ -143,6 +143,12 @@ PAYMENT_ESCALATED: Final = GaugeMetric(
     "payment.escalated", "{payment}", PAYMENT, "What only a person can settle, and nobody has yet.", (_KIND,)
 )
 OUTBOX_LAG: Final = GaugeMetric("outbox.lag", "s", PAYMENT, "How long the oldest undelivered row has waited.")
+FEED_AGE: Final = GaugeMetric(
+    "registration.feed.age",
+    "s",
+    PAYMENT,
+    "Since the changes of registrations were last read to their end; cancelled ones get nothing back before.",
+)
 YAADPAY_DURATION: Final = HistogramMetric(
     "yaadpay.call.duration",
     "s",

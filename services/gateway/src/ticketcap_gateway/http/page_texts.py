@@ -269,6 +269,18 @@ _TIME_OVER: Final = Notice(
         ),
     ),
 )
+_TIME_OVER_MAYBE_CHARGED: Final = Notice(
+    "bad",
+    Text("הזמן לתשלום נגמר", "The time to pay is over"),
+    (
+        Text("לא קיבלנו מדף התשלום הודעה שהתשלום בוצע.", "The payment page did not tell us of any payment."),
+        Text(
+            "אם הכרטיס חויב, אין לשלם שוב: נא לפנות לבית הספר עם מספר התשלום, והכסף יוחזר או ייזקף לטובת ההרשמה.",
+            "If your card was charged, please do not pay again: tell the school the payment number, "
+            "and the money is given back or counts for your registration.",
+        ),
+    ),
+)
 _SUPERSEDED: Final = Notice(
     "plain",
     Text("ההרשמה שולמה בתשלום אחר", "Another payment was made for this registration"),
@@ -298,6 +310,7 @@ _BECAUSE: Final[Mapping[tuple[PaymentState, str], Notice]] = {
     ("FAILED", "seat_gone"): _GONE,
     ("EXPIRED", "registration_cancelled"): CANCELLED,
     ("EXPIRED", "superseded"): _SUPERSEDED,
+    ("EXPIRED", "not_returned"): _TIME_OVER_MAYBE_CHARGED,
 }
 
 

@@ -76,6 +76,9 @@ RUNNING: Final = frozenset({_S.CREATED, _S.REDIRECTED, _S.AUTHORISED, _S.UNKNOWN
 UNPAID: Final = frozenset({_S.CREATED, _S.REDIRECTED})
 """Running, and nobody's card is known yet."""
 
+NOT_CHARGED: Final = UNPAID | {_S.FAILED, _S.EXPIRED}
+"""Nothing was charged and nothing is being charged, as far as is known: the first money that comes counts."""
+
 CHARGED: Final = frozenset({_S.CAPTURED, _S.REFUND_PENDING, _S.REFUNDED})
 """Money was taken."""
 

@@ -52,6 +52,8 @@ class Reconciler:
         with self._saga.tracer.start_as_current_span(
             schema.PAYMENT_RECONCILE,
             attributes={schema.PAYMENT_ID: str(hanging.key.id), schema.OUTBOX_TOPIC: hanging.topic},
+            record_exception=False,
+            set_status_on_exception=False,
         ):
             _log.warning("reconciler.hanging", payment_id=str(hanging.key.id), topic=hanging.topic)
             async with school_transaction(self._saga.engine, hanging.key.school) as connection:
@@ -63,4 +65,6 @@ class Reconciler:
             everything = await payments.lock_all(connection, key.registration_id)
             payment = next(one for one in everything if one.id == key.id)
             if payment.state in UNPAID:
-                await payments.save(connection, payment.expired())
+                # Charged on the page and never come back: in that mode nobody tells us.
+                why = "not_paid" if self._saga.postpone else "not_returned"
+                await payments.save(connection, payment.expired(why))

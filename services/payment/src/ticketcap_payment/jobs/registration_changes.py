@@ -39,6 +39,7 @@ class RegistrationChanges:
             for change in changes:
                 await self._apply(change)
             if not changes:
+                self._saga.metrics.feed_read()
                 return
             await self._feed.move(before, after)
 
@@ -51,6 +52,7 @@ class RegistrationChanges:
             links=links,
             attributes={schema.SCHOOL_ID: change.school, schema.STATUS: change.status},
             record_exception=False,
+            set_status_on_exception=False,
         ):
             if change.status == "CANCELLED":
                 await self._cancelled(change)

@@ -70,7 +70,7 @@ class Capture:
                 return Done()
             # A charge was asked for before: only asking again tells whether it was made, and must be given back.
         except ServiceError as error:
-            return await self._later(delivery, payment, f"seat:{error.reason}")
+            return await self._later(delivery, payment, f"seat:{error.reason}", asked=payment.capture_tries)
         await self._saga.steps.reached(Step.SEAT_SECURED)
         return await self._charge(delivery, payment)
 
@@ -81,6 +81,7 @@ class Capture:
             if current.state not in CAPTURING or current.capture_tries:
                 return False
             await payments.save(connection, current.failed("seat_gone", current.ccode).seat_is(SeatState.GONE))
+            await self._needs_nobody(connection, payment, "the seat is gone")
         self._saga.metrics.failed("seat_gone")
         _log.warning("payment.seat_gone", payment_id=str(payment.id), reason=why)
         return True
@@ -113,6 +114,7 @@ class Capture:
                 await self._captured(connection, current, answer)
             elif _is_refused(current, answer):
                 await payments.save(connection, current.failed(_failure(answer), answer.ccode))
+                await self._needs_nobody(connection, current, "refused")
             else:
                 await payments.save(connection, current.unknown(answer.ccode))
         return await self._after(delivery, current, answer)
@@ -131,13 +133,18 @@ class Capture:
             # Nobody but us commits, and this was our first: then somebody did, or YaadPay has lost it.
             await self._to_a_person(before, "committed_by_another")
             return Done()
-        return await self._later(delivery, before, f"charge:{answer.outcome}")
+        asked = before.capture_tries - (answer.outcome is Outcome.NOT_SENT)
+        return await self._later(delivery, before, f"charge:{answer.outcome}", asked=asked)
 
-    async def _later(self, delivery: Delivery, payment: Payment, why: str) -> Ending:
-        tried_enough = payment.capture_tries >= self._saga.money_tries
-        if tried_enough or delivery.waiting_seconds >= self._saga.give_up_seconds:
-            await self._to_a_person(payment, "charge_not_known" if payment.capture_tries else "seat_not_known")
+    async def _later(self, delivery: Delivery, payment: Payment, why: str, *, asked: int) -> Ending:
+        """Try again; ``asked`` is how often a charge was asked for whose outcome may count."""
+        given_up = delivery.waiting_seconds >= self._saga.give_up_seconds
+        if asked and (given_up or asked >= self._saga.money_tries):
+            await self._to_a_person(payment, "charge_not_known")
             return Done()
+        if given_up:
+            # Nothing is charged: a person knows, and it goes on by itself when what is away has come back.
+            await self._to_a_person(payment, "not_charged_yet")
         return Later(why)
 
     def _is_charged(self, payment: Payment, answer: Answer) -> bool:
@@ -149,6 +156,7 @@ class Capture:
         after = current.captured(answer.id, answer.ccode or 0, self._saga.now())
         await payments.save(connection, after)
         await self._number(connection, after, answer, Role.CHARGE)
+        await self._needs_nobody(connection, after, "charged")
         await outbox.put(connection, after, Topic.CONFIRM_SEAT, after.id, traceparent_of())
 
     async def _charged_too_late(
@@ -180,6 +188,12 @@ class Capture:
         if answer.id:
             amount, now = payment.amount_agorot, self._saga.now()
             await payments.number(connection, payment, answer.id, role, ccode=0, amount_agorot=amount, now=now)
+
+    async def _needs_nobody(self, connection: AsyncConnection, payment: Payment, resolution: str) -> None:
+        """Take back what was handed to a person, if it was: it has come to an end by itself."""
+        await escalations.resolve(
+            connection, escalations.Kind.PAYMENT, payment.id, who="yaadpay", resolution=resolution
+        )
 
     def _tell_refusal(self, payment: Payment, answer: Answer) -> None:
         why = _failure(answer)

@@ -22,7 +22,7 @@ from ticketcap_payment.domain.errors import (
 from ticketcap_payment.domain.intent import Hold
 from ticketcap_payment.domain.order import new_order
 from ticketcap_payment.domain.payment import Payment
-from ticketcap_payment.domain.states import RUNNING, UNPAID, PaymentState
+from ticketcap_payment.domain.states import NOT_CHARGED, RUNNING, UNPAID, PaymentState
 from ticketcap_payment.saga.context import Saga
 from ticketcap_payment.steps import Step
 from ticketcap_payment.store import payments
@@ -32,6 +32,8 @@ from ticketcap_payment.yaadpay.client import Page, YaadPayError
 _ATTEMPTS: Final = 50
 _SIGNING: Final = timedelta(seconds=30)
 """How long the page of a new payment may take; after it whoever asks gets it made."""
+_PAGE_LIFE: Final = timedelta(minutes=20)
+"""YaadPay's own: after it a page says that it is over."""
 _TITLE_LENGTH: Final = 60
 _PAGE_AWAY: Final = "page_unavailable"
 
@@ -107,23 +109,28 @@ class Creation:
             raise IdempotencyKeyReused
         if same.state is PaymentState.CREATED and self._is_being_signed(same):
             raise IdempotencyInFlight
-        if not same.redirect_url and same.state is not PaymentState.CREATED:
-            # Its page never opened, and it has ended since: the key can open none any more.
+        if same.state not in NOT_CHARGED or not (same.redirect_url or same.state is PaymentState.CREATED):
+            # It is paid, or being charged, or ended without a page: there is none to be sent to any more.
             raise _running(same)
         if not same.redirect_url:
             hold.amount_to_pay(self._saga.now())
         return Opened(same, replayed=bool(same.redirect_url))
 
     async def _give_way(self, connection: AsyncConnection, running: Payment) -> None:
-        """Let a payment whose page never opened end; raise PaymentRunning or PaymentOpening for every other one."""
-        if running.state is not PaymentState.CREATED:
+        """Let a payment end whose page can't be paid on; raise PaymentRunning or PaymentOpening for every other one."""
+        if running.state is PaymentState.REDIRECTED and running.created_at > self._saga.now() - _PAGE_LIFE:
             raise _running(running)
         if self._is_being_signed(running):
             raise PaymentOpening(running.registration_id)
-        await payments.save(connection, running.failed(_PAGE_AWAY))
+        is_open = running.state is PaymentState.REDIRECTED
+        await payments.save(connection, running.expired() if is_open else running.failed(_PAGE_AWAY))
 
     def _is_being_signed(self, payment: Payment) -> bool:
-        return not payment.failure and payment.created_at > self._saga.now() - _SIGNING
+        return (
+            payment.state is PaymentState.CREATED
+            and not payment.failure
+            and payment.created_at > self._saga.now() - _SIGNING
+        )
 
     def _new(self, hold: Hold, wish: Wish) -> Payment:
         now = self._saga.now()

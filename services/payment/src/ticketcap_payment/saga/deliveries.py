@@ -66,6 +66,8 @@ class Deliveries:
     async def _drive(self, registration_id: UUID) -> None:
         async with self._places:
             for _ in range(_STEPS):
+                if self._closed:
+                    return
                 try:
                     delivery = await self._outbox.lease(registration_id)
                 except ServiceError as error:

@@ -9,9 +9,10 @@ from ticketcap_observability import get_logger
 
 from ticketcap_payment.domain.errors import NotEscalated
 from ticketcap_payment.domain.payment import Payment
-from ticketcap_payment.domain.states import CAPTURING, RefundReason
+from ticketcap_payment.domain.states import CAPTURING, CHARGED, NOT_CHARGED, RUNNING, UNPAID, RefundReason
 from ticketcap_payment.saga.context import Saga
 from ticketcap_payment.store import escalations, outbox, payments, refunds, returns
+from ticketcap_payment.store.directory import Directory
 from ticketcap_payment.store.escalations import Escalations, Kind
 from ticketcap_payment.store.outbox import Topic
 from ticketcap_payment.store.payments import Role
@@ -34,25 +35,42 @@ class Finding:
 class Resolution:
     """Ends what waits for a person."""
 
-    def __init__(self, saga: Saga, waiting: Escalations) -> None:
+    def __init__(self, saga: Saga, waiting: Escalations, directory: Directory) -> None:
         self._saga = saga
         self._waiting = waiting
+        self._directory = directory
 
     async def resolve(self, kind: Kind, subject_id: UUID, finding: Finding) -> Payment | None:
         """Apply what was found and return the payment, None where there is none.
 
         Raises NotEscalated, and InvalidInput for what does not fit.
         """
-        found = await self._waiting.school_of(kind, subject_id)
-        if found is None:
-            raise NotEscalated(kind, str(subject_id))
-        school, payment_id = found
+        school, payment_id = await self._found(kind, subject_id, finding)
         async with school_transaction(self._saga.engine, school) as connection:
             if not await escalations.resolve(connection, kind, subject_id, who=finding.who, resolution=_told(finding)):
                 raise NotEscalated(kind, str(subject_id))
             payment = await self._applied(connection, kind, subject_id, payment_id, finding)
         _log.info("escalation.resolved", kind=kind, subject_id=str(subject_id), who=finding.who)
         return payment
+
+    async def _found(self, kind: Kind, subject_id: UUID, finding: Finding) -> tuple[str, UUID | None]:
+        """Return the school and the payment of what waits; of money that nobody knew of, too, which is kept as well."""
+        found = await self._waiting.school_of(kind, subject_id)
+        if found is None and kind is Kind.PAYMENT and finding.moved:
+            found = await self._unheard_of(subject_id)
+        if found is None:
+            raise NotEscalated(kind, str(subject_id))
+        return found
+
+    async def _unheard_of(self, payment_id: UUID) -> tuple[str, UUID | None] | None:
+        """Charged on the page, and the customer's browser never came back: a person saw it in the portal."""
+        key = await self._directory.payment(str(payment_id))
+        async with school_transaction(self._saga.engine, key.school) as connection:
+            payment = await payments.lock(connection, await payments.get(connection, payment_id))
+            if payment.state not in NOT_CHARGED:
+                return None
+            await escalations.escalate_payment(connection, payment, "found_in_the_portal")
+        return key.school, payment_id
 
     async def _applied(
         self, connection: AsyncConnection, kind: Kind, subject_id: UUID, payment_id: UUID | None, finding: Finding
@@ -82,15 +100,22 @@ class Resolution:
         return payment
 
     async def _payment(self, connection: AsyncConnection, payment: Payment, finding: Finding) -> Payment:
-        if payment.state not in CAPTURING:
+        if payment.state in CHARGED:
             # Its seat could not be confirmed: that goes on being tried.
             return payment
         if not finding.moved:
+            if payment.state not in CAPTURING:
+                return payment
             after = payment.failed("not_charged", payment.ccode)
             await payments.save(connection, after)
             return after
         if not finding.yaadpay_id:
             raise InvalidInput.of("yaadpay_id", "must be the number of the charge, which a refund needs")
+        for other in await payments.lock_all(connection, payment.registration_id):
+            if other.id != payment.id and other.state in UNPAID:
+                await payments.save(connection, other.expired("superseded"))
+            elif other.id != payment.id and other.state in RUNNING:
+                raise InvalidInput.of("id", f"payment {other.id} has this registration's money; refund in the portal")
         after = payment.captured(finding.yaadpay_id, 0, self._saga.now())
         await payments.save(connection, after)
         await self._number(connection, after, finding.yaadpay_id, Role.CHARGE, after.amount_agorot)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 from opentelemetry import trace
@@ -11,7 +10,7 @@ from ticketcap_observability import get_logger, schema, set_school, traceparent_
 
 from ticketcap_payment.domain.errors import ReturnRefused
 from ticketcap_payment.domain.payment import Payment
-from ticketcap_payment.domain.states import UNPAID, PaymentState, RefundReason
+from ticketcap_payment.domain.states import NOT_CHARGED, UNPAID, PaymentState, RefundReason
 from ticketcap_payment.saga.context import Saga
 from ticketcap_payment.saga.delivery import Done, Ending, Later
 from ticketcap_payment.saga.refunds import owe
@@ -25,9 +24,6 @@ from ticketcap_payment.store.transactions import school_transaction
 from ticketcap_payment.yaadpay.client import Verification
 from ticketcap_payment.yaadpay.returned import Returned, ReturnUnreadable, read_return
 from ticketcap_payment.yaadpay.wire import Pair
-
-_OPEN_TO_MONEY: Final = UNPAID | {PaymentState.FAILED, PaymentState.EXPIRED}
-"""Nothing was charged and nothing is being charged: the first money that comes counts."""
 
 _log = get_logger(__name__)
 
@@ -146,9 +142,9 @@ class Returns:
         _log.error("payment.return_not_verified", payment_id=str(stored.payment_id), return_id=str(stored.id))
         async with school_transaction(self._saga.engine, delivery.key.school) as connection:
             await returns.judge(connection, stored.id, Verdict.FORGED, self._saga.now())
-        if self._saga.check_sign:
-            # Signed with our key, and yet not theirs: one of the two is wrong about something.
-            await self._to_a_person(delivery, stored, "signed_but_not_verified")
+        # It fits what was agreed and, where that is checked, is signed with our key: a forgery, or our own credentials
+        # are wrong.
+        await self._to_a_person(delivery, stored, "fits_but_not_verified")
 
     async def _to_a_person(self, delivery: Delivery, stored: StoredReturn, why: str) -> None:
         async with school_transaction(self._saga.engine, delivery.key.school) as connection:
@@ -190,9 +186,9 @@ class Returns:
         self, connection: AsyncConnection, payment: Payment, others: Sequence[Payment], returned: Returned
     ) -> Payment:
         if not (returned.is_charged or returned.is_postponed):
-            return await self._declined(connection, payment, returned)
-        taken = any(other.state not in _OPEN_TO_MONEY for other in others)
-        if taken or payment.state not in _OPEN_TO_MONEY:
+            return await self._no_money(connection, payment, returned)
+        taken = any(other.state not in NOT_CHARGED for other in others)
+        if taken or payment.state not in NOT_CHARGED:
             return await self._surplus(connection, payment, returned)
         if not await self._numbered(connection, payment, returned, _role(returned)):
             return payment
@@ -227,7 +223,11 @@ class Returns:
             )
         return payment
 
-    async def _declined(self, connection: AsyncConnection, payment: Payment, returned: Returned) -> Payment:
+    async def _no_money(self, connection: AsyncConnection, payment: Payment, returned: Returned) -> Payment:
+        if returned.is_unknown and not self._saga.postpone:
+            # Charged on the page or not: YaadPay itself does not say.
+            await escalations.escalate_payment(connection, payment, "return_does_not_know")
+            return payment
         if not await self._numbered(connection, payment, returned, Role.DECLINED) or payment.state not in UNPAID:
             return payment
         after = payment.failed("declined", returned.ccode)
@@ -235,6 +235,9 @@ class Returns:
         return after
 
     async def _numbered(self, connection: AsyncConnection, payment: Payment, returned: Returned, role: Role) -> bool:
+        """Keep the transaction's number; False when it came before. A decline may have none (0)."""
+        if role is Role.DECLINED and not int(returned.transaction):
+            return True
         return await payments.number(
             connection,
             payment,

@@ -20,10 +20,6 @@ SELECT id, school, registration_id FROM payments WHERE "order" = :order""")
 _BY_ID: Final = text("""-- directory.payment
 SELECT id, school, registration_id FROM payments WHERE id = :id""")
 
-_BY_REGISTRATION: Final = text("""-- directory.registration
-SELECT id, school, registration_id FROM payments WHERE registration_id = :registration_id
-ORDER BY id DESC LIMIT 1""")
-
 
 @dataclass(frozen=True, slots=True)
 class PaymentKey:
@@ -43,10 +39,6 @@ class Directory:
     async def by_order(self, order: str) -> PaymentKey | None:
         """Return the payment with this Order, None when there is none."""
         return _key(await self._one(_BY_ORDER, {"order": order}))
-
-    async def by_registration(self, registration_id: UUID) -> PaymentKey | None:
-        """Return the newest payment for a registration, None when there is none."""
-        return _key(await self._one(_BY_REGISTRATION, {"registration_id": registration_id}))
 
     async def payment(self, payment: str) -> PaymentKey:
         """Return the payment with this id, or raise PaymentNotFound."""

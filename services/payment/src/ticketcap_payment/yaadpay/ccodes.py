@@ -10,13 +10,9 @@ from typing import Final
 CHARGED: Final = 0
 FORGED_OR_MISSING: Final = 200
 NOT_FOUND_OR_DONE: Final = 250
-CHECKED: Final = 600
-HELD: Final = 700
 POSTPONED: Final = 800
 NOT_AUTHENTICATED: Final = 902
-CANNOT_CANCEL: Final = 920
 CANCELLED: Final = 998
-OVER_REFUND: Final = 33
 
 
 class CCodeClass(StrEnum):

@@ -10,7 +10,7 @@ from typing import Final
 
 from ticketcap_payment.yaadpay.amounts import agorot, currency
 from ticketcap_payment.yaadpay.answer import ccode_of
-from ticketcap_payment.yaadpay.ccodes import CHARGED, POSTPONED
+from ticketcap_payment.yaadpay.ccodes import CHARGED, POSTPONED, CCodeClass, class_of
 from ticketcap_payment.yaadpay.signatures import SIGNED_FIELDS, is_equal, return_signature
 from ticketcap_payment.yaadpay.wire import MAX_BYTES, Pair, Unreadable, parse, query, text
 
@@ -56,6 +56,11 @@ class Returned:
     def is_postponed(self) -> bool:
         """Whether it says that a charge waits for our word."""
         return self.ccode == POSTPONED
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether YaadPay says that it does not know the outcome itself."""
+        return class_of(self.ccode) is CCodeClass.UNKNOWN
 
     def is_signed_with(self, key: str) -> bool:
         """Say whether Sign is ours to believe, by the formula that the vendor does not publish."""
