@@ -30,7 +30,6 @@ from ticketcap_observability.instruments import Counter, Histogram, Instruments,
 from ticketcap_observability.log_export import LogExport, LogQueue
 from ticketcap_observability.metric_reader import SharedReader
 from ticketcap_observability.metrics_page import MetricsPage
-from ticketcap_observability.redacted_spans import RedactingExporter
 from ticketcap_observability.schema.kinds import CounterMetric, GaugeMetric, HistogramMetric
 from ticketcap_observability.settings import TelemetrySettingError, TelemetrySettings
 from ticketcap_observability.span_queue import SpanQueue
@@ -238,9 +237,7 @@ def _reader(settings: TelemetrySettings, *, scraped: bool) -> SharedReader | Non
 def _tracers(settings: TelemetrySettings, resource: Resource, dropped: Counter) -> "_Tracers":
     tracers = _Tracers(resource=resource, sampler=_sampler(settings), shutdown_on_exit=False)
     if settings.traces_endpoint and not settings.disabled:
-        tracers.add_span_processor(
-            SpanQueue(RedactingExporter(exporters.span_exporter(settings)), dropped, size=_QUEUE_SPANS)
-        )
+        tracers.add_span_processor(SpanQueue(exporters.span_exporter(settings), dropped, size=_QUEUE_SPANS))
     return tracers
 
 
