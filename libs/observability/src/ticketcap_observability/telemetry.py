@@ -13,7 +13,6 @@ from typing import Any, Final
 import grpc.aio
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -28,13 +27,12 @@ from ticketcap_observability.grpc_client import client_interceptors
 from ticketcap_observability.grpc_server import ServerTelemetry
 from ticketcap_observability.instruments import Counter, Histogram, Instruments, Look
 from ticketcap_observability.log_export import LogExport, LogQueue
-from ticketcap_observability.metric_reader import SharedReader
+from ticketcap_observability.metric_reader import SCOPE, SharedReader
 from ticketcap_observability.metrics_page import MetricsPage
 from ticketcap_observability.schema.kinds import CounterMetric, GaugeMetric, HistogramMetric
 from ticketcap_observability.settings import TelemetrySettingError, TelemetrySettings
 from ticketcap_observability.span_queue import SpanQueue
 
-_SCOPE: Final = "ticketcap"
 _QUEUE_SPANS: Final = 8192
 _QUEUE_LOGS: Final = 4096
 
@@ -62,7 +60,7 @@ class Telemetry:
         self._logs = logs
         self._errors = errors
         self._root = TraceIdRatioBased(settings.sampling_ratio)
-        self.tracer: Final[Tracer] = tracers.get_tracer(_SCOPE)
+        self.tracer: Final[Tracer] = tracers.get_tracer(SCOPE)
 
     @classmethod
     def start(
@@ -89,11 +87,12 @@ class Telemetry:
             exemplar_filter=TraceBasedExemplarFilter(),
             shutdown_on_exit=False,
         )
-        instruments = Instruments(meters.get_meter(_SCOPE), strict=False)
+        instruments = Instruments(meters.get_meter(SCOPE), strict=False, read=reader is not None)
         tracers = _tracers(settings, resource, instruments.counter(schema.DROPPED))
         runtime.watch_process(instruments)
         page = MetricsPage(metrics_address, reader.snapshot) if reader and metrics_address else None
         if reader:
+            reader.add(instruments.measured)
             reader.count_dropped(
                 partial(instruments.counter(schema.DROPPED).add, signal="metrics", reason="export_failed")
             )
@@ -166,11 +165,13 @@ class InMemoryTelemetry(Telemetry):
 
     def __init__(self, settings: TelemetrySettings) -> None:
         self._exporter = InMemorySpanExporter()
-        self._reader = InMemoryMetricReader()
+        self._reader = SharedReader(None, interval=settings.metric_interval)
         tracers = TracerProvider(sampler=_sampler(settings), shutdown_on_exit=False)
         tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
         meters = MeterProvider([self._reader], shutdown_on_exit=False)
-        super().__init__(settings, tracers, meters, Instruments(meters.get_meter(_SCOPE), strict=True))
+        instruments = Instruments(meters.get_meter(SCOPE), strict=True)
+        self._reader.add(instruments.measured)
+        super().__init__(settings, tracers, meters, instruments)
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
@@ -179,7 +180,7 @@ class InMemoryTelemetry(Telemetry):
 
     def points(self, name: str) -> list[Any]:
         """Return the data points of a metric. Raises UnknownLabel when a gauge was told one."""
-        data = self._reader.get_metrics_data()
+        data = self._reader.snapshot()
         for failure in self._instruments.failures():
             raise failure
         if data is None:
