@@ -71,7 +71,8 @@ _NUMBER: Final = re.compile(
     re.VERBOSE,
 )
 _MAY_BE_NUMBER: Final = re.compile(rf"\d(?:{_GAP}\d){{7}}")
-_PLAIN: Final = re.compile(rf"{_UUID}|[0-9a-f]{{32}}|[A-Z_]+|[a-z_]+")
+# What is personal by its shape has nine characters or more, or a sign among them.
+_PLAIN: Final = re.compile(rf"{_UUID}|[0-9a-f]{{32}}|[A-Z_]+|[a-z_]+|[0-9A-Za-z]{{1,8}}")
 _FOREIGN_DIGIT: Final = re.compile(r"(?![0-9])\d")
 _CARD_LENGTHS: Final = range(13, 20)
 _CARD_BEGINS: Final = frozenset("23456")

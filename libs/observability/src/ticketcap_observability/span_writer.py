@@ -48,6 +48,14 @@ _SPANS_FIELD: Final = b"\x12"
 """spans (2) of a scope."""
 _SCOPES_FIELD: Final = b"\x12"
 """scope_spans (2) of a resource."""
+_ATTRIBUTES_FIELD: Final = b"\x4a"
+"""attributes (9) of a span."""
+_KEY_FIELD: Final = b"\x0a"
+"""key (1) of an attribute."""
+_VALUE_FIELD: Final = b"\x12"
+"""value (2) of an attribute."""
+_TEXT_FIELD: Final = b"\x0a"
+"""string_value (1) of a value."""
 _RESOURCES_FIELD: Final = b"\x0a"
 """resource_spans (1) of a request."""
 
@@ -150,6 +158,10 @@ def _statement(key: str, value: str) -> bytes:
 
 
 def _written(key: str, value: Any) -> bytes:
+    if isinstance(value, str):
+        # Codes and ids, each of them new.
+        text = _field(_TEXT_FIELD, value.encode())
+        return _field(_ATTRIBUTES_FIELD, _field(_KEY_FIELD, key.encode()) + _field(_VALUE_FIELD, text))
     return Message(attributes=[KeyValue(key=key, value=_value(value))]).SerializeToString()
 
 
@@ -222,6 +234,8 @@ def _kind(kind: SpanKind) -> Message.SpanKind.ValueType:
 def _field(tag: bytes, content: bytes) -> bytes:
     """Return a field that has a length: its tag, the length in groups of seven bits, the lowest first, the content."""
     length = len(content)
+    if length <= _SEVEN_BITS:
+        return b"%b%c%b" % (tag, length, content)
     sizes = bytearray()
     while length > _SEVEN_BITS:
         sizes.append(length & _SEVEN_BITS | 0x80)

@@ -15,10 +15,12 @@ from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Tracer as SdkTracer
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, TraceIdRatioBased
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.sdk.version import __version__ as sdk_version
 from opentelemetry.trace import Tracer
 
@@ -32,6 +34,7 @@ from ticketcap_observability.metrics_page import MetricsPage
 from ticketcap_observability.schema.kinds import CounterMetric, GaugeMetric, HistogramMetric
 from ticketcap_observability.settings import TelemetrySettingError, TelemetrySettings
 from ticketcap_observability.span_queue import SpanQueue
+from ticketcap_observability.tracing import QuickTracer
 
 _QUEUE_SPANS: Final = 8192
 _QUEUE_LOGS: Final = 4096
@@ -60,7 +63,7 @@ class Telemetry:
         self._logs = logs
         self._errors = errors
         self._root = TraceIdRatioBased(settings.sampling_ratio)
-        self.tracer: Final[Tracer] = tracers.get_tracer(SCOPE)
+        self.tracer: Final[Tracer] = _tracer(tracers)
 
     @classmethod
     def start(
@@ -205,6 +208,12 @@ class _Tracers(TracerProvider):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._disabled = False
+
+
+def _tracer(tracers: TracerProvider) -> Tracer:
+    inner = tracers.get_tracer(SCOPE)
+    # Only a provider that is switched off has another kind.
+    return QuickTracer(inner, InstrumentationScope(SCOPE)) if isinstance(inner, SdkTracer) else inner
 
 
 def _sampler(settings: TelemetrySettings) -> Sampler:
