@@ -71,6 +71,11 @@ bench: install ## A rush of 2,000 registrations, an idle event, opening payments
 	$(BIN)/python tools/bench.py
 	$(BIN)/python tools/telemetry_bench.py
 
+.PHONY: bench-telemetry
+bench-telemetry: install ## What telemetry costs the running services at 10 % and 100 %, and collectors in trouble
+	$(BIN)/python tools/bench_telemetry_cost.py
+	$(BIN)/python tools/bench_telemetry_cost.py --collectors
+
 .PHONY: lock
 lock: ## Resolve the dependencies anew into the hashed, host-free lock files
 	$(BIN)/python tools/lock.py

@@ -37,10 +37,7 @@ class Stack:
 
     def token(self, role: str, school: str | None = "herzl") -> dict[str, str]:
         """Return the header of an organiser."""
-        claims: dict[str, Any] = {"sub": "test", "role": role, "iss": "ticketcap", "exp": time.time() + 3600}
-        if school:
-            claims["school"] = school
-        return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"}
+        return bearer(role, school)
 
     def open_school(self, slug: str = "herzl") -> None:
         made = self.client.post(
@@ -212,6 +209,14 @@ def _gateway(folder: Path, env: dict[str, str]) -> Iterator[tuple[ServiceProcess
     url = f"http://{env['LISTEN_ADDRESS']}"
     with ServiceProcess("gateway", argv, env, ready=lambda: answers(f"{url}/readyz"), folder=folder) as process:
         yield process, url
+
+
+def bearer(role: str, school: str | None = "herzl") -> dict[str, str]:
+    """Return the header of an organiser."""
+    claims: dict[str, Any] = {"sub": "test", "role": role, "iss": "ticketcap", "exp": time.time() + 3600}
+    if school:
+        claims["school"] = school
+    return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"}
 
 
 def answers(url: str) -> bool:

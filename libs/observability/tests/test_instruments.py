@@ -4,21 +4,22 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from ticketcap_observability import Telemetry, schema
 from ticketcap_observability.instruments import Instruments, UnknownLabel
+from ticketcap_observability.metric_reader import SharedReader
 
 
 class Production:
     """Instruments as a service has them, and what they tell."""
 
     def __init__(self) -> None:
-        self._reader = InMemoryMetricReader()
+        self._reader = SharedReader(None, interval=60)
         self._meters = MeterProvider([self._reader], shutdown_on_exit=False)
         self.instruments = Instruments(self._meters.get_meter("t"), strict=False)
+        self._reader.add(self.instruments.measured)
 
     def points(self, name: str) -> list[Any]:
-        data = self._reader.get_metrics_data()
+        data = self._reader.snapshot()
         assert data is not None
         metrics = [metric for metric in data.resource_metrics[0].scope_metrics[0].metrics if metric.name == name]
         return [point for metric in metrics for point in metric.data.data_points]

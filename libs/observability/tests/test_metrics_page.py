@@ -169,7 +169,9 @@ def reading(collector: Collector) -> tuple[SharedReader, Any]:
 
     reader = SharedReader(collector, interval=0.05)
     meters = MeterProvider([reader], shutdown_on_exit=False, exemplar_filter=TraceBasedExemplarFilter())
-    return reader, Instruments(meters.get_meter("t"), strict=True)
+    instruments = Instruments(meters.get_meter("t"), strict=True)
+    reader.add(instruments.measured)
+    return reader, instruments
 
 
 def test_collector_and_page_see_the_same() -> None:

@@ -8,22 +8,25 @@ from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from ticketcap_observability.otlp_http import HttpLogExporter, HttpMetricExporter, HttpSpanExporter, OtlpSender
+from ticketcap_observability.redacted_spans import RedactingExporter
 from ticketcap_observability.settings import TelemetrySettings
 
 _TIMEOUT_SECONDS: Final = 2
 
 
 def span_exporter(settings: TelemetrySettings) -> SpanExporter:
-    """Return the sender of spans."""
+    """Return the sender of spans; none of them with personal data."""
     if settings.protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc
 
-        return Grpc(
-            endpoint=settings.traces_endpoint,
-            insecure=_is_plain(settings.traces_endpoint),
-            headers=dict(settings.headers),
-            timeout=_TIMEOUT_SECONDS,
-            compression=Compression.Gzip,
+        return RedactingExporter(
+            Grpc(
+                endpoint=settings.traces_endpoint,
+                insecure=_is_plain(settings.traces_endpoint),
+                headers=dict(settings.headers),
+                timeout=_TIMEOUT_SECONDS,
+                compression=Compression.Gzip,
+            )
         )
     return HttpSpanExporter(_sender(settings, settings.traces_endpoint))
 

@@ -12,7 +12,10 @@ from typing import Final
 from opentelemetry import metrics
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.sdk.metrics.export import Metric as Metrics
 
+from ticketcap_observability import histograms
+from ticketcap_observability.histograms import AddingHistogram
 from ticketcap_observability.redaction import redact
 from ticketcap_observability.schema.kinds import OTHER, CounterMetric, GaugeMetric, HistogramMetric, Label, Metric
 from ticketcap_observability.schema.metrics import DROPPED
@@ -105,10 +108,10 @@ class Counter:
 class Histogram:
     """Measures; see the definition for its unit and labels."""
 
-    def __init__(self, inner: metrics.Histogram, labels: _Labels) -> None:
+    def __init__(self, inner: AddingHistogram | None, labels: _Labels) -> None:
         self._inner = inner
         self._labels = labels
-        self._attributes: dict[Series, dict[str, str]] = {}
+        self._held: dict[Series, histograms.Series] = {}
 
     def record(self, value: float, context: Context | None = None, /, **labels: str) -> None:
         """Take one measurement, with the span of ``context`` or of now as its exemplar.
@@ -116,10 +119,12 @@ class Histogram:
         Raises UnknownLabel in tests only.
         """
         series = self._labels.of(labels)
-        attributes = self._attributes.get(series)
-        if attributes is None:
-            attributes = self._attributes[series] = dict(series)
-        self._inner.record(value, attributes, context)
+        if self._inner is None:
+            return
+        held = self._held.get(series)
+        if held is None:
+            held = self._held[series] = self._inner.series(dict(series))
+        held.add(value, context)
 
 
 class _Gauge:
@@ -154,14 +159,18 @@ class _Gauge:
 
 
 class Instruments:
-    """Every instrument of one process; one per definition, however often it is asked for."""
+    """Every instrument of one process; one per definition, however often it is asked for.
 
-    def __init__(self, meter: Meter, *, strict: bool) -> None:
+    Nothing is measured by histograms when nobody will read them (``read`` is False).
+    """
+
+    def __init__(self, meter: Meter, *, strict: bool, read: bool = True) -> None:
         self._meter = meter
         self._strict = strict
+        self._read = read
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
-        self._raw: dict[str, metrics.Histogram] = {}
+        self._adding: dict[str, AddingHistogram] = {}
         self._gauges: dict[str, _Gauge] = {}
         # At once: while metrics are read no instrument can be made, and a gauge may have something to count then.
         self._dropped = self.counter(DROPPED)
@@ -180,20 +189,22 @@ class Instruments:
         """Return the histogram."""
         made = self._histograms.get(definition.name)
         if made is None:
-            made = Histogram(self.conventional(definition), self._labels(definition))
-            self._histograms[definition.name] = made
+            inner = self._added_up(definition) if self._read else None
+            made = self._histograms[definition.name] = Histogram(inner, self._labels(definition))
         return made
 
     def conventional(self, definition: HistogramMetric) -> metrics.Histogram:
-        """Return OpenTelemetry's own histogram, for attributes that only the conventions name and code bounds."""
-        made = self._raw.get(definition.name)
+        """Return OpenTelemetry's own kind of histogram, whose attributes only the conventions name and code bounds."""
+        return self._added_up(definition) if self._read else metrics.NoOpHistogram(definition.name)
+
+    def measured(self) -> list[Metrics]:
+        """Return what histograms have measured; the meter knows nothing of them."""
+        return [metric for each in list(self._adding.values()) if (metric := each.metric()) is not None]
+
+    def _added_up(self, definition: HistogramMetric) -> AddingHistogram:
+        made = self._adding.get(definition.name)
         if made is None:
-            made = self._raw[definition.name] = self._meter.create_histogram(
-                definition.name,
-                definition.unit,
-                definition.description,
-                explicit_bucket_boundaries_advisory=list(definition.buckets),
-            )
+            made = self._adding[definition.name] = AddingHistogram(definition)
         return made
 
     def gauge(self, definition: GaugeMetric, look: Look) -> None:

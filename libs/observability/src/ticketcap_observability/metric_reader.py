@@ -1,33 +1,32 @@
 """Reads all metrics once for everybody: for the collector on a timer, for the page when it is asked for.
 
-Two readers of the SDK would keep every measurement twice. Exemplars are
-remembered between looks, so that one look does not take them from the other.
+Two readers of the SDK would keep every measurement twice. Histograms are not
+the SDK's (see ``histograms``): ``add`` says what they have measured.
 """
 
 import dataclasses
 import threading
-from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import (
-    HistogramDataPoint,
     Metric,
     MetricExporter,
     MetricExportResult,
     MetricReader,
     MetricsData,
-    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
 )
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from ticketcap_observability.redaction import redact_under
 
-_EXEMPLARS_KEPT: Final = 20_000
+SCOPE: Final = "ticketcap"
 
-Point = NumberDataPoint | HistogramDataPoint
-Series = tuple[str, frozenset[tuple[str, Any]]]
+Measured = Callable[[], list[Metric]]
 Dropped = Callable[[int], None]
 
 
@@ -41,7 +40,7 @@ class SharedReader(MetricReader):
         self._dropped: Dropped = lambda _: None
         self._lock = threading.Lock()
         self._latest: MetricsData | None = None
-        self._exemplars: dict[Series, dict[int, Exemplar]] = {}
+        self._measured: Measured = list
         self._stopped = threading.Event()
         if exporter is not None:
             threading.Thread(target=self._run, name="metrics-export", daemon=True).start()
@@ -50,8 +49,12 @@ class SharedReader(MetricReader):
         """Tell ``dropped`` how many points were not delivered; its counter is one of those that are read here."""
         self._dropped = dropped
 
+    def add(self, measured: Measured) -> None:
+        """Read what ``measured`` returns along with the SDK's own metrics."""
+        self._measured = measured
+
     def snapshot(self) -> MetricsData | None:
-        """Return every metric as it is now, with the newest exemplar of each bucket; None before the first."""
+        """Return every metric as it is now; None before the first."""
         with self._lock:
             data = self._collected()
             return None if data is None else self._finished(data)
@@ -71,7 +74,8 @@ class SharedReader(MetricReader):
     def _collected(self) -> MetricsData | None:
         self.collect()
         data, self._latest = self._latest, None
-        return data
+        measured = self._measured()
+        return _with(data, measured) if measured else data
 
     def _run(self) -> None:
         while not self._stopped.wait(self._interval):
@@ -89,34 +93,28 @@ class SharedReader(MetricReader):
                 self._dropped(sum(len(metric.data.data_points) for metric in metrics_of(data)))
 
     def _finished(self, data: MetricsData) -> MetricsData:
-        """Add remembered exemplars, and hide what is personal in labels."""
+        """Hide what is personal in labels."""
         for metric in metrics_of(data):
             points: list[Any] = list(metric.data.data_points)
-            finished = [self._point(metric.name, point) for point in points]
-            object.__setattr__(metric.data, "data_points", finished)
+            object.__setattr__(metric.data, "data_points", [_without_persons(point) for point in points])
         return data
 
-    def _point(self, name: str, point: Any) -> Any:
-        attributes = point.attributes or {}
-        if isinstance(point, HistogramDataPoint):
-            series = name, frozenset(attributes.items())
-            changes: dict[str, Any] = {"exemplars": self._remembered(series, point)}
-        else:
-            changes = {}
-        told = {key: _told(key, value) for key, value in attributes.items()}
-        if told != dict(attributes):
-            changes["attributes"] = told
-        return dataclasses.replace(point, **changes) if changes else point
 
-    def _remembered(self, series: Series, point: HistogramDataPoint) -> list[Exemplar]:
-        known = self._exemplars.get(series)
-        if known is None:
-            if len(self._exemplars) >= _EXEMPLARS_KEPT:
-                return list(point.exemplars)
-            known = self._exemplars[series] = {}
-        for exemplar in point.exemplars:
-            known[bisect_left(point.explicit_bounds, exemplar.value)] = exemplar
-        return [known[bucket] for bucket in sorted(known)]
+def _with(data: MetricsData | None, measured: Sequence[Metric]) -> MetricsData:
+    """Return ``data`` and what was measured, under the same resource and scope."""
+    if data is None or not data.resource_metrics:
+        scope = ScopeMetrics(InstrumentationScope(SCOPE), measured, "")
+        return MetricsData([ResourceMetrics(Resource({}), [scope], "")])
+    first, *others = data.resource_metrics
+    scope = first.scope_metrics[0]
+    scopes = [dataclasses.replace(scope, metrics=[*scope.metrics, *measured]), *first.scope_metrics[1:]]
+    return MetricsData([dataclasses.replace(first, scope_metrics=scopes), *others])
+
+
+def _without_persons(point: Any) -> Any:
+    attributes = point.attributes or {}
+    told = {key: _told(key, value) for key, value in attributes.items()}
+    return point if told == dict(attributes) else dataclasses.replace(point, attributes=told)
 
 
 def metrics_of(data: MetricsData) -> list[Metric]:

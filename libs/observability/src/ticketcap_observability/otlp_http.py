@@ -15,12 +15,13 @@ from urllib.parse import SplitResult, urlsplit
 from google.protobuf.message import Message
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from ticketcap_observability.span_writer import SpanWriter
 
 _PAUSE_SECONDS: Final = 0.5
 _ANSWER_BYTES: Final = 64 * 1024
@@ -39,9 +40,10 @@ class OtlpSender:
         self._stopped = threading.Event()
         self._connection: http.client.HTTPConnection | None = None
 
-    def send(self, message: Message) -> bool:
+    def send(self, message: Message | bytes) -> bool:
         """Post ``message``; say whether it was taken. Never raises for what the other side does."""
-        body = gzip.compress(message.SerializeToString(), compresslevel=1)
+        written = message if isinstance(message, bytes) else message.SerializeToString()
+        body = gzip.compress(written, compresslevel=1)
         status = self._post(body)
         if status is None or status in _TRY_AGAIN:
             if self._stopped.wait(_PAUSE_SECONDS):
@@ -86,14 +88,15 @@ class OtlpSender:
 
 
 class HttpSpanExporter(SpanExporter):
-    """Sends spans."""
+    """Sends spans, without personal data."""
 
     def __init__(self, sender: OtlpSender) -> None:
         self._sender = sender
+        self._writer = SpanWriter()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send ``spans``."""
-        return SpanExportResult.SUCCESS if self._sender.send(encode_spans(spans)) else SpanExportResult.FAILURE
+        return SpanExportResult.SUCCESS if self._sender.send(self._writer.request(spans)) else SpanExportResult.FAILURE
 
     def shutdown(self) -> None:
         """End."""

@@ -61,6 +61,7 @@ _NUMBER: Final = re.compile(
     rf"""
       (?P<uuid>(?<![0-9A-Za-z]){_UUID}(?![0-9A-Za-z]))
     | (?P<date>{_BEGIN}\d{{4}}-[01]\d-[0-3]\d(?:[T\ ][0-2]\d:[0-5]\d(?::[0-6]\d(?:[.,]\d+)?)?)?(?!\d))
+    | (?P<parent>(?<![0-9A-Za-z])[0-9a-f]{{2}}-[0-9a-f]{{32}}-(?=\d*[a-f])[0-9a-f]{{16}}-[0-9a-f]{{2}}(?![0-9A-Za-z]))
     | (?P<hex>(?<![0-9A-Za-z])[0-9a-fA-F]{{32}}(?![0-9A-Za-z]))
     | (?P<phone>{_BEGIN}(?:{_ISRAELI}|{_PLUS})(?!\d))
     | (?P<card>{_BEGIN}\d(?:[{_BLANKS}{_DASHES}]?\d){{12,24}}(?![0-9A-Za-z]))
@@ -70,7 +71,8 @@ _NUMBER: Final = re.compile(
     re.VERBOSE,
 )
 _MAY_BE_NUMBER: Final = re.compile(rf"\d(?:{_GAP}\d){{7}}")
-_PLAIN: Final = re.compile(rf"{_UUID}|[0-9a-f]{{32}}|[A-Z_]+|[a-z_]+")
+# What is personal by its shape has nine characters or more, or a sign among them.
+_PLAIN: Final = re.compile(rf"{_UUID}|[0-9a-f]{{32}}|[A-Z_]+|[a-z_]+|[0-9A-Za-z]{{1,8}}")
 _FOREIGN_DIGIT: Final = re.compile(r"(?![0-9])\d")
 _CARD_LENGTHS: Final = range(13, 20)
 _CARD_BEGINS: Final = frozenset("23456")

@@ -13,13 +13,14 @@ from typing import Any, Final
 import grpc.aio
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Tracer as SdkTracer
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, TraceIdRatioBased
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.sdk.version import __version__ as sdk_version
 from opentelemetry.trace import Tracer
 
@@ -28,14 +29,13 @@ from ticketcap_observability.grpc_client import client_interceptors
 from ticketcap_observability.grpc_server import ServerTelemetry
 from ticketcap_observability.instruments import Counter, Histogram, Instruments, Look
 from ticketcap_observability.log_export import LogExport, LogQueue
-from ticketcap_observability.metric_reader import SharedReader
+from ticketcap_observability.metric_reader import SCOPE, SharedReader
 from ticketcap_observability.metrics_page import MetricsPage
-from ticketcap_observability.redacted_spans import RedactingExporter
 from ticketcap_observability.schema.kinds import CounterMetric, GaugeMetric, HistogramMetric
 from ticketcap_observability.settings import TelemetrySettingError, TelemetrySettings
 from ticketcap_observability.span_queue import SpanQueue
+from ticketcap_observability.tracing import QuickTracer
 
-_SCOPE: Final = "ticketcap"
 _QUEUE_SPANS: Final = 8192
 _QUEUE_LOGS: Final = 4096
 
@@ -63,7 +63,7 @@ class Telemetry:
         self._logs = logs
         self._errors = errors
         self._root = TraceIdRatioBased(settings.sampling_ratio)
-        self.tracer: Final[Tracer] = tracers.get_tracer(_SCOPE)
+        self.tracer: Final[Tracer] = _tracer(tracers)
 
     @classmethod
     def start(
@@ -90,11 +90,12 @@ class Telemetry:
             exemplar_filter=TraceBasedExemplarFilter(),
             shutdown_on_exit=False,
         )
-        instruments = Instruments(meters.get_meter(_SCOPE), strict=False)
+        instruments = Instruments(meters.get_meter(SCOPE), strict=False, read=reader is not None)
         tracers = _tracers(settings, resource, instruments.counter(schema.DROPPED))
         runtime.watch_process(instruments)
         page = MetricsPage(metrics_address, reader.snapshot) if reader and metrics_address else None
         if reader:
+            reader.add(instruments.measured)
             reader.count_dropped(
                 partial(instruments.counter(schema.DROPPED).add, signal="metrics", reason="export_failed")
             )
@@ -167,11 +168,13 @@ class InMemoryTelemetry(Telemetry):
 
     def __init__(self, settings: TelemetrySettings) -> None:
         self._exporter = InMemorySpanExporter()
-        self._reader = InMemoryMetricReader()
+        self._reader = SharedReader(None, interval=settings.metric_interval)
         tracers = TracerProvider(sampler=_sampler(settings), shutdown_on_exit=False)
         tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
         meters = MeterProvider([self._reader], shutdown_on_exit=False)
-        super().__init__(settings, tracers, meters, Instruments(meters.get_meter(_SCOPE), strict=True))
+        instruments = Instruments(meters.get_meter(SCOPE), strict=True)
+        self._reader.add(instruments.measured)
+        super().__init__(settings, tracers, meters, instruments)
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
@@ -180,7 +183,7 @@ class InMemoryTelemetry(Telemetry):
 
     def points(self, name: str) -> list[Any]:
         """Return the data points of a metric. Raises UnknownLabel when a gauge was told one."""
-        data = self._reader.get_metrics_data()
+        data = self._reader.snapshot()
         for failure in self._instruments.failures():
             raise failure
         if data is None:
@@ -205,6 +208,12 @@ class _Tracers(TracerProvider):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._disabled = False
+
+
+def _tracer(tracers: TracerProvider) -> Tracer:
+    inner = tracers.get_tracer(SCOPE)
+    # Only a provider that is switched off has another kind.
+    return QuickTracer(inner, InstrumentationScope(SCOPE)) if isinstance(inner, SdkTracer) else inner
 
 
 def _sampler(settings: TelemetrySettings) -> Sampler:
@@ -238,9 +247,7 @@ def _reader(settings: TelemetrySettings, *, scraped: bool) -> SharedReader | Non
 def _tracers(settings: TelemetrySettings, resource: Resource, dropped: Counter) -> "_Tracers":
     tracers = _Tracers(resource=resource, sampler=_sampler(settings), shutdown_on_exit=False)
     if settings.traces_endpoint and not settings.disabled:
-        tracers.add_span_processor(
-            SpanQueue(RedactingExporter(exporters.span_exporter(settings)), dropped, size=_QUEUE_SPANS)
-        )
+        tracers.add_span_processor(SpanQueue(exporters.span_exporter(settings), dropped, size=_QUEUE_SPANS))
     return tracers
 
 

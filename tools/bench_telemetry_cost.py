@@ -1,0 +1,355 @@
+"""What telemetry costs the running services: the same load without it, with a tenth of the traces, with all of them.
+
+Real processes: PostgreSQL, registration, gateway, a collector that throws everything away, and this client, all on
+one machine. Each variant of each round has fresh services; variants take turns. CPU per request is that of the
+services' processes alone, and is the steadier figure: req/s also pays for the client and for whatever else runs here.
+
+``off`` is what an operator can turn off: OTEL_SDK_DISABLED, no endpoint, no page of metrics. Traces still have ids
+then, for the log lines, and travel from service to service.
+"""
+
+import argparse
+import asyncio
+import itertools
+import os
+import re
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx
+import jwt
+from ticketcap_local.postgres import EmbeddedPostgres
+from ticketcap_local.testing import ServiceProcess, free_port
+from ticketcap_local.traffic import Rush, rush
+from ticketcap_local.troubled_collector import TROUBLES
+
+SECRET: Final = "a secret of the bench, long enough for anybody"  # noqa: S105 - of no system
+EVENTS: Final = "/api/v1/schools/herzl/events"
+WARM_UP: Final = 400
+SEATS: Final = 100
+LANE_OF_IDLE: Final = 100_000
+SETTLE_SECONDS: Final = 1.6
+"""Longer than spans wait before they are sent, so that what a load causes is counted with it."""
+SCRAPE_AFTER_SECONDS: Final = 0.3
+TICKS: Final = os.sysconf("SC_CLK_TCK")
+OPENMETRICS: Final = {"Accept": "application/openmetrics-text"}
+SHOWN: Final = (("p50", 0.5), ("p95", 0.95))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """The services as they are measured. ``trouble`` is the collector's; None: there is no collector."""
+
+    name: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    scraped: bool = True
+    trouble: str | None = "none"
+    source: Path | None = None
+    """Another checkout to run the services from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """One load on one variant."""
+
+    rate: float
+    cpu_us: float
+    p50_ms: float
+    p95_ms: float
+    resident_mb: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """So many parents, so many of them at a time."""
+
+    name: str
+    parents: int
+    concurrency: int
+    capacity: int
+
+
+@dataclass(kw_only=True)
+class Services:
+    """A gateway and its registration service, running."""
+
+    url: str
+    processes: tuple[ServiceProcess, ...]
+    pages: tuple[str, ...]
+
+    def cpu_seconds(self) -> float:
+        """Return what they have used so far."""
+        return sum(cpu_seconds(process.pid) for process in self.processes)
+
+    def resident_mb(self) -> float:
+        """Return what they hold together."""
+        return sum(resident_mb(process.pid) for process in self.processes)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return what a process has used of processors, its own time and the kernel's for it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def resident_mb(pid: int) -> float:
+    """Return decimal megabytes."""
+    found = re.search(r"^VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 / 1e6 if found else 0.0
+
+
+class Bench:
+    """A database, collectors, and services that come and go."""
+
+    def __init__(self, folder: Path, running: ExitStack) -> None:
+        self._folder = folder
+        self._running = running
+        self._events = itertools.count()
+        self._collectors: dict[str, int] = {}
+        self._postgres = EmbeddedPostgres(folder / "data", free_port())
+        self._postgres.start()
+        running.callback(self._postgres.stop)
+        self._postgres.create_database("registration")
+        self._migrate()
+
+    @contextmanager
+    def services(self, variant: Variant) -> Iterator[Services]:
+        """Run fresh ones, warmed up."""
+        addresses = [f"127.0.0.1:{free_port()}" for _ in range(4)]
+        listens, pages = addresses[:2], addresses[2:] if variant.scraped else ["", ""]
+        own: dict[str, dict[str, str]] = {
+            "registration": {"DATABASE_URL": self._postgres.url("registration"), "MANAGE_TOKEN_SECRET": SECRET},
+            "gateway": {"REGISTRATION_TARGET": listens[0], "PUBLIC_URL": f"http://{listens[1]}"},
+        }
+        with ExitStack() as running:
+            processes = []
+            for (name, settings), listen, page in zip(own.items(), listens, pages, strict=True):
+                environment = {
+                    **self._environment(variant),
+                    **settings,
+                    "LISTEN_ADDRESS": listen,
+                    "METRICS_ADDRESS": page,
+                }
+                processes.append(running.enter_context(self._process(name, environment, listen)))
+            made = Services(url=f"http://{listens[1]}", processes=tuple(processes), pages=tuple(filter(None, pages)))
+            open_school(made.url)
+            self.load(made, Load("warm-up", WARM_UP, 64, SEATS))
+            yield made
+
+    def load(self, services: Services, load: Load) -> Figures:
+        """Put a load on an event of its own."""
+        event = f"{load.name}-{next(self._events)}-{secrets.token_hex(3)}"
+        open_event(services.url, event, load.capacity)
+        time.sleep(SETTLE_SECONDS)
+        before = services.cpu_seconds()
+        result = asyncio.run(scraped_load(services, event, load))
+        time.sleep(SETTLE_SECONDS)
+        used = services.cpu_seconds() - before
+        if result.refusals or len(result.answers) != load.parents:
+            sys.exit(f"not everybody was answered: {result.refusals}")
+        return Figures(
+            rate=load.parents / result.seconds,
+            cpu_us=used / load.parents * 1e6,
+            p50_ms=result.percentile(0.5) * 1000,
+            p95_ms=result.percentile(0.95) * 1000,
+            resident_mb=services.resident_mb(),
+        )
+
+    def _process(self, name: str, environment: Mapping[str, str], listen: str) -> ServiceProcess:
+        host, _, port = listen.rpartition(":")
+        argv = [sys.executable, "-m", f"ticketcap_{name}"]
+        return ServiceProcess(
+            name, argv, environment, ready=lambda: accepts(host, int(port)), folder=self._folder, start_seconds=60
+        )
+
+    def _environment(self, variant: Variant) -> dict[str, str]:
+        environment = {"JWT_SECRET": SECRET, "DEPLOYMENT_ENVIRONMENT": "development", **variant.environment}
+        if "OTEL_SDK_DISABLED" not in environment:
+            port = free_port() if variant.trouble is None else self._collector(variant.trouble)
+            environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{port}"
+        if variant.source is not None:
+            environment["PYTHONPATH"] = ":".join(str(path) for path in sorted(variant.source.glob("*/*/src")))
+        return environment
+
+    def _collector(self, trouble: str) -> int:
+        if trouble not in self._collectors:
+            port = self._collectors[trouble] = free_port()
+            argv = [sys.executable, "-m", "ticketcap_local.troubled_collector", str(port), trouble]
+            self._running.enter_context(
+                ServiceProcess("collector", argv, {}, ready=lambda: accepts("127.0.0.1", port), folder=self._folder)
+            )
+        return self._collectors[trouble]
+
+    def _migrate(self) -> None:
+        environment = {**os.environ, "DATABASE_URL": self._postgres.url("registration")}
+        subprocess.run([sys.executable, "-m", "ticketcap_registration", "migrate"], env=environment, check=True)
+
+
+async def scraped_load(services: Services, event: str, load: Load) -> Rush:
+    """Put the load on, with one look of Prometheus at each page in the midst of it: more than 15 s would bring."""
+    scraper = asyncio.create_task(scrape(services.pages))
+    try:
+        return await rush(
+            url=services.url, school="herzl", event=event, parents=load.parents, concurrency=load.concurrency
+        )
+    finally:
+        await scraper
+
+
+async def scrape(pages: Sequence[str]) -> None:
+    await asyncio.sleep(SCRAPE_AFTER_SECONDS)
+    for page in pages:
+        answer = await asyncio.to_thread(
+            httpx.get, f"http://{page}/metrics", headers=OPENMETRICS, trust_env=False, timeout=10
+        )
+        answer.raise_for_status()
+
+
+def accepts(host: str, port: int) -> bool:
+    import socket
+
+    with suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
+
+
+def token(role: str, school: str | None = None) -> dict[str, str]:
+    claims = {"sub": "bench", "role": role, "iss": "ticketcap", "exp": time.time() + 3600}
+    signed = jwt.encode({**claims, **({"school": school} if school else {})}, SECRET, algorithm="HS256")
+    return {"Authorization": f"Bearer {signed}"}
+
+
+def open_school(url: str) -> None:
+    body = {"slug": "herzl", "name": "בית ספר"}
+    for _ in range(50):
+        made = httpx.post(f"{url}/api/v1/schools", json=body, headers=token("SUPER_ADMIN"), trust_env=False)
+        if made.status_code in {201, 409}:
+            return
+        time.sleep(0.1)
+    made.raise_for_status()
+
+
+def open_event(url: str, slug: str, capacity: int) -> None:
+    body = {"slug": slug, "title": slug, "starts_at": "2035-01-01T10:00:00Z", "capacity": capacity}
+    made = httpx.post(f"{url}{EVENTS}", json=body, headers=token("OWNER", "herzl"), trust_env=False)
+    made.raise_for_status()
+
+
+def sampled(share: str) -> dict[str, str]:
+    return {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": share}
+
+
+def cost_variants(against: Path | None) -> list[Variant]:
+    """Return the variants, of another checkout too if there is one; the first is what the others are compared with."""
+    variants = []
+    for source, suffix in ((None, ""), *(((against, " before"),) if against else ())):
+        variants += [
+            Variant(name=f"off{suffix}", environment={"OTEL_SDK_DISABLED": "true"}, scraped=False, source=source),
+            Variant(name=f"10 %{suffix}", environment=sampled("0.1"), source=source),
+            Variant(name=f"100 %{suffix}", environment=sampled("1"), source=source),
+        ]
+    return variants
+
+
+def trouble_variants() -> list[Variant]:
+    """Return a collector that is well, then one for each trouble, every trace kept."""
+    return [
+        *(Variant(name=trouble, environment=sampled("1"), trouble=trouble) for trouble in TROUBLES),
+        Variant(name="absent", environment=sampled("1"), trouble=None),
+    ]
+
+
+Rounds = dict[tuple[str, str], list[Figures]]
+
+
+def measure(bench: Bench, variants: Sequence[Variant], loads: Sequence[Load], rounds: int) -> Rounds:
+    """Measure each load on each variant in each round; who is first moves on by one from round to round."""
+    found: Rounds = {}
+    for number in range(rounds):
+        turn = number % len(variants)
+        for variant in (*variants[turn:], *variants[:turn]):
+            with bench.services(variant) as services:
+                for load in loads:
+                    figures = bench.load(services, load)
+                    found.setdefault((load.name, variant.name), []).append(figures)
+                    print(f"{number + 1}  {load.name:7} {variant.name:13} {told(figures)}", flush=True)
+    return found
+
+
+def told(figures: Figures) -> str:
+    return (
+        f"{figures.rate:7.0f}/s  {figures.cpu_us:6.0f} us CPU  p50 {figures.p50_ms:6.1f}  p95 {figures.p95_ms:6.1f} ms"
+        f"  {figures.resident_mb:5.0f} MB"
+    )
+
+
+MEASURES: Final[tuple[tuple[str, Callable[[Figures], float]], ...]] = (
+    ("req/s", lambda figures: figures.rate),
+    ("CPU", lambda figures: figures.cpu_us),
+    ("p50", lambda figures: figures.p50_ms),
+    ("p95", lambda figures: figures.p95_ms),
+)
+
+
+def compare(found: Rounds, loads: Sequence[Load], pairs: Sequence[tuple[str, str]]) -> None:
+    """Print each variant's ratio to its base, round by round paired."""
+    for load in loads:
+        print(f"\n{load.name}: {load.parents} claims, {load.concurrency} at a time")
+        for name, base in pairs:
+            for measure_name, of in MEASURES:
+                one, other = found[load.name, name], found[load.name, base]
+                ratios = [of(figures) / of(against) for figures, against in zip(one, other, strict=True)]
+                print(f"  {name:13} / {base:11} {measure_name:6} {ratio_told(ratios)}")
+
+
+def ratio_told(ratios: Sequence[float]) -> str:
+    """Return the median and all of them; a difference that not every round shows in one direction is not resolved."""
+    resolved = all(ratio > 1 for ratio in ratios) or all(ratio < 1 for ratio in ratios)
+    rounds = " ".join(f"{ratio:.2f}" for ratio in ratios)
+    return f"{statistics.median(ratios):5.2f}  [{rounds}]{'' if resolved else '  not resolved'}"
+
+
+def pairs_of(variants: Sequence[Variant]) -> list[tuple[str, str]]:
+    """Return what is compared with what: with the first of its checkout, and with itself before."""
+    pairs, base = [], variants[0].name
+    names = {variant.name for variant in variants}
+    for variant in variants:
+        if variant.name.startswith("off"):
+            base = variant.name
+        if variant.name != base:
+            pairs.append((variant.name, base))
+        if f"{variant.name} before" in names:
+            pairs.append((variant.name, f"{variant.name} before"))
+    return pairs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--parents", type=int, default=3000)
+    parser.add_argument("--concurrency", type=int, default=256)
+    parser.add_argument("--singles", type=int, default=300)
+    parser.add_argument("--against", type=Path, help="another checkout, whose services are measured too")
+    parser.add_argument("--collectors", action="store_true", help="compare collectors in trouble instead")
+    options = parser.parse_args()
+    variants = trouble_variants() if options.collectors else cost_variants(options.against)
+    loads = [
+        Load("rush", options.parents, options.concurrency, SEATS),
+        Load("single", options.singles, 1, LANE_OF_IDLE),
+    ]
+    with tempfile.TemporaryDirectory(prefix="ticketcap-bench-") as name, ExitStack() as running:
+        found = measure(Bench(Path(name), running), variants, loads, options.rounds)
+    compare(found, loads, pairs_of(variants))
+
+
+if __name__ == "__main__":
+    main()
