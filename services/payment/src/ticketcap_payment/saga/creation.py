@@ -159,12 +159,10 @@ class Creation:
             await self._not_opened(payment)
             raise YaadPayAway(payment.id) from error
         await self._saga.steps.reached(Step.PAGE_SIGNED)
+        opened = payment.redirected(url)
         async with school_transaction(self._saga.engine, payment.school) as connection:
-            current = await payments.lock(connection, payment)
-            if current.state is not PaymentState.CREATED:
-                raise _running(current)
-            opened = current.redirected(url)
-            await payments.save(connection, opened)
+            if not await payments.redirect(connection, opened):
+                raise _running(await payments.get(connection, payment.id))
         self._saga.metrics.created()
         trace.get_current_span().set_attribute(schema.PAYMENT_STATE, opened.state)
         return opened

@@ -69,6 +69,13 @@ async def save(connection: AsyncConnection, payment: Payment) -> None:
     await connection.execute(update(PaymentRow).where(PaymentRow.id == payment.id).values(values))
 
 
+async def redirect(connection: AsyncConnection, payment: Payment) -> bool:
+    """Write that the page of ``payment`` is ready; False when meanwhile it no longer waited for one."""
+    waits = (PaymentRow.id == payment.id) & (PaymentRow.state == PaymentState.CREATED)
+    values = {"state": payment.state, "redirect_url": payment.redirect_url, "failure": payment.failure}
+    return (await connection.execute(update(PaymentRow).where(waits).values(values))).rowcount == 1
+
+
 async def number(
     connection: AsyncConnection,
     payment: Payment,
