@@ -62,6 +62,10 @@ dashboards: install ## Write Grafana's dashboards anew from deploy/grafana
 soak: install ## Fault schedules against the money for SECONDS (600); SEED=n plays one again
 	MONEY_SECONDS=$(or $(SECONDS),600) MONEY_SEED=$(SEED) $(BIN)/python -m pytest -s tests/test_money_faults.py
 
+.PHONY: drills
+drills: install ## Every alert's fault on the real stack, seen by the real Prometheus and Alertmanager (15 minutes)
+	$(BIN)/python -m pytest -s -m "drill or not drill" tests/deploy/test_drills.py
+
 .PHONY: docs
 docs: install ## Write docs/telemetry.md from the schema
 	$(BIN)/python tools/telemetry_docs.py

@@ -4,7 +4,7 @@
         page.show({'payment_failed_total{reason="declined"}': 6})
         watch.wait_until_firing("PaymentFailures")
 
-Every duration in rules and configuration is divided by ``HURRY``; thresholds and expressions stay what they are.
+Every duration in rules and configuration is divided by ``hurry``; thresholds and expressions stay what they are.
 """
 
 import re
@@ -39,26 +39,26 @@ class NotInTime(AssertionError):
     """What was waited for did not happen."""
 
 
-def hurried(text: str) -> str:
-    """Return ``text`` with every duration divided by ``HURRY``."""
+def hurried(text: str, hurry: int = HURRY) -> str:
+    """Return ``text`` with every duration divided by ``hurry``."""
 
     def shorter(match: re.Match[str]) -> str:
         duration = timedelta(**{_UNITS[match[2]]: int(match[1])})
-        return f"{max(1, round(duration.total_seconds() * 1000 / HURRY))}ms"
+        return f"{max(1, round(duration.total_seconds() * 1000 / hurry))}ms"
 
     return _DURATION.sub(shorter, text)
 
 
-def hurry_up(tree: Any) -> Any:
+def hurry_up(tree: Any, hurry: int = HURRY) -> Any:
     """Return a configuration or a file of rules with the durations in it shortened, in expressions too."""
     if isinstance(tree, list):
-        return [hurry_up(item) for item in tree]
+        return [hurry_up(item, hurry) for item in tree]
     if not isinstance(tree, dict):
         return tree
     return {
-        key: hurried(value)
+        key: hurried(value, hurry)
         if isinstance(value, str) and (key == "expr" or _DURATION_KEYS.fullmatch(key))
-        else hurry_up(value)
+        else hurry_up(value, hurry)
         for key, value in tree.items()
     }
 
@@ -151,7 +151,16 @@ class Monitoring:
     prometheus: str
     alertmanager: str
     inbox: Inbox
+    folder: Path
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=5, trust_env=False))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells a drill where Alertmanager is, and which file it reads."""
+        return {
+            "ALERTMANAGER_URL": f"http://{self.alertmanager}",
+            "ALERTMANAGER_CONFIG": str(self.folder / "alertmanager.yml"),
+        }
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return what Prometheus answers to an instant query."""
@@ -159,9 +168,10 @@ class Monitoring:
         result: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["result"]
         return result
 
-    def firing(self) -> set[str]:
+    def firing(self, severity: str = ".+") -> set[str]:
         """Return the names of the alerts that Alertmanager holds for firing, inhibited ones left out."""
-        answer = self.client.get(f"http://{self.alertmanager}/api/v2/alerts", params={"inhibited": "false"})
+        asked = {"inhibited": "false", "filter": f'severity=~"{severity}"'}
+        answer = self.client.get(f"http://{self.alertmanager}/api/v2/alerts", params=asked)
         return {alert["labels"]["alertname"] for alert in answer.raise_for_status().json()}
 
     def wait_until_firing(self, alert: str, seconds: float = 20) -> None:
@@ -169,18 +179,25 @@ class Monitoring:
         self._wait(lambda: alert in self.firing(), f"{alert} does not fire", seconds)
         self._wait(lambda: self._last_status(alert) == "firing", f"nobody is told that {alert} fires", seconds)
 
-    def wait_until_resolved(self, alert: str, seconds: float = 20) -> None:
-        """Wait until ``alert`` is gone from Alertmanager and somebody was told so; raise NotInTime."""
-        self._wait(lambda: alert not in self.firing(), f"{alert} does not resolve", seconds)
-        self._wait(lambda: self._last_status(alert) == "resolved", f"nobody is told that {alert} is over", seconds)
+    def wait_until_resolved(self, alert: str, seconds: float = 20, *, severity: str = ".+", receiver: str = "") -> None:
+        """Wait until ``alert`` is gone from Alertmanager and ``receiver`` (any) was told so; raise NotInTime."""
+        self._wait(lambda: alert not in self.firing(severity), f"{alert} does not resolve", seconds)
+        self._wait(
+            lambda: self._last_status(alert, receiver) == "resolved", f"nobody is told that {alert} is over", seconds
+        )
+
+    def wait_until_calm(self, alert: str, seconds: float = 20) -> None:
+        """Wait until nothing fires that could hold ``alert`` back, and it does not fire itself; raise NotInTime."""
+        self._wait(lambda: not self.firing("critical"), "something critical fires still", seconds)
+        self._wait(lambda: alert not in self.firing(), f"{alert} fires already", seconds)
 
     def wait_for_scrapes(self, job: str, seconds: float = 20) -> None:
         """Wait until Prometheus has read the page of ``job``."""
         self._wait(lambda: bool(self.query(f'up{{job="{job}"}} == 1')), f"{job} is not scraped", seconds)
 
-    def _last_status(self, alert: str) -> str | None:
-        told = self.inbox.told(alert)
-        return told[-1][1] if told else None
+    def _last_status(self, alert: str, receiver: str = "") -> str | None:
+        told = [status for who, status in self.inbox.told(alert) if receiver in {"", who}]
+        return told[-1] if told else None
 
     def _wait(self, happened: Callable[[], bool], complaint: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -191,18 +208,26 @@ class Monitoring:
 
 
 @contextmanager
-def monitoring(folder: Path, targets: Mapping[str, str]) -> Iterator[Monitoring]:
-    """Run both over ``targets`` (job to host:port), with the rules and routes of deploy/ in a hurry."""
+def monitoring(
+    folder: Path, targets: Mapping[str, str], *, hurry: int = HURRY, scrape_seconds: float | None = None
+) -> Iterator[Monitoring]:
+    """Run both over ``targets`` (job to host:port), with the rules and routes of deploy/ in a hurry.
+
+    ``scrape_seconds`` is for targets that can't answer as often as the hurry would ask.
+    """
     prometheus, alertmanager = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     with Inbox() as inbox:
-        watch = Monitoring(prometheus, alertmanager, inbox)
-        arguments = [f"--config.file={_alertmanager_config(folder, inbox)}", f"--storage.path={folder}/alertmanager"]
+        watch = Monitoring(prometheus, alertmanager, inbox, folder)
+        arguments = [f"--config.file={_alertmanager_config(folder, inbox, hurry)}"]
+        arguments += [f"--storage.path={folder}/alertmanager"]
         arguments += [f"--web.listen-address={alertmanager}", "--cluster.listen-address="]
         with watch.client, _running("prometheus-alertmanager", arguments, alertmanager, folder):
-            arguments = [f"--config.file={_prometheus_config(folder, targets, alertmanager)}"]
-            arguments += [f"--storage.tsdb.path={folder}/prometheus", f"--web.listen-address={prometheus}"]
+            targets = {**targets, "alertmanager": alertmanager}
+            config = _prometheus_config(folder, targets, hurry, scrape_seconds)
+            arguments = [f"--config.file={config}", f"--storage.tsdb.path={folder}/prometheus"]
+            arguments += [f"--web.listen-address={prometheus}"]
             # What stands still for five minutes is gone; here, too, in a hurry.
-            arguments += [f"--query.lookback-delta={hurried('5m')}"]
+            arguments += [f"--query.lookback-delta={hurried('5m', hurry)}"]
             with _running("prometheus", arguments, prometheus, folder):
                 yield watch
 
@@ -217,28 +242,31 @@ def _running(name: str, arguments: list[str], address: str, folder: Path) -> Ser
     return ServiceProcess(name, [debian.program(name), *arguments], {}, ready=ready, folder=folder)
 
 
-def _prometheus_config(folder: Path, targets: Mapping[str, str], alertmanager: str) -> Path:
+def _prometheus_config(folder: Path, targets: Mapping[str, str], hurry: int, scrape_seconds: float | None) -> Path:
     """Write prometheus.yml and its rules; of the scrape jobs those in ``targets`` stay."""
     config = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     config["scrape_configs"] = [
         {**jobs[name], "static_configs": [{"targets": [address]}]} for name, address in targets.items()
     ]
-    config["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager]}]}]
+    config["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [targets["alertmanager"]]}]}]
     (folder / "rules").mkdir()
     for path in (DEPLOY / "prometheus/rules").glob("*.yml"):
-        rules = hurry_up(yaml.safe_load(path.read_text()))
+        rules = hurry_up(yaml.safe_load(path.read_text()), hurry)
         (folder / "rules" / path.name).write_text(yaml.safe_dump(rules, sort_keys=False))
+    config = hurry_up(config, hurry)
+    if scrape_seconds is not None:
+        config["global"]["scrape_interval"] = f"{scrape_seconds * 1000:.0f}ms"
     written = folder / "prometheus.yml"
-    written.write_text(yaml.safe_dump(hurry_up(config), sort_keys=False))
+    written.write_text(yaml.safe_dump(config, sort_keys=False))
     return written
 
 
-def _alertmanager_config(folder: Path, inbox: Inbox) -> Path:
+def _alertmanager_config(folder: Path, inbox: Inbox, hurry: int) -> Path:
     """Write what start.sh makes of the real routes, with ``inbox`` as everybody's web hook."""
     config = yaml.safe_load(alertmanager_config({"ALERT_WEBHOOK_URL": f"http://{inbox.address}/"}))
     written = folder / "alertmanager.yml"
-    written.write_text(yaml.safe_dump(hurry_up(config), sort_keys=False))
+    written.write_text(yaml.safe_dump(hurry_up(config, hurry), sort_keys=False))
     return written
 
 

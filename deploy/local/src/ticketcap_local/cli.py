@@ -13,6 +13,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 
 _SCHOOL: Final = "herzl"
 _EVENT: Final = "spring-match"
+_CANNOT: Final = 2
 
 
 @app.command()
@@ -112,6 +113,34 @@ def traces(
         console.print()
 
 
+@app.command()
+def drill(
+    name: Annotated[str, typer.Argument(help="which; see --list", show_default=False)] = "",
+    seconds: Annotated[float, typer.Option(help="how long; unset: as long as its alert needs", min=0, max=86_400)] = 0,
+    listed: Annotated[bool, typer.Option("--list", help="print all drills and what they break")] = False,
+) -> None:
+    """Make the fault of an alert really happen, and undo it; Ctrl-C ends it early."""
+    from ticketcap_local.drills.catalogue import drills
+    from ticketcap_local.drills.drill import NotUndone
+    from ticketcap_local.drills.ground import CannotDrill, Ground
+    from ticketcap_local.drills.run import DrillFailed, run
+
+    known = drills()
+    if listed:
+        for one in known.values():
+            typer.echo(f"{one.name:<34}{one.breaks}")
+        return
+    if name not in known:
+        _fail(f"no drill is called {name!r}; 'ticketcap drill --list' names all", code=_CANNOT)
+    chosen = known[name]
+    try:
+        asyncio.run(run(chosen, Ground(_settings()), seconds=seconds or chosen.seconds, say=_say))
+    except CannotDrill as error:
+        _fail(str(error), code=_CANNOT)
+    except (DrillFailed, NotUndone) as error:
+        _fail(str(error))
+
+
 def _say(line: str) -> None:
     # A terminal that is gone must not keep the stack from stopping in order.
     with contextlib.suppress(OSError):
@@ -125,6 +154,6 @@ def _settings() -> StackSettings:
         _fail(str(error))
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, *, code: int = 1) -> NoReturn:
     print(f"ticketcap: {message}", file=sys.stderr)
-    raise typer.Exit(1)
+    raise typer.Exit(code)

@@ -1,6 +1,6 @@
 """An OTLP collector for one machine: takes traces over gRPC and HTTP, keeps the newest, shows them as JSON.
 
-Metrics and logs are taken and dropped.
+Metrics and logs are taken and dropped. Prometheus may read it as it reads a collector.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as traces_grpc
 
+from ticketcap_local.intake import Full, Intake
 from ticketcap_local.settings import HOST, StackSettings
 from ticketcap_local.trace_store import TraceStore
 
@@ -35,11 +36,14 @@ Answer = tuple[str, str, bytes]
 
 
 class _Traces(traces_grpc.TraceServiceServicer):
-    def __init__(self, store: TraceStore) -> None:
-        self._store = store
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
 
-    async def Export(self, request: traces.ExportTraceServiceRequest, context: Any) -> Any:  # noqa: N802, ARG002
-        self._store.add(request)
+    async def Export(self, request: traces.ExportTraceServiceRequest, context: Any) -> Any:  # noqa: N802
+        try:
+            self._intake.take(request)
+        except Full:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the sink refuses spans for a while")
         return traces.ExportTraceServiceResponse()
 
 
@@ -56,13 +60,14 @@ class _Logs(logs_grpc.LogsServiceServicer):
 @asynccontextmanager
 async def serving(store: TraceStore, grpc_port: int, http_port: int) -> AsyncIterator[None]:
     """Listen on both ports while the code inside runs."""
+    intake = Intake(store)
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", _MAX_BODY)])
-    traces_grpc.add_TraceServiceServicer_to_server(_Traces(store), server)
+    traces_grpc.add_TraceServiceServicer_to_server(_Traces(intake), server)
     metrics_grpc.add_MetricsServiceServicer_to_server(_Metrics(), server)
     logs_grpc.add_LogsServiceServicer_to_server(_Logs(), server)
     server.add_insecure_port(f"{HOST}:{grpc_port}")
     await server.start()
-    http = await asyncio.start_server(_HttpSink(store).serve, HOST, http_port, limit=_MAX_HEAD)
+    http = await asyncio.start_server(_HttpSink(store, intake).serve, HOST, http_port, limit=_MAX_HEAD)
     try:
         yield
     finally:
@@ -71,10 +76,11 @@ async def serving(store: TraceStore, grpc_port: int, http_port: int) -> AsyncIte
 
 
 class _HttpSink:
-    """The little HTTP that OTLP needs, and two pages of JSON."""
+    """The little HTTP that OTLP needs, two pages of JSON, and one for Prometheus."""
 
-    def __init__(self, store: TraceStore) -> None:
+    def __init__(self, store: TraceStore, intake: Intake) -> None:
         self._store = store
+        self._intake = intake
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -111,6 +117,11 @@ class _HttpSink:
         url = urlsplit(target)
         if method == "POST" and url.path in {"/v1/traces", "/v1/metrics", "/v1/logs"}:
             return self._export(url.path, headers, body)
+        if method == "POST" and url.path == "/api/refuse":
+            self._intake.refuse(float(parse_qs(url.query).get("seconds", ["0"])[0]))
+            return "200 OK", "text/plain", b""
+        if method == "GET" and url.path == "/metrics":
+            return "200 OK", "text/plain; version=0.0.4", self._intake.page().encode()
         if method == "GET" and url.path == "/api/traces":
             return _json("200 OK", self._newest(parse_qs(url.query)))
         if method == "GET" and url.path.startswith("/api/traces/"):
@@ -124,7 +135,9 @@ class _HttpSink:
         try:
             content = _unzipped(body) if headers.get("content-encoding") == "gzip" else body
             if path == "/v1/traces":
-                self._store.add(traces.ExportTraceServiceRequest.FromString(content))
+                self._intake.take(traces.ExportTraceServiceRequest.FromString(content))
+        except Full:
+            return _json("503 Service Unavailable", {"error": "spans are refused for a while"})
         except (DecodeError, zlib.error, ValueError) as error:
             return _json("400 Bad Request", {"error": f"not OTLP over protobuf: {error}"})
         return "200 OK", "application/x-protobuf", b""

@@ -1,0 +1,53 @@
+"""Runs a drill: says what it breaks and where to look, breaks it, waits, and undoes it whatever happens."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Final
+
+from ticketcap_local.drills.drill import Drill
+from ticketcap_local.drills.ground import Ground, Refused
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_BEGIN_SECONDS: Final = 120.0
+
+Say = Callable[[str], None]
+
+
+class DrillFailed(Exception):
+    """The fault did not happen; what was begun of it is undone."""
+
+
+async def run(drill: Drill, ground: Ground, *, seconds: float, say: Say) -> None:
+    """Let ``drill`` last ``seconds``, or until SIGINT, SIGTERM or SIGHUP.
+
+    Raises CannotDrill, DrillFailed and NotUndone.
+    """
+    ground.must_be_fit()
+    say(f"drill   {drill.name}: {drill.breaks}\nexpect  {drill.alert}\nread    {drill.runbook}\n")
+    work = asyncio.create_task(_last(drill, ground, seconds, say))
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, _interrupt, work, say)
+    try:
+        await asyncio.wait([work])
+    finally:
+        await drill.end(ground)
+        say("undone; the alert resolves when its rule has seen that for long enough")
+    if not work.cancelled():
+        work.result()
+
+
+def _interrupt(work: "asyncio.Task[None]", say: Say) -> None:
+    say("\nundoing what the drill did" + ("; wait for it" if work.done() else ""))
+    work.cancel()
+
+
+async def _last(drill: Drill, ground: Ground, seconds: float, say: Say) -> None:
+    try:
+        async with asyncio.timeout(_BEGIN_SECONDS):
+            await drill.begin(ground)
+    except (OSError, EOFError, TimeoutError, Refused) as error:
+        raise DrillFailed(f"{drill.name} could not be begun: {str(error) or type(error).__name__}") from error
+    say(f"under way for {seconds:g} s; Ctrl-C ends it")
+    await asyncio.sleep(seconds)
