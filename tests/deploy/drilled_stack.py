@@ -26,7 +26,7 @@ _END_SECONDS: Final = 120.0
 
 @dataclass(frozen=True)
 class DrilledStack:
-    """A stack that runs, and its environment."""
+    """A stack that runs; ``environment`` is what a ``ticketcap`` command needs to find it."""
 
     environment: Mapping[str, str]
 
@@ -36,6 +36,19 @@ class DrilledStack:
         ports = {name.lower(): self.environment[f"TICKETCAP_{name}_METRICS_PORT"] for name in _PARTS}
         ports["otel-collector"] = self.environment["TICKETCAP_OTLP_HTTP_PORT"]
         return {job: f"127.0.0.1:{port}" for job, port in ports.items()}
+
+    def address(self, part: str) -> str:
+        """Return the URL of a part; ``part`` is as in TICKETCAP_..._PORT."""
+        return f"http://127.0.0.1:{self.environment[f'TICKETCAP_{part}_PORT']}"
+
+    def ticketcap(self, *arguments: str) -> str:
+        """Run a command to its end and return what it printed; raise AssertionError when it fails."""
+        environment = {**os.environ, **self.environment}
+        done = subprocess.run(
+            [TICKETCAP, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     @contextmanager
     def drill(self, name: str, folder: Path, **more: str) -> Iterator[None]:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from deploy.grafana.panels import without_variables
-from tests.deploy.embedded import Embedded, embedded_stack
+from tests.deploy.drilled_stack import DrilledStack, drilled_stack
 from tests.deploy.monitoring import Monitoring, monitoring
 from tests.deploy.test_dashboards import queries
 
@@ -17,8 +17,8 @@ _EVENTS: Final = "/api/v1/schools/herzl/events"
 _REFUSED_AT_THE_CHARGE: Final = "5253360000008004"
 _MEASURED_SECONDS: Final = 30
 """Within this time every gauge has been measured once."""
-_NOT_HERE: Final = ("otelcol_", "traces_span_", "alertmanager_", "prometheus_tsdb")
-"""What the collector, Alertmanager and Prometheus tell of themselves; of those three no page is read here."""
+_NOT_HERE: Final = ("otelcol_exporter_", "otelcol_process_", "traces_span_", "prometheus_tsdb")
+"""What the sink, which is this stack's collector, does not count, and what Prometheus tells of itself."""
 _TROUBLE_ONLY: Final = {
     'api_error_rate{route!="all"} > 0',
     "sum(tenant_isolation_violation_total)",
@@ -36,11 +36,11 @@ QUERIES: Final = sorted(
 class _Families:
     """Parents and a school, as the gateway meets them."""
 
-    def __init__(self, stack: Embedded, client: httpx.Client) -> None:
+    def __init__(self, stack: DrilledStack, client: httpx.Client) -> None:
         token = stack.ticketcap("token", "--role", "OWNER", "--school", "herzl").strip()
         self._owner = {"Authorization": f"Bearer {token}"}
         self._client = client
-        self._simulator = stack.simulator
+        self._simulator = stack.address("YAADPAY")
         self._number = 0
 
     def round(self, name: str) -> None:
@@ -89,11 +89,11 @@ class _Families:
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Monitoring, float]]:
     """Prometheus, and when it began to look."""
     folder = tmp_path_factory.mktemp("watched")
-    with embedded_stack(folder) as stack, monitoring(folder, stack.metrics_pages) as watch:
-        for job in stack.metrics_pages:
+    with drilled_stack(folder) as stack, monitoring(folder, stack.targets, scrape_seconds=0.3) as watch:
+        for job in stack.targets:
             watch.wait_for_scrapes(job)
         began = time.time()
-        with httpx.Client(base_url=stack.url, timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=stack.address("GATEWAY"), timeout=30, trust_env=False) as client:
             families = _Families(stack, client)
             # A series counts from its second sample on: the second round is what rates are made of.
             for name in ("first", "second"):
