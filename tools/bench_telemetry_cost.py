@@ -11,7 +11,9 @@ then, for the log lines, and travel from service to service.
 import argparse
 import asyncio
 import itertools
+import math
 import os
+import random
 import re
 import secrets
 import statistics
@@ -37,6 +39,7 @@ EVENTS: Final = "/api/v1/schools/herzl/events"
 WARM_UP: Final = 400
 SEATS: Final = 100
 LANE_OF_IDLE: Final = 100_000
+SINGLES_OF_A_SLICE: Final = 30
 SETTLE_SECONDS: Final = 1.6
 """Longer than spans wait before they are sent, so that what a load causes is counted with it."""
 SCRAPE_AFTER_SECONDS: Final = 0.3
@@ -272,17 +275,51 @@ Rounds = dict[tuple[str, str], list[Figures]]
 
 
 def measure(bench: Bench, variants: Sequence[Variant], loads: Sequence[Load], rounds: int) -> Rounds:
-    """Measure each load on each variant in each round; who is first moves on by one from round to round."""
+    """Measure each load on each variant in each round, in an order of its own: whoever always follows one inherits."""
     found: Rounds = {}
+    dice = random.Random(0)  # noqa: S311 - the same orders each time
     for number in range(rounds):
-        turn = number % len(variants)
-        for variant in (*variants[turn:], *variants[:turn]):
+        for variant in dice.sample(variants, len(variants)):
             with bench.services(variant) as services:
                 for load in loads:
                     figures = bench.load(services, load)
                     found.setdefault((load.name, variant.name), []).append(figures)
                     print(f"{number + 1}  {load.name:7} {variant.name:13} {told(figures)}", flush=True)
     return found
+
+
+def alternate(bench: Bench, variants: Sequence[Variant], rush_load: Load, slices: int, singles: int) -> None:
+    """Print latencies of single claims beside the first variant's, all services running, a few claims each in turn.
+
+    A rush on each comes before: it fills the queues of those whose collector takes nothing.
+    """
+    dice = random.Random(0)  # noqa: S311 - the same orders each time
+    medians: dict[str, list[float]] = {variant.name: [] for variant in variants}
+    tails: dict[str, list[float]] = {variant.name: [] for variant in variants}
+    with ExitStack() as running:
+        services = {variant.name: running.enter_context(bench.services(variant)) for variant in variants}
+        for name, made in services.items():
+            print(f"{name:8} {told(bench.load(made, rush_load))}", flush=True)
+            open_event(made.url, f"singles-{name}", LANE_OF_IDLE)
+        for _ in range(slices):
+            for name, made in dice.sample(list(services.items()), len(services)):
+                claims = rush(url=made.url, school="herzl", event=f"singles-{name}", parents=singles, concurrency=1)
+                result = asyncio.run(claims)
+                medians[name].append(result.percentile(0.5))
+                tails[name].append(result.percentile(0.95))
+    first = variants[0].name
+    for of, found in (("p50", medians), ("p95", tails)):
+        for name in list(services)[1:]:
+            ratios = [one / other for one, other in zip(found[name], found[first], strict=True)]
+            print(f"{name:8} / {first}  {of}  {interval_told(ratios)}")
+
+
+def interval_told(ratios: Sequence[float]) -> str:
+    """Return the median and where it lies with 95 % confidence, by the ranks of a sign test."""
+    ordered, half = sorted(ratios), 0.98 * math.sqrt(len(ratios))
+    low = ordered[max(0, math.floor(len(ratios) / 2 - half))]
+    high = ordered[min(len(ratios) - 1, math.ceil(len(ratios) / 2 + half))]
+    return f"{statistics.median(ratios):5.3f}  [{low:.3f} {high:.3f}]{'' if low > 1 or high < 1 else '  not resolved'}"
 
 
 def told(figures: Figures) -> str:
@@ -340,14 +377,19 @@ def main() -> None:
     parser.add_argument("--singles", type=int, default=300)
     parser.add_argument("--against", type=Path, help="another checkout, whose services are measured too")
     parser.add_argument("--collectors", action="store_true", help="compare collectors in trouble instead")
+    parser.add_argument("--slices", type=int, default=40, help="turns of each collector")
     options = parser.parse_args()
-    variants = trouble_variants() if options.collectors else cost_variants(options.against)
+    variants = cost_variants(options.against)
     loads = [
         Load("rush", options.parents, options.concurrency, SEATS),
         Load("single", options.singles, 1, LANE_OF_IDLE),
     ]
     with tempfile.TemporaryDirectory(prefix="ticketcap-bench-") as name, ExitStack() as running:
-        found = measure(Bench(Path(name), running), variants, loads, options.rounds)
+        bench = Bench(Path(name), running)
+        if options.collectors:
+            alternate(bench, trouble_variants(), loads[0], options.slices, SINGLES_OF_A_SLICE)
+            return
+        found = measure(bench, variants, loads, options.rounds)
     compare(found, loads, pairs_of(variants))
 
 
