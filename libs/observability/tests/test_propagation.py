@@ -76,6 +76,17 @@ def test_a_school_is_on_the_span_and_in_the_baggage() -> None:
     assert span.attributes == {schema.SCHOOL_ID: "herzl"}
 
 
+@pytest.mark.parametrize("given", ["דנה כהן", "Dana Cohen", "dana@school.co.il", "0501234567", "", "a" * 64])
+def test_what_is_no_slug_names_no_school(given: str) -> None:
+    """A caller may write anything where a school belongs."""
+    telemetry = Telemetry.in_memory()
+    with telemetry.tracer.start_as_current_span("work"):
+        set_school(given)
+        assert "baggage" not in inject()
+    [span] = telemetry.spans
+    assert not span.attributes
+
+
 def test_a_link_leads_to_a_span() -> None:
     """By the span itself or by its context."""
     telemetry = Telemetry.in_memory()

@@ -10,6 +10,7 @@ from opentelemetry.trace import Link, Span, SpanContext
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ticketcap_observability import schema, sentry
+from ticketcap_observability.identifiers import is_identifier
 from ticketcap_observability.redaction import redact, redact_under
 
 _TRACE: Final = TraceContextTextMapPropagator()
@@ -68,7 +69,12 @@ def link_to(span: Span | SpanContext, attributes: Mapping[str, str] | None = Non
 
 
 def set_school(slug: str) -> None:
-    """Name the school that the current work is for, on the current span and to every service it calls."""
+    """Name the school that the current work is for, on the current span and to every service it calls.
+
+    What is no slug names none: it came from a caller, and may be anything.
+    """
+    if not is_identifier(slug):
+        return
     trace.get_current_span().set_attribute(schema.SCHOOL_ID, slug)
     sentry.set_school(slug)
     context.attach(baggage.set_baggage(schema.SCHOOL_ID, slug))
