@@ -73,7 +73,9 @@ class HttpTelemetry:
             raise
 
     def _parent(self, scope: Scope) -> Context:
-        parent = extract((key.decode("latin-1"), value) for key, value in scope["headers"])
+        headers = ((key.decode("latin-1"), value) for key, value in scope["headers"])
+        # A stranger's baggage is not even looked at.
+        parent = extract(headers, with_baggage=not self._edge)
         return self._own_decision(parent) if self._edge else parent
 
     def _begin(self, scope: Scope, parent: Context) -> Span:
