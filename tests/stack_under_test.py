@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Stack:
     sink: ServiceProcess
     sink_url: str
     client: httpx.Client
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    """Where each service's page for Prometheus is."""
 
     def token(self, role: str, school: str | None = "herzl") -> dict[str, str]:
         """Return the header of an organiser."""
@@ -105,7 +107,8 @@ def stack(
 ) -> Iterator[Stack]:
     """Run the system in ``folder`` on any free ports; nothing is left of it afterwards.
 
-    ``settings`` are for all three services; ``started`` says how the one of a module is run.
+    ``settings`` are for all three services; ``started`` says how the one of a module is run. A setting
+    METRICS_ADDRESS without a port gives each a page of its own.
     """
     with ExitStack() as running:
         postgres = EmbeddedPostgres(folder / "postgres" / "data", free_port())
@@ -133,7 +136,7 @@ def stack(
             "PAYMENT_TARGET": payment.address,
             "PUBLIC_URL": f"http://{gateway_address}",
             "LISTEN_ADDRESS": gateway_address,
-            "METRICS_ADDRESS": "",
+            "METRICS_ADDRESS": _page(common),
         }
         gateway, url = running.enter_context(_gateway(folder, targets, started))
         client = running.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False))
@@ -149,9 +152,19 @@ def stack(
             sink=sink,
             sink_url=sink_url,
             client=client,
+            metrics={
+                process.name: f"http://{address}/metrics"
+                for process in (registration.process, payment.process, gateway)
+                if (address := process.settings["METRICS_ADDRESS"])
+            },
         )
         made.open_school()
         yield made
+
+
+def _page(common: Mapping[str, str]) -> str:
+    host = common.get("METRICS_ADDRESS", "")
+    return f"{host}:{free_port()}" if host else ""
 
 
 @dataclass(frozen=True)
@@ -180,7 +193,7 @@ def _registration(
         "DATABASE_URL": postgres.url("registration"),
         "MANAGE_TOKEN_SECRET": SECRET,
         "LISTEN_ADDRESS": address,
-        "METRICS_ADDRESS": common.get("METRICS_ADDRESS", ""),
+        "METRICS_ADDRESS": _page(common),
     }
     argv = started("ticketcap_registration")
     subprocess.run([*as_it_is("ticketcap_registration"), "migrate"], env={**os.environ, **env}, check=True)
@@ -220,9 +233,9 @@ def _payment(
         "YAADPAY_BASE_URL": f"{simulator_url}/p/",
         # The vendor's public test terminal.
         "YAADPAY_MASOF": "0010131918",
-        "YAADPAY_KEY": YAADPAY_KEY,
-        "YAADPAY_PASSP": "yaad",
-        "METRICS_ADDRESS": common.get("METRICS_ADDRESS", ""),
+        "YAADPAY_KEY": common.get("YAADPAY_KEY", YAADPAY_KEY),
+        "YAADPAY_PASSP": common.get("YAADPAY_PASSP", "yaad"),
+        "METRICS_ADDRESS": _page(common),
     }
     argv = started("ticketcap_payment")
     subprocess.run([*as_it_is("ticketcap_payment"), "migrate"], env={**os.environ, **env}, check=True)

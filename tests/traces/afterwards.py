@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs
 
 from httpx import Response
 
@@ -99,15 +100,19 @@ def _cancel_what_is_paid(world: World) -> str:
 
 def _come_back_while_yaadpay_is_broken(world: World) -> str:
     back = world.way_back(world.opened(world.hold()))
-    world.fault("VERIFY", "http_500", times=2)
+    world.fault("VERIFY", "http_500", times=2, order=_order_of(back))
     return trace_id_of(world.get(back))
+
+
+def _order_of(back: str) -> str:
+    return parse_qs(back.partition("?")[2])["Order"][0]
 
 
 def _come_back_and_be_killed(world: World) -> str:
     """Kill the service after it has stored the return, while it asks YaadPay about it."""
     back = world.way_back(world.opened(world.hold()))
     before = world.struck()
-    world.fault("VERIFY", "timeout_before", seconds=2)
+    world.fault("VERIFY", "timeout_before", seconds=2, order=_order_of(back))
     with ThreadPoolExecutor(1) as threads:
         answer: Future[Response] = threads.submit(world.get, back)
         until(lambda: world.struck() > before)
