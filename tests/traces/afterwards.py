@@ -120,4 +120,5 @@ def _come_back_and_be_killed(world: World) -> str:
         world.stack.payment.kill()
         trace_id = trace_id_of(answer.result())
     world.stack.payment.start()
+    world.is_reached("payment")
     return trace_id

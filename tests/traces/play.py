@@ -45,7 +45,7 @@ def play(world: World, cases: Sequence[Case], more: Callable[[], None]) -> dict[
         world.stack.open_event("shared", capacity=1000)
     told = _played(world, cases, Phase.UP, at_once=1)
     more()
-    _until_reached(world, "registration", "payment")
+    world.is_reached("registration", "payment")
     for process in (world.stack.registration, world.stack.payment):
         os.kill(process.pid, signal.SIGSTOP)
     told |= _played(world, cases, Phase.FROZEN, at_once=40)
@@ -53,15 +53,11 @@ def play(world: World, cases: Sequence[Case], more: Callable[[], None]) -> dict[
         process.kill()
     told |= _played(world, cases, Phase.DOWN, at_once=_AT_ONCE)
     world.stack.payment.start()
-    _until_reached(world, "payment")
+    world.is_reached("payment")
     told |= _played(world, cases, Phase.WITHOUT_REGISTRATION, at_once=1)
     world.stack.registration.start()
+    world.is_reached("registration")
     return _with_spans(world, told)
-
-
-def _until_reached(world: World, *services: str) -> None:
-    """Wait until the gateway's channel is there again after a restart."""
-    until(lambda: {world.get("/api/health").json()["checks"][service] for service in services} == {"ok"})
 
 
 def _played(world: World, cases: Sequence[Case], phase: Phase, *, at_once: int) -> dict[str, Played]:

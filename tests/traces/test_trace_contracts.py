@@ -4,16 +4,19 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import pytest
 
+from tests.stack_under_test import EVENTS
 from tests.stack_under_test import stack as run_stack
 from tests.traces import good_calls
 from tests.traces.afterwards import RUSH, Afterwards
 from tests.traces.calls import CALLS, refusals
-from tests.traces.cases import Case
+from tests.traces.cases import PARTS, Case
 from tests.traces.contract import Trace, contract
+from tests.traces.forged import FORGED, GOOD, OVERSIZED, TRACE_ID
 from tests.traces.play import SETTINGS, Played, play
-from tests.traces.world import World
+from tests.traces.world import World, trace_id_of, until
 
 ALL = (*good_calls.CASES, *refusals())
 # A documented status without a contract, and why it has none.
@@ -137,3 +140,59 @@ def test_a_change_is_linked_to_the_cancellation_and_the_refund_to_the_change(
     assert afterwards.refunded
     assert afterwards.changed.root["kind"] == "CONSUMER"
     assert afterwards.refunded.names & {"POST yaadpay CancelTrans", "POST yaadpay zikoyAPI"}
+
+
+GOT_EVENT = """
+    http GET /api/v1/schools/{school}/events/{event} 200 school.id=herzl
+      rpc registration GetEvent OK school.id=herzl
+        use event
+        sql tenant.enter
+        sql SELECT events
+"""
+
+
+def _arrived(world: World, trace_id: str, count: int) -> list[dict[str, Any]]:
+    until(lambda: len(world.spans(trace_id)) >= count)
+    return world.spans(trace_id)
+
+
+def test_a_clients_trace_goes_on_and_forces_nothing(world: World, played: dict[str, Played]) -> None:
+    """Its trace id and its span as parent; sampled or not is ours to say; its state and its baggage end here."""
+    sent = {"traceparent": f"{GOOD[:-2]}00", "tracestate": "vendor=x", "baggage": "school.id=balfour"}
+    answer = world.get(f"{EVENTS}/shared", headers=sent)
+    assert (answer.status_code, trace_id_of(answer)) == (200, TRACE_ID)
+    trace = Trace(_arrived(world, TRACE_ID, 5))
+    assert trace.differences(contract(GOT_EVENT, PARTS)) == []
+    assert trace.roots[0]["parent_id"] == "b7ad6b7169203331"
+
+
+@pytest.mark.parametrize("headers", FORGED.values(), ids=FORGED.keys())
+def test_a_forged_trace_context_over_http_does_no_harm(
+    world: World, played: dict[str, Played], headers: list[tuple[str, bytes]]
+) -> None:
+    """The answer is the usual one, and its trace is ours."""
+    answer = world.get(f"{EVENTS}/shared", headers=dict(headers))
+    assert answer.status_code == 200
+    assert trace_id_of(answer) != TRACE_ID
+    trace = Trace(_arrived(world, trace_id_of(answer), 5))
+    assert trace.differences(contract(GOT_EVENT, PARTS)) == []
+    assert trace.roots[0]["parent_id"] == ""
+
+
+def test_an_oversized_trace_state_is_refused_as_any_header_is(world: World, played: dict[str, Played]) -> None:
+    """Over HTTP and over gRPC; the next call is served."""
+    assert world.get(f"{EVENTS}/shared", headers=dict(OVERSIZED)).status_code == 431
+    with pytest.raises(grpc.RpcError) as refused:
+        world.get_event_directly(OVERSIZED)
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert world.get(f"{EVENTS}/shared").status_code == 200
+    world.get_event_directly([])
+
+
+@pytest.mark.parametrize("headers", FORGED.values(), ids=FORGED.keys())
+def test_a_forged_trace_context_over_grpc_does_no_harm(
+    world: World, played: dict[str, Played], headers: list[tuple[str, bytes]]
+) -> None:
+    """The answer is the usual one. What gRPC itself does not take as text never leaves the client."""
+    sent = [(key, value) for key, value in headers if value.isascii()]
+    assert world.get_event_directly(sent) == "shared"

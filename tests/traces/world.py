@@ -3,7 +3,7 @@
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -62,6 +62,10 @@ class World:
 
     def token(self, role: str, school: str | None = "herzl") -> dict[str, str]:
         return self.stack.token(role, None if role == "SUPER_ADMIN" else school)
+
+    def is_reached(self, *services: str) -> None:
+        """Wait until the gateway's channels are there again after a restart."""
+        until(lambda: {self.get("/api/health").json()["checks"][service] for service in services} == {"ok"})
 
     # Things
 
@@ -127,6 +131,15 @@ class World:
         registration: str = hold["id"]
         until(lambda: registration in self.get("/api/v1/escalations", headers=self.token("SUPER_ADMIN")).text)
         return registration
+
+    def get_event_directly(self, metadata: Sequence[tuple[str, bytes]]) -> str:
+        """Ask the registration service itself for the event ``shared``, and return its slug."""
+        with grpc.insecure_channel(self.stack.registration_address) as channel:
+            # grpc's stubs know the asynchronous channel only.
+            stub: Any = pb_grpc.RegistrationServiceStub(cast("Any", channel))
+            answer = stub.GetEvent(pb.GetEventRequest(school="herzl", event="shared"), metadata=metadata, timeout=5)
+        slug: str = answer.event.slug
+        return slug
 
     def fault(self, action: str, kind: str, **more: Any) -> None:
         """Let YaadPay go wrong the next time."""
