@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,13 @@ class Stack:
     payment: ServiceProcess
     simulator_url: str
     gateway: ServiceProcess
+    registration_address: str
+    payment_address: str
     sink: ServiceProcess
     sink_url: str
     client: httpx.Client
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    """Where each service's page for Prometheus is."""
 
     def token(self, role: str, school: str | None = "herzl") -> dict[str, str]:
         """Return the header of an organiser."""
@@ -89,9 +93,20 @@ class Stack:
         raise AssertionError(f"{set(names) - {span['name'] for span in spans}} never came in trace {trace_id}")
 
 
+def as_it_is(module: str) -> list[str]:
+    """Return how a service is started by everybody."""
+    return [sys.executable, "-m", module]
+
+
 @contextmanager
-def stack(folder: Path) -> Iterator[Stack]:
-    """Run the system in ``folder`` on any free ports; nothing is left of it afterwards."""
+def stack(
+    folder: Path, settings: Mapping[str, str] | None = None, started: Callable[[str], list[str]] = as_it_is
+) -> Iterator[Stack]:
+    """Run the system in ``folder`` on any free ports; nothing is left of it afterwards.
+
+    ``settings`` are for all three services; ``started`` says how the one of a module is run. A setting
+    METRICS_ADDRESS without a port gives each a page of its own.
+    """
     with ExitStack() as running:
         postgres = EmbeddedPostgres(folder / "postgres" / "data", free_port())
         postgres.start()
@@ -104,20 +119,23 @@ def stack(folder: Path) -> Iterator[Stack]:
             "OTEL_EXPORTER_OTLP_ENDPOINT": sink_url,
             "DEPLOYMENT_ENVIRONMENT": "development",
             "DRAIN_SECONDS": "10",
+            **(settings or {}),
         }
-        registration = running.enter_context(_registration(folder, postgres, common))
+        registration = running.enter_context(_registration(folder, postgres, common, started))
         gateway_address = f"127.0.0.1:{free_port()}"
         simulator_url = running.enter_context(_simulator(folder, f"http://{gateway_address}"))
-        payment = running.enter_context(_payment(folder, postgres, registration.address, simulator_url, common))
+        payment = running.enter_context(
+            _payment(folder, postgres, registration.address, simulator_url, common, started)
+        )
         targets = {
             **common,
             "REGISTRATION_TARGET": registration.address,
             "PAYMENT_TARGET": payment.address,
             "PUBLIC_URL": f"http://{gateway_address}",
             "LISTEN_ADDRESS": gateway_address,
-            "METRICS_ADDRESS": "",
+            "METRICS_ADDRESS": _page(common),
         }
-        gateway, url = running.enter_context(_gateway(folder, targets))
+        gateway, url = running.enter_context(_gateway(folder, targets, started))
         client = running.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False))
         made = Stack(
             url=url,
@@ -126,12 +144,24 @@ def stack(folder: Path) -> Iterator[Stack]:
             payment=payment.process,
             simulator_url=simulator_url,
             gateway=gateway,
+            registration_address=registration.address,
+            payment_address=payment.address,
             sink=sink,
             sink_url=sink_url,
             client=client,
+            metrics={
+                process.name: f"http://{address}/metrics"
+                for process in (registration.process, payment.process, gateway)
+                if (address := process.settings["METRICS_ADDRESS"])
+            },
         )
         made.open_school()
         yield made
+
+
+def _page(common: Mapping[str, str]) -> str:
+    host = common.get("METRICS_ADDRESS", "")
+    return f"{host}:{free_port()}" if host else ""
 
 
 @dataclass(frozen=True)
@@ -151,17 +181,19 @@ def _sink(folder: Path) -> Iterator[tuple[ServiceProcess, str]]:
 
 
 @contextmanager
-def _registration(folder: Path, postgres: EmbeddedPostgres, common: dict[str, str]) -> Iterator[_Served]:
+def _registration(
+    folder: Path, postgres: EmbeddedPostgres, common: dict[str, str], started: Callable[[str], list[str]]
+) -> Iterator[_Served]:
     address = f"127.0.0.1:{free_port()}"
     env = {
         **common,
         "DATABASE_URL": postgres.url("registration"),
         "MANAGE_TOKEN_SECRET": SECRET,
         "LISTEN_ADDRESS": address,
-        "METRICS_ADDRESS": "",
+        "METRICS_ADDRESS": _page(common),
     }
-    argv = [sys.executable, "-m", "ticketcap_registration"]
-    subprocess.run([*argv, "migrate"], env={**os.environ, **env}, check=True)
+    argv = started("ticketcap_registration")
+    subprocess.run([*as_it_is("ticketcap_registration"), "migrate"], env={**os.environ, **env}, check=True)
     with ServiceProcess("registration", argv, env, ready=lambda: serves(address), folder=folder) as process:
         yield _Served(process, address)
 
@@ -182,7 +214,12 @@ def _simulator(folder: Path, gateway_url: str) -> Iterator[str]:
 
 @contextmanager
 def _payment(
-    folder: Path, postgres: EmbeddedPostgres, registration: str, simulator_url: str, common: dict[str, str]
+    folder: Path,
+    postgres: EmbeddedPostgres,
+    registration: str,
+    simulator_url: str,
+    common: dict[str, str],
+    started: Callable[[str], list[str]],
 ) -> Iterator[_Served]:
     address = f"127.0.0.1:{free_port()}"
     env = {
@@ -193,19 +230,21 @@ def _payment(
         "YAADPAY_BASE_URL": f"{simulator_url}/p/",
         # The vendor's public test terminal.
         "YAADPAY_MASOF": "0010131918",
-        "YAADPAY_KEY": YAADPAY_KEY,
-        "YAADPAY_PASSP": "yaad",
-        "METRICS_ADDRESS": "",
+        "YAADPAY_KEY": common.get("YAADPAY_KEY", YAADPAY_KEY),
+        "YAADPAY_PASSP": common.get("YAADPAY_PASSP", "yaad"),
+        "METRICS_ADDRESS": _page(common),
     }
-    argv = [sys.executable, "-m", "ticketcap_payment"]
-    subprocess.run([*argv, "migrate"], env={**os.environ, **env}, check=True)
+    argv = started("ticketcap_payment")
+    subprocess.run([*as_it_is("ticketcap_payment"), "migrate"], env={**os.environ, **env}, check=True)
     with ServiceProcess("payment", argv, env, ready=lambda: serves(address), folder=folder) as process:
         yield _Served(process, address)
 
 
 @contextmanager
-def _gateway(folder: Path, env: dict[str, str]) -> Iterator[tuple[ServiceProcess, str]]:
-    argv = [sys.executable, "-m", "ticketcap_gateway"]
+def _gateway(
+    folder: Path, env: dict[str, str], started: Callable[[str], list[str]]
+) -> Iterator[tuple[ServiceProcess, str]]:
+    argv = started("ticketcap_gateway")
     url = f"http://{env['LISTEN_ADDRESS']}"
     with ServiceProcess("gateway", argv, env, ready=lambda: answers(f"{url}/readyz"), folder=folder) as process:
         yield process, url

@@ -142,12 +142,13 @@ async def test_traces_are_found_by_service_name_and_id(ports: tuple[int, int]) -
 
 
 async def test_everything_of_a_span_is_told(ports: tuple[int, int]) -> None:
-    """Ids, times, parent, error, attributes of every type, links."""
+    """Ids, times, parent, kind, status, attributes of every type, events, links."""
     full = span(1)
     full.parent_span_id = (7).to_bytes(8, "big")
     full.status.code = Status.STATUS_CODE_ERROR
     full.attributes.add(key="batch.size").value.int_value = 12
     full.attributes.add(key="tags").value.array_value.values.add().string_value = "נועה"
+    full.events.add(name="exception").attributes.add(key="exception.type").value.string_value = "X"
     full.links.add(trace_id=(5).to_bytes(16, "big"), span_id=(6).to_bytes(8, "big"))
     await posted(ports[1], exported(full).SerializeToString())
     [told] = (await get(ports[1], "/api/traces"))["traces"][0]["spans"]
@@ -158,8 +159,11 @@ async def test_everything_of_a_span_is_told(ports: tuple[int, int]) -> None:
         "service": "gateway",
         "start": 10,
         "end": 20,
+        "kind": "UNSPECIFIED",
+        "status": "ERROR",
         "error": True,
         "attributes": {"batch.size": 12, "tags": ["נועה"]},
+        "events": [{"name": "exception", "attributes": {"exception.type": "X"}}],
         "links": [{"trace_id": f"{5:032x}", "span_id": f"{6:016x}"}],
     }
 

@@ -194,6 +194,34 @@ async def test_the_route_may_come_from_the_framework() -> None:
         assert "050" not in str(point.attributes)
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("spring-match", "/events/spring-match"),
+        ("0192f3c4-1111-7abc-8def-0123456789ab", "/events/0192f3c4-1111-7abc-8def-0123456789ab"),
+        ("דנה כהן", "/events/{event}"),
+        ("050-1234567", "/events/{event}"),
+        ("k3Yw_9fQ-token", "/events/{event}"),
+    ],
+)
+async def test_of_a_path_only_ids_and_slugs_are_told(given: str, told: str) -> None:
+    """Whatever somebody writes in their place, or under a path that nothing serves, stays here."""
+    telemetry = Telemetry.in_memory()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["path_params"] = {"event": given}
+        await ok(scope, receive, send)
+
+    async def nothing(scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+
+    await request(app, telemetry)
+    await request(nothing, telemetry)
+    routed, unrouted = telemetry.spans
+    assert (routed.attributes or {})["url.path"] == told
+    assert "url.path" not in (unrouted.attributes or {})
+
+
 async def test_a_broken_traceparent_begins_a_new_trace() -> None:
     """And harms nothing."""
     telemetry = Telemetry.in_memory()

@@ -1,26 +1,26 @@
-"""Beside a peer that uses the contrib instrumentation: one trace in both directions, and why we do not use it."""
+"""Beside a peer that uses the contrib instrumentation: one trace and one baggage in both directions."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
+from opentelemetry import baggage, context, propagate
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.instrumentation.grpc import aio_client_interceptors, aio_server_interceptor
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from ticketcap_observability import InMemoryTelemetry, Telemetry
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from ticketcap_observability import Telemetry, schema
 
 # The package's functions have no types.
 contrib_client: Any = aio_client_interceptors
 contrib_server: Any = aio_server_interceptor
-
-
-async def do(channel: grpc.aio.Channel) -> None:
-    call: Any = channel.unary_unary("/shop.v1.Shop/Do")
-    await call(b"")
 
 
 @pytest.fixture
@@ -32,74 +32,76 @@ def contrib() -> Iterator[tuple[TracerProvider, InMemorySpanExporter]]:
     provider.shutdown()
 
 
-async def served(interceptor: Any, behaviour: Any) -> tuple[grpc.aio.Server, int]:
+async def served(interceptor: Any, kind: str, seen: list[object]) -> tuple[grpc.aio.Server, int]:
+    """Serve an echo that notes which school the baggage names."""
+
+    async def unary(request: bytes, _context: Any) -> bytes:
+        seen.append(baggage.get_baggage(schema.SCHOOL_ID))
+        return request
+
+    async def stream(request: bytes, _context: Any) -> AsyncIterator[bytes]:
+        seen.append(baggage.get_baggage(schema.SCHOOL_ID))
+        yield request
+
     server = grpc.aio.server(interceptors=[interceptor], options=[("grpc.so_reuseport", 0)])
-    handler: Any = grpc.unary_unary_rpc_method_handler(behaviour)
+    handler: Any = getattr(grpc, f"{kind}_rpc_method_handler")(unary if kind == "unary_unary" else stream)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("shop.v1.Shop", {"Do": handler})])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     return server, port
 
 
-async def echo(request: bytes, _context: Any) -> bytes:
-    return request
+async def called(port: int, interceptors: Any, kind: str) -> None:
+    """Call it for a school."""
+    token = context.attach(baggage.set_baggage(schema.SCHOOL_ID, "herzl"))
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", interceptors=interceptors) as channel:
+            call: Any = getattr(channel, kind)("/shop.v1.Shop/Do")(b"x")
+            if kind == "unary_unary":
+                assert await call == b"x"
+            else:
+                assert [message async for message in call] == [b"x"]
+            await asyncio.sleep(0.05)
+    finally:
+        context.detach(token)
 
 
-async def test_a_contrib_client_and_our_server_share_a_trace(contrib: Any) -> None:
-    """It calls, we serve."""
+@pytest.fixture(autouse=True)
+def propagators() -> Iterator[None]:
+    """Let contrib carry what OpenTelemetry carries by itself: W3C trace context and baggage."""
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()]))
+    yield
+    propagate.set_global_textmap(before)
+
+
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
+async def test_a_contrib_client_and_our_server_share_a_trace(contrib: Any, kind: str) -> None:
+    """It calls, we serve: our span is the child of its span, and we know its baggage."""
     provider, exporter = contrib
-    ours = Telemetry.in_memory()
-    server, port = await served(ours.grpc_server_interceptor(), echo)
-    interceptors = contrib_client(tracer_provider=provider)
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", interceptors=interceptors) as channel:
-        await do(channel)
+    ours, seen = Telemetry.in_memory(), list[object]()
+    server, port = await served(ours.grpc_server_interceptor(), kind, seen)
+    await called(port, contrib_client(tracer_provider=provider), kind)
     await server.stop(0)
-    assert_one_trace(exporter, ours)
-
-
-async def test_our_client_and_a_contrib_server_share_a_trace(contrib: Any) -> None:
-    """We call, it serves."""
-    provider, exporter = contrib
-    ours = Telemetry.in_memory()
-    server, port = await served(contrib_server(tracer_provider=provider), echo)
-    interceptors = ours.grpc_client_interceptors()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", interceptors=interceptors) as channel:
-        await do(channel)
-    await server.stop(0)
-    assert_one_trace(exporter, ours)
-
-
-def assert_one_trace(exporter: InMemorySpanExporter, ours: InMemoryTelemetry) -> None:
     [theirs], [our] = exporter.get_finished_spans(), ours.spans
-    assert theirs.context.trace_id == our.context.trace_id
+    assert_child(our, theirs)
+    assert (our.kind, theirs.kind, seen) == (SpanKind.SERVER, SpanKind.CLIENT, ["herzl"])
 
 
-async def test_the_contrib_client_still_loses_cancellation(contrib: Any) -> None:
-    """When this fails, upstream is mended: read docs/adr/0003 again."""
-    provider, _ = contrib
-    cancelled = asyncio.Event()
-    started = asyncio.Event()
-
-    async def slow(_request: bytes, _context: Any) -> bytes:
-        started.set()
-        try:
-            await asyncio.sleep(1.5)
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
-        return b""
-
-    server, port = await served(Telemetry.in_memory().grpc_server_interceptor(), slow)
-    interceptors = contrib_client(tracer_provider=provider)
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", interceptors=interceptors) as channel:
-
-        async def call() -> None:
-            await do(channel)
-
-        task = asyncio.create_task(call())
-        await started.wait()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await asyncio.sleep(0.5)
-        assert not cancelled.is_set()
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
+async def test_our_client_and_a_contrib_server_share_a_trace(contrib: Any, kind: str) -> None:
+    """We call, it serves: its span is the child of ours, and it knows our baggage."""
+    provider, exporter = contrib
+    ours, seen = Telemetry.in_memory(), list[object]()
+    server, port = await served(contrib_server(tracer_provider=provider), kind, seen)
+    await called(port, ours.grpc_client_interceptors(), kind)
     await server.stop(0)
+    [theirs], [our] = exporter.get_finished_spans(), ours.spans
+    assert_child(theirs, our)
+    assert (our.kind, theirs.kind, seen) == (SpanKind.CLIENT, SpanKind.SERVER, ["herzl"])
+
+
+def assert_child(child: ReadableSpan, parent: ReadableSpan) -> None:
+    assert child.parent is not None
+    assert child.context.trace_id == parent.context.trace_id
+    assert child.parent.span_id == parent.context.span_id

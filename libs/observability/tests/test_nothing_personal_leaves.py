@@ -54,6 +54,13 @@ async def main():
             telemetry.duration(schema.HTTP_SERVER_DURATION).record(1, {"http.route": text})
             telemetry.gauge(schema.ACTIVE_EVENTS, lambda text=text: [(1, {"school_id": text})])
             print("carried", inject(baggage.set_baggage("said", text)), flush=True)
+    with telemetry.tracer.start_as_current_span("by a message") as span:
+        try:
+            fail(f"no place for {hidden[0][1]}")
+        except ValueError as error:
+            span.record_exception(error)
+            span.set_status(Status(StatusCode.ERROR, str(error)))
+            log.error("failed", exc_info=error)
     for key, text in hidden:
         with telemetry.tracer.start_as_current_span("by key", attributes={key: text}):
             log.info("x", **{key: text}, request={key: text})

@@ -58,6 +58,29 @@ def test_baggage_and_trace_survive_the_wire() -> None:
     assert traceparent_of(received) == PARENT
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (["Dana Cohen", "school.id=herzl"], {"school.id": "herzl"}),
+        (["school.id=herzl,050 123 4567,דנה=כהן,=x,a b=c"], {"school.id": "herzl"}),
+        (["a=1", "b=2;ttl=5"], {"a": "1", "b": "2;ttl=5"}),
+        (
+            [",".join(f"k{number}={number}" for number in range(200))],
+            {f"k{number}": str(number) for number in range(180)},
+        ),
+        ([f"a={'x' * 5000}", "b=2"], {"b": "2"}),
+        ([f"a{number}={'x' * 3000}" for number in range(4)], {"a0": "x" * 3000}),
+    ],
+)
+def test_what_is_no_baggage_is_left_out_in_silence(
+    given: list[str], kept: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning of OpenTelemetry's would quote it, and it may be anybody's name."""
+    received = extract([("baggage", each) for each in given])
+    assert baggage.get_all(received) == kept
+    assert caplog.records == []
+
+
 def test_without_headers_the_context_is_empty() -> None:
     """Whatever trace is under way."""
     with Telemetry.in_memory().tracer.start_as_current_span("work"):
@@ -74,6 +97,17 @@ def test_a_school_is_on_the_span_and_in_the_baggage() -> None:
     context.attach(before)
     [span] = telemetry.spans
     assert span.attributes == {schema.SCHOOL_ID: "herzl"}
+
+
+@pytest.mark.parametrize("given", ["דנה כהן", "Dana Cohen", "dana@school.co.il", "0501234567", "", "a" * 64])
+def test_what_is_no_slug_names_no_school(given: str) -> None:
+    """A caller may write anything where a school belongs."""
+    telemetry = Telemetry.in_memory()
+    with telemetry.tracer.start_as_current_span("work"):
+        set_school(given)
+        assert "baggage" not in inject()
+    [span] = telemetry.spans
+    assert not span.attributes
 
 
 def test_a_link_leads_to_a_span() -> None:

@@ -92,6 +92,11 @@ class ServiceProcess:
         self.kill()
 
     @property
+    def settings(self) -> Mapping[str, str]:
+        """Its environment."""
+        return self._env
+
+    @property
     def pid(self) -> int:
         """The process id."""
         if self._process is None:

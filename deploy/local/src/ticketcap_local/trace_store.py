@@ -33,10 +33,13 @@ class StoredSpan:
             "parent_id": span.parent_span_id.hex(),
             "name": span.name,
             "service": self.service,
+            "kind": Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
             "start": span.start_time_unix_nano,
             "end": span.end_time_unix_nano,
+            "status": Status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_"),
             "error": span.status.code == Status.STATUS_CODE_ERROR,
             "attributes": _attributes(span.attributes),
+            "events": [{"name": event.name, "attributes": _attributes(event.attributes)} for event in span.events],
             "links": [{"trace_id": link.trace_id.hex(), "span_id": link.span_id.hex()} for link in span.links],
         }
 

@@ -1,7 +1,8 @@
 """The HTTP server's side: one span and one histogram point per request, and the client kept out of our traces."""
 
+import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 from opentelemetry import context as otel_context
@@ -11,6 +12,7 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, S
 
 from ticketcap_observability import schema, sentry
 from ticketcap_observability.calls import record_exception
+from ticketcap_observability.identifiers import is_identifier
 from ticketcap_observability.propagation import extract
 from ticketcap_observability.schema.kinds import OTHER
 from ticketcap_observability.telemetry import Telemetry
@@ -26,6 +28,7 @@ ROUTE_KEY: Final = "ticketcap.route"
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _SERVER_ERROR: Final = 500
+_PARAMETER: Final = re.compile(r"{(\w+)(?::\w+)?}")
 _STREAM: Final = b"text/event-stream"
 
 
@@ -70,21 +73,20 @@ class HttpTelemetry:
             raise
 
     def _parent(self, scope: Scope) -> Context:
-        parent = extract((key.decode("latin-1"), value) for key, value in scope["headers"])
+        headers = ((key.decode("latin-1"), value) for key, value in scope["headers"])
+        # A stranger's baggage is not even looked at.
+        parent = extract(headers, with_baggage=not self._edge)
         return self._own_decision(parent) if self._edge else parent
 
     def _begin(self, scope: Scope, parent: Context) -> Span:
         method = _method(scope)
-        span = self._telemetry.tracer.start_span(
+        return self._telemetry.tracer.start_span(
             method,
             parent,
             kind=SpanKind.SERVER,
             attributes={"http.request.method": method, "url.scheme": scope.get("scheme", "http")},
             record_exception=False,
         )
-        if span.is_recording():
-            span.set_attribute("url.path", scope["path"])
-        return span
 
     def _own_decision(self, parent: Context) -> Context:
         """Keep the caller's trace id; decide ourselves whether it is kept."""
@@ -187,6 +189,8 @@ class _Request:
         if self.span.is_recording():
             self.span.update_name(" ".join(filter(None, (_method(self.scope), _route(self.scope)))))
             self.span.set_attributes(attributes)
+            if route := _route(self.scope):
+                self.span.set_attribute("url.path", _path(route, self.scope))
             if "error.type" in attributes:
                 self.span.set_status(Status(StatusCode.ERROR))
         self.span.end()
@@ -200,6 +204,20 @@ def _method(scope: Scope) -> str:
 def _route(scope: Scope) -> str:
     route = scope.get(ROUTE_KEY) or getattr(scope.get("route"), "path", "")
     return str(route or "")
+
+
+def _path(route: str, scope: Scope) -> str:
+    """Return the path with the ids and slugs in it; whatever else somebody wrote in their place is nobody's business.
+
+    A path that no route has is not told at all.
+    """
+    given: Mapping[str, object] = scope.get("path_params") or {}
+
+    def told(parameter: re.Match[str]) -> str:
+        value = str(given.get(parameter[1]))
+        return value if is_identifier(value) else parameter[0]
+
+    return _PARAMETER.sub(told, route)
 
 
 def _traceresponse(span: Span) -> bytes:

@@ -1,5 +1,6 @@
 """Trace context and baggage as they travel: W3C headers in, W3C headers out."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -10,20 +11,48 @@ from opentelemetry.trace import Link, Span, SpanContext
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ticketcap_observability import schema, sentry
+from ticketcap_observability.identifiers import is_identifier
 from ticketcap_observability.redaction import redact, redact_under
 
 _TRACE: Final = TraceContextTextMapPropagator()
 _BAGGAGE: Final = W3CBaggagePropagator()
+_MEMBER: Final = re.compile(
+    r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*=\s*[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*(?:;[\x20-\x7e]*)?"
+)
+_MAX_BAGGAGE: Final = 4096
+"""Bytes of all: as many as one member may have."""
+_MAX_MEMBERS: Final = 180
 _KEYS: Final = frozenset({"traceparent", "tracestate", "baggage"})
 
 
-def extract(headers: Iterable[tuple[str, str | bytes]]) -> Context:
+def extract(headers: Iterable[tuple[str, str | bytes]], *, with_baggage: bool = True) -> Context:
     """Return the context that ``headers`` (lower-case keys) carry; an empty one when they carry none."""
     carrier: dict[str, list[str]] = {}
     for key, value in headers:
         if key in _KEYS:
             carrier.setdefault(key, []).append(value.decode("latin-1") if isinstance(value, bytes) else value)
-    return _BAGGAGE.extract(carrier, _TRACE.extract(carrier, Context())) if carrier else Context()
+    if not carrier:
+        return Context()
+    found = _TRACE.extract(carrier, Context())
+    if with_baggage and (members := _members(carrier.get("baggage", ()))):
+        return _BAGGAGE.extract({"baggage": [members]}, found)
+    return found
+
+
+def _members(given: Iterable[str]) -> str:
+    """Return the well-formed members of a baggage; OpenTelemetry would log the others, whatever is in them.
+
+    https://www.w3.org/TR/baggage/#definition
+    """
+    kept: list[str] = []
+    left = _MAX_BAGGAGE
+    for member in (member.strip() for header in given if len(header) <= _MAX_BAGGAGE for member in header.split(",")):
+        left -= len(member) + 1
+        if len(kept) == _MAX_MEMBERS or left < 0:
+            break
+        if _MEMBER.fullmatch(member):
+            kept.append(member)
+    return ",".join(kept)
 
 
 def inject(current: Context | None = None) -> dict[str, str]:
@@ -68,7 +97,12 @@ def link_to(span: Span | SpanContext, attributes: Mapping[str, str] | None = Non
 
 
 def set_school(slug: str) -> None:
-    """Name the school that the current work is for, on the current span and to every service it calls."""
+    """Name the school that the current work is for, on the current span and to every service it calls.
+
+    What is no slug names none: it came from a caller, and may be anything.
+    """
+    if not is_identifier(slug):
+        return
     trace.get_current_span().set_attribute(schema.SCHOOL_ID, slug)
     sentry.set_school(slug)
     context.attach(baggage.set_baggage(schema.SCHOOL_ID, slug))

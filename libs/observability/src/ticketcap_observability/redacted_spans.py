@@ -62,10 +62,14 @@ def _is_clean(span: ReadableSpan) -> bool:
     return (
         _harmless.knows(span.name)
         and _are_clean(span.attributes)
-        and (span.status.description is None or _harmless.knows(span.status.description))
-        and all(_harmless.knows(event.name) and _are_clean(event.attributes) for event in span.events)
+        and span.status.description is None  # a message that somebody raised with; error.type says enough
+        and all(_is_clean_event(event) for event in span.events)
         and all(_are_clean(link.attributes) for link in span.links if link.attributes)
     )
+
+
+def _is_clean_event(event: Event) -> bool:
+    return not _quotes(event) and _harmless.knows(event.name) and _are_clean(event.attributes)
 
 
 def _are_clean(attributes: Attributes) -> bool:
@@ -100,11 +104,20 @@ def _shown(key: str, value: Any) -> Any:
 
 
 def _event(event: Event) -> Event:
+    if _quotes(event):
+        return Event(
+            event.name, {"exception.type": (event.attributes or {}).get("exception.type", "")}, event.timestamp
+        )
     attributes = _attributes(event.attributes)
     name = redact(event.name)
     if attributes is None and name == event.name:
         return event
     return Event(name, event.attributes if attributes is None else attributes, event.timestamp)
+
+
+def _quotes(event: Event) -> bool:
+    """Say whether an exception was recorded as OpenTelemetry does it: its message, which is in the stack too."""
+    return "exception.message" in (event.attributes or {})
 
 
 def _link(link: Link) -> Link:
@@ -113,7 +126,4 @@ def _link(link: Link) -> Link:
 
 
 def _status(status: Status) -> Status:
-    description = status.description
-    if description is None or redact(description) == description:
-        return status
-    return Status(status.status_code, redact(description))
+    return status if status.description is None else Status(status.status_code)

@@ -70,6 +70,7 @@ PAYMENT_CREATE: Final = SpanName(
     "payment.create",
     PAYMENT,
     "A payment is opened and the browser sent to YaadPay.",
+    SCHOOL_ID,
     PAYMENT_ID,
     PAYMENT_AMOUNT,
     PAYMENT_STATE,
@@ -78,6 +79,7 @@ PAYMENT_RETURN: Final = SpanName(
     "payment.return",
     PAYMENT,
     "The browser comes back; what it brings is verified. Linked to the request that opened the payment.",
+    SCHOOL_ID,
     PAYMENT_ID,
     PAYMENT_STATE,
 )
@@ -107,7 +109,10 @@ OUTBOX_DELIVER: Final = SpanName(
     PAYMENT,
     "One delivery of what a commit caused; linked to the request that committed it.",
     OUTBOX_TOPIC,
+    SCHOOL_ID,
     PAYMENT_ID,
+    PAYMENT_CCODE,
+    PAYMENT_STATE,
 )
 
 CONVENTIONAL_SPANS: Final = (

@@ -15,7 +15,7 @@ from ticketcap_gateway.http.schemas import EscalationKind
 from ticketcap_gateway.limits import client_address
 from ticketcap_gateway.settings import Network
 
-_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
+_SLUG: Final = re.compile(r"(?=.{1,63}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _KEY: Final = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 _ESCALATION_KINDS: Final = frozenset(get_args(EscalationKind))
@@ -93,7 +93,7 @@ def _clipped(manage_token: str) -> str:
 def school_of(request: Request) -> str:
     """Return the school that the path names; NotFound when no school can have that name."""
     school = request.path_params["school"]
-    if not _NAME.fullmatch(school):
+    if not _SLUG.fullmatch(school):
         raise NotFound(f"no school {school[:_MAX_SHOWN]!r}", reason="SCHOOL_NOT_FOUND")
     set_school(school)
     return str(school)
@@ -102,7 +102,7 @@ def school_of(request: Request) -> str:
 def event_of(request: Request) -> tuple[str, str]:
     """Return the school and the event (its id or slug) that the path names."""
     school, event = school_of(request), request.path_params["event"]
-    if not _NAME.fullmatch(event):
+    if not (_SLUG.fullmatch(event) or is_uuid(event)):
         raise NotFound(f"school {school!r} has no event {event[:_MAX_SHOWN]!r}", reason="EVENT_NOT_FOUND")
     return school, str(event)
 

@@ -91,8 +91,9 @@ class Events:
 
     async def list(self, request: Request) -> Response:
         """Return a page of open events."""
+        school = school_of(request)
         page = read_query(request, schemas.Page)
-        message = pb.ListEventsRequest(school=school_of(request), limit=page.limit, cursor=page.cursor)
+        message = pb.ListEventsRequest(school=school, limit=page.limit, cursor=page.cursor)
         answer = await self._registration.list_events(message)
         items = [translate.event(event) for event in answer.events]
         return json(schemas.EventPage(items=items, next_cursor=answer.next_cursor or None))

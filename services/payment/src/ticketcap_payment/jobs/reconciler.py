@@ -5,7 +5,7 @@ Normally it finds nothing: each hanging thing has its delivery in the outbox. Th
 
 from typing import Final
 
-from ticketcap_observability import get_logger, schema
+from ticketcap_observability import get_logger, schema, traceparent_of
 
 from ticketcap_payment.domain.states import UNPAID
 from ticketcap_payment.saga.context import Saga
@@ -53,12 +53,11 @@ class Reconciler:
             schema.PAYMENT_RECONCILE,
             attributes={schema.PAYMENT_ID: str(hanging.key.id), schema.OUTBOX_TOPIC: hanging.topic},
             record_exception=False,
-            set_status_on_exception=False,
         ):
             _log.warning("reconciler.hanging", payment_id=str(hanging.key.id), topic=hanging.topic)
             async with school_transaction(self._saga.engine, hanging.key.school) as connection:
                 payment = await payments.get(connection, hanging.key.id)
-                await outbox.put(connection, payment, hanging.topic, hanging.subject_id, "")
+                await outbox.put(connection, payment, hanging.topic, hanging.subject_id, traceparent_of())
 
     async def _expire(self, key: PaymentKey) -> None:
         async with school_transaction(self._saga.engine, key.school) as connection:

@@ -39,6 +39,7 @@ class Access:
     async def payment(self, payment: str, manage_token: str) -> PaymentKey:
         """Let the holder in, or an OWNER or ADMIN; whoever has no right to a payment is told that there is none."""
         key = await self._directory.payment(payment)
+        set_school(key.school)
         if manage_token:
             await self._must_hold(key, payment, manage_token)
             return key
@@ -48,7 +49,6 @@ class Access:
         if not principal.belongs_to(key.school):
             raise PaymentNotFound(payment)
         principal.require(ADMINS)
-        set_school(key.school)
         return key
 
     async def _must_hold(self, key: PaymentKey, payment: str, manage_token: str) -> None:

@@ -15,7 +15,7 @@ from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import ServiceError
-from ticketcap_observability import context_from_traceparent, schema
+from ticketcap_observability import context_from_traceparent, schema, set_school
 
 from ticketcap_payment.domain.errors import NotEscalated
 from ticketcap_payment.domain.payment import Payment
@@ -82,7 +82,9 @@ class PaymentService(pb_grpc.PaymentServiceServicer):
     async def GetPaymentResult(
         self, request: pb.GetPaymentResultRequest, context: Context
     ) -> pb.GetPaymentResultResponse:
-        payment, _ = await self._whole(await self.directory.payment(request.id))
+        key = await self.directory.payment(request.id)
+        set_school(key.school)
+        payment, _ = await self._whole(key)
         return translate.result(payment)
 
     async def SettleReturn(self, request: pb.SettleReturnRequest, context: Context) -> pb.SettleReturnResponse:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from ticketcap_chassis.errors import InvalidInput
-from ticketcap_observability import get_logger
+from ticketcap_observability import get_logger, traceparent_of
 
 from ticketcap_payment.domain.errors import NotEscalated
 from ticketcap_payment.domain.payment import Payment
@@ -94,7 +94,7 @@ class Resolution:
             raise InvalidInput.of("again", "must be true: money that came with a return counts when it is verified")
         if finding.again:
             await returns.judge(connection, return_id, Verdict.PENDING, self._saga.now())
-            await outbox.put(connection, payment, Topic.VERIFY, return_id, "")
+            await outbox.put(connection, payment, Topic.VERIFY, return_id, traceparent_of())
         else:
             await returns.judge(connection, return_id, Verdict.FORGED, self._saga.now())
         return payment
@@ -119,7 +119,7 @@ class Resolution:
         after = payment.captured(finding.yaadpay_id, 0, self._saga.now())
         await payments.save(connection, after)
         await self._number(connection, after, finding.yaadpay_id, Role.CHARGE, after.amount_agorot)
-        await outbox.put(connection, after, Topic.CONFIRM_SEAT, after.id, "")
+        await outbox.put(connection, after, Topic.CONFIRM_SEAT, after.id, traceparent_of())
         return after
 
     async def _refund(
@@ -138,7 +138,7 @@ class Resolution:
             await self._number(connection, payment, finding.yaadpay_id, role, payment.amount_agorot)
         charge_id = refund.charge_id or finding.yaadpay_id
         await refunds.save(connection, refund.again(charge_id))
-        await outbox.put(connection, payment, Topic.REFUND, refund.id, "")
+        await outbox.put(connection, payment, Topic.REFUND, refund.id, traceparent_of())
         return payment
 
     async def _given_back(

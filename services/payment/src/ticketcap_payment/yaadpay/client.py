@@ -306,6 +306,9 @@ class YaadPayClient:
                 async with asyncio.timeout(seconds):
                     status, body = await self._exchange(query(parameters))
                 span.set_attribute("http.response.status_code", status)
+                if httpx.codes.is_error(status):
+                    span.set_attribute("error.type", str(status))
+                    span.set_status(Status(StatusCode.ERROR))
                 outcome = _outcome(action, body)
             except (TimeoutError, httpx.HTTPError) as error:
                 span.set_attribute("error.type", type(error).__name__)

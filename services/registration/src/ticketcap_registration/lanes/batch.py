@@ -62,6 +62,7 @@ class Batches:
                 schema.BATCH_SIZE: len(waiters),
                 schema.BATCH_WAIT_MS: waited_ms,
             },
+            record_exception=False,
         ) as span:
             self._metrics.begun(len(waiters), waited_ms / 1000)
             await self._answer_all(event, waiters, span.get_span_context())

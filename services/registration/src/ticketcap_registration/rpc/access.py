@@ -41,7 +41,7 @@ class Access:
             _must_match(self._manage_tokens, registration, manage_token)
         elif pay_token:
             _must_match(self._pay_tokens, registration, pay_token)
-        return await self._directory.registration(registration)
+        return await self._found(registration)
 
     async def school(self, school: str, roles: frozenset[Role]) -> SchoolKey:
         """Let an organiser of ``school`` with one of ``roles`` in; to others it does not exist."""
@@ -61,17 +61,22 @@ class Access:
         """
         if manage_token:
             _must_match(self._manage_tokens, registration, manage_token)
-            return await self._directory.registration(registration), True
+            return await self._found(registration), True
         principal = await caller_or_none(self._verifier)
         if principal is None:
             raise Unauthenticated("send the registration's manage token, or an organiser's token")
         return await self._organised(registration, principal, roles), False
 
     async def _organised(self, registration: str, principal: Principal, roles: frozenset[Role]) -> EventKey:
-        event = await self._directory.registration(registration)
+        event = await self._found(registration)
         if not principal.belongs_to(event.school.slug):
             raise RegistrationNotFound(registration)
         principal.require(roles)
+        return event
+
+    async def _found(self, registration: str) -> EventKey:
+        event = await self._directory.registration(registration)
+        set_school(event.school.slug)
         return event
 
 

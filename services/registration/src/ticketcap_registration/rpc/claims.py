@@ -16,7 +16,15 @@ from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import Busy, DeadlineExceeded, InternalError, ServiceError, Unavailable
 from ticketcap_chassis.status import to_status
 from ticketcap_chassis.validation import validate
-from ticketcap_observability import Telemetry, context_from_traceparent, get_logger, schema, sentry, traceparent_of
+from ticketcap_observability import (
+    Telemetry,
+    context_from_traceparent,
+    get_logger,
+    schema,
+    sentry,
+    set_school,
+    traceparent_of,
+)
 from ticketcap_observability.instruments import Histogram
 from uuid_utils.compat import uuid7
 
@@ -59,12 +67,12 @@ class Claims:
             self.tracer.start_as_current_span(
                 schema.CREATE,
                 context=parent,
-                attributes={schema.SCHOOL_ID: request.school, schema.SPOTS: request.spots},
+                attributes={schema.SPOTS: request.spots},
                 record_exception=False,
                 set_status_on_exception=False,
             ) as span,
         ):
-            sentry.set_school(request.school)
+            set_school(request.school)
             with _timed(self.telemetry.histogram(schema.REGISTRATION_DURATION)) as outcome:
                 claimed = await self._claim(request, span)
                 outcome.tell(claimed)

@@ -98,6 +98,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         return pb.GetEventResponse(event=translate.event(await self.events.get(key), key.school.slug))
 
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
+        set_school(request.school)
         school = await self.directory.school(request.school)
         limit = request.limit or _PAGE
         page = await self.events.open_page(school.id, cursor.read(request.cursor), limit + 1)
@@ -234,6 +235,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     async def _settled(self, registration: str, command: Command) -> pb.Registration:
         await self.access.service()
         key = await self.directory.registration(registration)
+        set_school(key.school.slug)
         await self.lanes.submit(key, command)
         return await self._shown(key, registration)
 

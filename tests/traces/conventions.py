@@ -1,0 +1,95 @@
+"""What OpenTelemetry's conventions and our schema ask of every span of a kind, whatever a contract says of it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from ticketcap_observability import schema
+
+OURS: Final = {str(attribute): attribute.type for attribute in schema.ATTRIBUTES}
+_OWN: Final = {str(span): span.attributes for span in schema.SPANS}
+_TYPES: Final[dict[str, type | tuple[type, ...]]] = {"string": str, "int": int, "double": (int, float)}
+_SERVER_FAULTS: Final = frozenset(
+    {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
+)
+_RPC: Final = frozenset({"rpc.system.name", "rpc.method", "rpc.response.status_code"})
+_HTTP: Final = frozenset({"http.request.method", "url.scheme", "http.response.status_code"})
+_SQL: Final = frozenset({"db.system.name", "db.operation.name", "db.query.text"})
+_YAADPAY: Final = frozenset({"http.request.method", "server.address", "server.port", "url.path"})
+_TARGET: Final = frozenset({"server.address", "server.port"})
+
+
+def faults_of(span: Mapping[str, Any], code: str | None, error_type: str | None) -> Iterator[str]:
+    """Say what a span does not hold to. ``code`` is the status that it must tell, ``error_type`` its error."""
+    given = span["attributes"]
+    sort = _sort(span)
+    told = given.get("rpc.response.status_code") or given.get("http.response.status_code")
+    if (None if told is None else str(told)) != code:
+        yield f"its status on the wire is {told}"
+    yield from _of_attributes(sort, span["name"], given)
+    wanted = error_type or (code if _is_error(sort, code) else None)
+    if given.get("error.type") != wanted:
+        yield f"error.type is {given.get('error.type')}, not {wanted}"
+    if span["status"] != ("ERROR" if wanted else "UNSET"):
+        yield f"its status is {span['status']}"
+    yield from _of_events(sort, span["events"], wanted, code)
+    if span["end"] < span["start"]:
+        yield "it ends before it begins"
+
+
+def _sort(span: Mapping[str, Any]) -> str:
+    if "rpc.system.name" in span["attributes"]:
+        return f"rpc {span['kind']}"
+    if "db.system.name" in span["attributes"]:
+        return "sql"
+    if "http.request.method" in span["attributes"]:
+        return f"http {span['kind']}"
+    return "own"
+
+
+def _is_error(sort: str, code: str | None) -> bool:
+    match sort:
+        case "rpc CLIENT":
+            return code != "OK"
+        case "rpc SERVER":
+            return code in _SERVER_FAULTS
+        case "http SERVER":
+            return _number(code) >= 500
+        case "http CLIENT":
+            return _number(code) >= 400
+        case _:
+            return False
+
+
+def _number(code: str | None) -> int:
+    return int(code) if code and code.isdecimal() else 0
+
+
+def _of_attributes(sort: str, span_name: str, given: Mapping[str, Any]) -> Iterator[str]:
+    must, may = {
+        "rpc CLIENT": (_RPC | _TARGET, frozenset[str]()),
+        "rpc SERVER": (_RPC, frozenset[str]()),
+        "http SERVER": (_HTTP, frozenset({"http.route", "url.path"})),
+        "http CLIENT": (_YAADPAY, frozenset({"http.response.status_code"})),
+        "sql": (_SQL, frozenset({"db.query.summary", "db.collection.name"})),
+        "own": (frozenset[str](), frozenset[str]()),
+    }.get(sort, (frozenset[str](), frozenset[str]()))
+    conventional = given.keys() - OURS.keys() - {"error.type"}
+    if missing := must - conventional:
+        yield f"without {', '.join(sorted(missing))}"
+    if unknown := conventional - must - may:
+        yield f"with {', '.join(sorted(unknown))}, which the schema does not have"
+    if sort == "own" and (foreign := given.keys() - {str(key) for key in _OWN.get(span_name, ())}):
+        yield f"with {', '.join(sorted(foreign))}, which the schema does not give it"
+    for key in given.keys() & OURS.keys():
+        if not isinstance(given[key], _TYPES[OURS[key]]) or given[key] == "":
+            yield f"{key} is {given[key]!r}, which is no {OURS[key]}"
+
+
+def _of_events(sort: str, events: list[Mapping[str, Any]], error: str | None, code: str | None) -> Iterator[str]:
+    """An exception is told where nobody expected it, by type and frames, and nowhere else."""
+    unexpected = error is not None and error != code and sort in {"rpc SERVER", "http SERVER"}
+    if [event["name"] for event in events] != (["exception"] if unexpected else []):
+        yield f"with events {[event['name'] for event in events]}"
+    for event in events:
+        if event["attributes"].keys() != {"exception.type", "exception.stacktrace"}:
+            yield f"with an event that has {sorted(event['attributes'])}"
