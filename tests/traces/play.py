@@ -11,8 +11,8 @@ from typing import Any, Final
 from tests.traces.cases import Case, Phase
 from tests.traces.world import Answered, World, until
 
-_EXPORT_SECONDS: Final = 1.0
-"""How long a service keeps a span before it sends it."""
+_SENT_SECONDS: Final = 1.3
+"""After it a service has sent its spans: it keeps them for a second."""
 _AT_ONCE: Final = 8
 
 SETTINGS: Final = {
@@ -44,8 +44,11 @@ def play(world: World, cases: Sequence[Case], more: Callable[[], None]) -> dict[
     if world.stack.event("shared").get("id") is None:
         world.stack.open_event("shared", capacity=1000)
     told = _played(world, cases, Phase.UP, at_once=1)
+    # A process that is killed takes along what it has not sent.
+    time.sleep(_SENT_SECONDS)
     more()
     world.is_reached("registration", "payment")
+    time.sleep(_SENT_SECONDS)
     for process in (world.stack.registration, world.stack.payment):
         os.kill(process.pid, signal.SIGSTOP)
     told |= _played(world, cases, Phase.FROZEN, at_once=40)
@@ -77,9 +80,9 @@ def _one(world: World, case: Case) -> Played:
 
 def _with_spans(world: World, told: dict[str, Played]) -> dict[str, Played]:
     """Wait until everything has arrived that will: no trace grows any more."""
-    time.sleep(_EXPORT_SECONDS)
+    time.sleep(_SENT_SECONDS)
     until(lambda: all(world.spans(played.answered.trace_id) for played in told.values() if played.answered))
-    time.sleep(_EXPORT_SECONDS / 2)
+    time.sleep(_SENT_SECONDS / 2)
     return {
         name: Played(played.answered, played.error, world.spans(played.answered.trace_id) if played.answered else ())
         for name, played in told.items()
