@@ -594,7 +594,7 @@ OPENED = """
           use row of payment
           sql INSERT payments
           yaadpay SIGN 200
-          use row of payment
+          sql tenant.enter
           sql UPDATE payments
 """
 
@@ -671,7 +671,7 @@ def with_the_wrong_token__(world: World) -> Answered:
           span payment.create school.id=herzl payment.id=$payment payment.amount=4990 payment.state=REDIRECTED
             use row of payment
             yaadpay SIGN 200
-            use row of payment
+            sql tenant.enter
             sql UPDATE payments
     """,
 )
@@ -803,6 +803,7 @@ payment.state=AUTHORISED -> payment.return
             yaadpay VERIFY 200
             use row of payment
             sql UPDATE returns
+            sql escalations.resolve
             sql INSERT transactions
             sql UPDATE payments
             sql outbox.put
@@ -819,6 +820,7 @@ payment.state=CAPTURED
               use row of payment
               sql UPDATE payments
               sql INSERT transactions
+              sql escalations.resolve
               sql outbox.put
               sql tenant.enter
               sql SELECT payments

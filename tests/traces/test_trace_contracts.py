@@ -154,7 +154,13 @@ GOT_EVENT = """
 
 
 def _arrived(world: World, trace_id: str, count: int) -> list[dict[str, Any]]:
-    until(lambda: len(world.spans(trace_id)) >= count)
+    """Wait for at least ``count`` spans: services send theirs apart, so the gateway's may be the last to come."""
+
+    def is_whole() -> bool:
+        spans = world.spans(trace_id)
+        return len(spans) >= count and [root["service"] for root in Trace(spans).roots] == ["gateway"]
+
+    until(is_whole)
     return world.spans(trace_id)
 
 
