@@ -174,16 +174,20 @@ class Monitoring:
         answer = self.client.get(f"http://{self.alertmanager}/api/v2/alerts", params=asked)
         return {alert["labels"]["alertname"] for alert in answer.raise_for_status().json()}
 
-    def wait_until_firing(self, alert: str, seconds: float = 20) -> None:
-        """Wait until Alertmanager holds ``alert`` and has told somebody; raise NotInTime."""
-        self._wait(lambda: alert in self.firing(), f"{alert} does not fire", seconds)
-        self._wait(lambda: self._last_status(alert) == "firing", f"nobody is told that {alert} fires", seconds)
+    def wait_until_firing(self, alert: str, seconds: float = 20, *, severity: str = ".+", receiver: str = "") -> None:
+        """Wait until Alertmanager holds ``alert`` and has told ``receiver`` (any); raise NotInTime."""
+        self._wait(lambda: alert in self.firing(severity), f"{alert} does not fire", seconds)
+        self._wait(
+            lambda: self._last_status(alert, receiver) == "firing", f"nobody is told that {alert} fires", seconds
+        )
 
     def wait_until_resolved(self, alert: str, seconds: float = 20, *, severity: str = ".+", receiver: str = "") -> None:
         """Wait until ``alert`` is gone from Alertmanager and ``receiver`` (any) was told so; raise NotInTime."""
         self._wait(lambda: alert not in self.firing(severity), f"{alert} does not resolve", seconds)
         self._wait(
-            lambda: self._last_status(alert, receiver) == "resolved", f"nobody is told that {alert} is over", seconds
+            lambda: self._last_status(alert, receiver) == "resolved",
+            f"nobody is told that {alert} is over, but: {self.inbox.told(alert)}",
+            seconds,
         )
 
     def wait_until_calm(self, alert: str, seconds: float = 20) -> None:

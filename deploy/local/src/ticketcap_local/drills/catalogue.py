@@ -199,8 +199,8 @@ def _of_watchers() -> list[Drill]:
         ),
         Drill(
             "telemetry-dropped",
-            "The trace sink hangs while families look at an event, so that spans can't be delivered.",
-            [dropping, Paused("traces"), Repeated(dropping.see, callers=2, pause=0.2)],
+            "The trace sink refuses the spans of families who look at an event, so that the services drop them.",
+            [dropping, FullCollector(), Repeated(dropping.see, callers=2, pause=0.2)],
         ),
         Drill(
             "collector-export-failing",
