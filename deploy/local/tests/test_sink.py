@@ -192,3 +192,29 @@ async def test_a_request_that_makes_no_sense_is_refused(ports: tuple[int, int]) 
     assert (await connection.request("GET", "//[")).status == 400
     assert (await connection.request("GET", "/api/traces?limit=2")).status == 200
     connection.close()
+
+
+async def test_spans_are_refused_for_a_while_and_counted(ports: tuple[int, int]) -> None:
+    """Over both protocols, so that senders may try again; then everything is taken. A minute is the most."""
+    grpc_port, http_port = ports
+    body = exported(span(1), span(1, 2)).SerializeToString()
+    assert b" 200 " in await posted(http_port, b"", path="/api/refuse?seconds=60")
+    assert b" 503 " in await posted(http_port, body)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await traces_grpc.TraceServiceStub(channel).Export(exported(span(1)))
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert b" 400 " in await posted(http_port, b"", path="/api/refuse?seconds=long")
+    assert b" 200 " in await posted(http_port, b"", path="/api/refuse?seconds=0")
+    assert b" 200 " in await posted(http_port, body)
+    page = (await raw_page(http_port, "/metrics")).decode()
+    assert 'otelcol_receiver_refused_spans_total{receiver="otlp",service_name="ticketcap-sink"} 3\n' in page
+    assert 'otelcol_receiver_accepted_spans_total{receiver="otlp",service_name="ticketcap-sink"} 2\n' in page
+
+
+async def raw_page(port: int, path: str) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    return answer

@@ -32,7 +32,12 @@ async def run(drill: Drill, ground: Ground, *, seconds: float, say: Say) -> None
     try:
         await asyncio.wait([work])
     finally:
-        await drill.end(ground)
+        try:
+            # Still listening: a second Ctrl-C must not leave things broken.
+            await drill.end(ground)
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
         say("undone; the alert resolves when its rule has seen that for long enough")
     if not work.cancelled():
         work.result()
