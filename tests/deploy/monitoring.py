@@ -190,10 +190,10 @@ class Monitoring:
             seconds,
         )
 
-    def wait_until_calm(self, alert: str, seconds: float = 20) -> None:
-        """Wait until nothing fires that could hold ``alert`` back, and it does not fire itself; raise NotInTime."""
+    def wait_until_calm(self, alert: str, seconds: float = 20, *, severity: str = ".+") -> None:
+        """Wait until nothing fires that could hold ``alert`` back, nor itself with ``severity``; raise NotInTime."""
         self._wait(lambda: not self.firing("critical"), "something critical fires still", seconds)
-        self._wait(lambda: alert not in self.firing(), f"{alert} fires already", seconds)
+        self._wait(lambda: alert not in self.firing(severity), f"{alert} fires already", seconds)
 
     def wait_for_scrapes(self, job: str, seconds: float = 20) -> None:
         """Wait until Prometheus has read the page of ``job``."""

@@ -29,7 +29,7 @@ def _paid() -> OwnEvent:
 
 
 def _of_requests() -> list[Drill]:
-    opening, reading, stuttering = _paid(), OwnEvent(), OwnEvent()
+    opening, waiting, stuttering = _paid(), _paid(), OwnEvent()
     return [
         Drill(
             "high-error-rate",
@@ -38,11 +38,11 @@ def _of_requests() -> list[Drill]:
         ),
         Drill(
             "api-latency-high",
-            "Something holds the whole table of events locked for 2.8 seconds at a time, and whoever reads one waits.",
+            "YaadPay takes 2.8 seconds to sign a page, and whoever wants to pay waits for that.",
             [
-                reading,
-                Locked("LOCK TABLE events IN ACCESS EXCLUSIVE MODE", held=2.8, free=0.2),
-                Repeated(reading.see, callers=4, pause=0.3),
+                waiting,
+                YaadPayFault("SIGN", "slow", seconds=2.8),
+                Repeated(waiting.come_to_pay, callers=6, pause=0.1, spread=3),
             ],
         ),
         Drill(
