@@ -1,13 +1,12 @@
 """Keeps every byte that a service sends: to a collector, and to Sentry."""
 
 import gzip
-import threading
 import zlib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+
+from ticketcap_local.http_stand_in import HttpStandIn, StandInHandler
 
 
-class Recorder:
+class Recorder(HttpStandIn):
     """Listens on a port of its own while the code inside runs, and answers 200 to whatever is posted."""
 
     def __init__(self) -> None:
@@ -15,33 +14,15 @@ class Recorder:
         """Paths, and what was posted there, unpacked; then its headers."""
         recorder = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(StandInHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                recorder.bodies.append((self.path, _unpacked(body, self.headers.get("Content-Encoding", ""))))
+            def serve(self) -> None:
+                recorder.bodies.append((self.path, _unpacked(self.body(), self.headers.get("Content-Encoding", ""))))
                 recorder.bodies.append((self.path, bytes(str(self.headers), "utf-8")))
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                self.answer()
 
-            def log_message(self, *_: Any) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(Handler)
 
     def sent_to(self, path: str) -> bytes:
         """Return everything that was sent to addresses with ``path`` in them."""

@@ -8,19 +8,18 @@ Every duration in rules and configuration is divided by ``hurry``; thresholds an
 """
 
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from json import loads
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import httpx
 import yaml
+from ticketcap_local.http_stand_in import HttpStandIn, StandInHandler
 from ticketcap_local.testing import ServiceProcess, free_port
 
 from tests.deploy import debian
@@ -63,53 +62,17 @@ def hurry_up(tree: Any, hurry: int = HURRY) -> Any:
     }
 
 
-class _Server:
-    """An HTTP server on a free loopback port, in a thread."""
-
-    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", free_port()), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-
-    @property
-    def address(self) -> str:
-        """host:port."""
-        return f"127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Answer nobody any more; a second time does nothing."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join()
-
-
-class _Quiet(BaseHTTPRequestHandler):
-    def log_message(self, format: str, *_: Any) -> None:  # noqa: A002 - named by the base class
-        """Say nothing."""
-
-
-class Page(_Server):
+class Page(HttpStandIn):
     """A /metrics page that shows what it is told to."""
 
     def __init__(self) -> None:
         page = self
         self._samples: dict[str, float] = {}
 
-        class Handler(_Quiet):
-            def do_GET(self) -> None:
+        class Handler(StandInHandler):
+            def serve(self) -> None:
                 body = "".join(f"{series} {value}\n" for series, value in page._samples.items()).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.answer(200, body, {"Content-Type": "text/plain; version=0.0.4"})
 
         super().__init__(Handler)
 
@@ -118,20 +81,17 @@ class Page(_Server):
         self._samples = {**self._samples, **samples}
 
 
-class Inbox(_Server):
+class Inbox(HttpStandIn):
     """Where Alertmanager's notifications arrive."""
 
     def __init__(self) -> None:
         inbox = self
         self.notifications: list[dict[str, Any]] = []
 
-        class Handler(_Quiet):
-            def do_POST(self) -> None:
-                body = loads(self.rfile.read(int(self.headers["Content-Length"])))
-                inbox.notifications.append(body)
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+        class Handler(StandInHandler):
+            def serve(self) -> None:
+                inbox.notifications.append(loads(self.body()))
+                self.answer()
 
         super().__init__(Handler)
 

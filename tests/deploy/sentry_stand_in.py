@@ -2,19 +2,17 @@
 
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ticketcap_local.testing import free_port
+from ticketcap_local.http_stand_in import HttpStandIn, StandInHandler
 
 TOKEN: Final = "sntrys_a-token-nobody-may-see"
 _PAGE: Final = 2
 _ONE: Final = re.compile(r"(.+)/(\d+)")
 
 
-class SentryStandIn:
+class SentryStandIn(HttpStandIn):
     """Lists by path; every object gets an id. ``requests`` is what was asked, as ``METHOD path``."""
 
     def __init__(self) -> None:
@@ -27,30 +25,19 @@ class SentryStandIn:
         """So many connections are closed without an answer first."""
         stand_in = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(StandInHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self) -> None:
+            def serve(self) -> None:
                 stand_in._serve(self)
 
-            def do_POST(self) -> None:
-                stand_in._serve(self)
-
-            def do_PUT(self) -> None:
-                stand_in._serve(self)
-
-            def log_message(self, format: str, *_: Any) -> None:  # noqa: A002 - named by the base class
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        super().__init__(Handler)
 
     @property
     def environment(self) -> dict[str, str]:
         """What points the command here."""
-        url = f"http://127.0.0.1:{self._server.server_address[1]}"
         return {
-            "SENTRY_URL": url,
+            "SENTRY_URL": f"http://{self.address}",
             "SENTRY_AUTH_TOKEN": TOKEN,
             "SENTRY_ORG": "kartis",
             "SENTRY_PROJECT": "ticketcap",
@@ -61,19 +48,10 @@ class SentryStandIn:
         """The requests that changed something."""
         return [request for request in self.requests if not request.startswith("GET")]
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def _serve(self, handler: BaseHTTPRequestHandler) -> None:
+    def _serve(self, handler: StandInHandler) -> None:
         parts = urlsplit(handler.path)
         path = unquote(parts.path).removeprefix("/api/0/").strip("/")
-        body = json.loads(handler.rfile.read(int(handler.headers.get("Content-Length", 0))) or "null")
+        body = json.loads(handler.body() or "null")
         self.requests.append(f"{handler.command} {path}")
         if self.closing:
             self.closing -= 1
@@ -92,7 +70,7 @@ class SentryStandIn:
         else:
             self._write(handler, path, body)
 
-    def _get(self, handler: BaseHTTPRequestHandler, path: str, offset: int) -> None:
+    def _get(self, handler: StandInHandler, path: str, offset: int) -> None:
         if one := _ONE.fullmatch(path):
             self._answer(handler, 200, self._find(one[1], one[2]))
             return
@@ -104,7 +82,7 @@ class SentryStandIn:
             shown = [{"id": item["id"], "title": item["title"]} for item in shown]
         self._answer(handler, 200, shown, {"Link": link})
 
-    def _write(self, handler: BaseHTTPRequestHandler, path: str, body: dict[str, Any]) -> None:
+    def _write(self, handler: StandInHandler, path: str, body: dict[str, Any]) -> None:
         if one := _ONE.fullmatch(path):
             self._find(one[1], one[2]).update(body)
             self._answer(handler, 200, body)
@@ -120,12 +98,5 @@ class SentryStandIn:
     def _find(self, path: str, number: str) -> dict[str, Any]:
         return next(item for item in self.lists[path] if item["id"] == number)
 
-    def _answer(
-        self, handler: BaseHTTPRequestHandler, status: int, body: Any, headers: dict[str, str] | None = None
-    ) -> None:
-        content = json.dumps(body).encode()
-        handler.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
-            handler.send_header(name, value)
-        handler.end_headers()
-        handler.wfile.write(content)
+    def _answer(self, handler: StandInHandler, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+        handler.answer(status, json.dumps(body).encode(), headers)

@@ -1,14 +1,13 @@
 """A collector of tests: keeps the bytes of everything that it is sent, and what they say."""
 
 import gzip
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any, Self
+from typing import Any
 
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from ticketcap_local.http_stand_in import HttpStandIn, StandInHandler
 
 _REQUESTS: dict[str, type[Message]] = {
     "/v1/logs": ExportLogsServiceRequest,
@@ -17,36 +16,23 @@ _REQUESTS: dict[str, type[Message]] = {
 }
 
 
-class OtlpReceiver:
+class OtlpReceiver(HttpStandIn):
     """Listens on a port of its own while the code inside runs."""
 
     def __init__(self) -> None:
         self.bodies: dict[str, list[bytes]] = {path: [] for path in _REQUESTS}
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.bodies[self.path].append(gzip.decompress(body))
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+        class Handler(StandInHandler):
+            def serve(self) -> None:
+                receiver.bodies[self.path].append(gzip.decompress(self.body()))
+                self.answer()
 
-            def log_message(self, *_: Any) -> None: ...
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://{self.address}"
 
     def requests(self, path: str) -> list[Any]:
         """Return what came under ``path``, parsed."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -16,6 +16,7 @@ from opentelemetry import baggage, context
 from peers import KINDS, SERVICE, Peers, peers, refused
 from ticketcap_observability import Telemetry, schema
 from ticketcap_observability.grpc_client import server_of
+from ticketcap_observability.grpc_server import why_cancelled
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -545,3 +546,17 @@ def test_a_target_says_where_the_server_is(target: str, address: str, port: int 
     """In every spelling that grpc knows."""
     found = server_of(target)
     assert (found["server.address"], found.get("server.port")) == (address, port)
+
+
+@pytest.mark.parametrize(
+    ("left", "code"),
+    [(-0.1, "DEADLINE_EXCEEDED"), (0.02, "DEADLINE_EXCEEDED"), (0.5, "CANCELLED"), (None, "CANCELLED")],
+)
+async def test_a_caller_that_gives_up_at_its_deadline_ran_out_of_time(left: float | None, code: str) -> None:
+    """Its own clock may be a little ahead of ours, and its word then arrives before our deadline."""
+
+    class Cancelled:
+        def time_remaining(self) -> float | None:
+            return left
+
+    assert why_cancelled(cast("Context", Cancelled())).name == code

@@ -1,12 +1,19 @@
 """What runs by itself: hanging things are driven on, seats that nobody paid are told, the backlog is shown."""
 
+import asyncio
+from typing import cast
+
 import pytest
+from opentelemetry.trace import StatusCode
 from payment_under_test import World, state_of
 from service_under_test import SERVICE
 from sqlalchemy import create_engine, text
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2
 from ticketcap_chassis.database import driver_url
+from ticketcap_chassis.grpc_server import GrpcServer
+from ticketcap_payment.main import drain
+from ticketcap_payment.saga.deliveries import Deliveries
 from ticketcap_payment.steps import Step
 
 
@@ -124,3 +131,41 @@ def _super_admin() -> tuple[tuple[str, str], ...]:
 
 async def _has(here: World, statement: str) -> bool:
     return bool(here.rows(statement))
+
+
+async def test_a_fault_of_ours_is_an_error_of_its_delivery(here: World) -> None:
+    """Told with its type and place and without its message; the delivery is tried again and the payment goes on."""
+    opened = await here.create(await here.hold())
+
+    async def fail() -> None:
+        raise LookupError("what somebody typed")
+
+    here.steps.once(Step.SEAT_SECURED, fail)
+    await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
+    await here.state_becomes(opened.payment_id, "CAPTURED")
+    failed = [span for span in here.telemetry.spans if span.status.status_code is StatusCode.ERROR]
+    (delivery,) = [span for span in failed if span.name == "outbox.deliver"]
+    (event,) = delivery.events
+    assert (event.attributes or {})["exception.type"] == "LookupError"
+    assert "typed" not in str(dict(event.attributes or {})) + str(delivery.status.description)
+    await here.books_agree()
+
+
+async def test_what_is_drained_shares_one_bound() -> None:
+    """Deliveries have what the calls have left of it: the platform kills who takes twice as long."""
+    given: list[float] = []
+
+    class Server:
+        async def drain(self, seconds: float) -> None:
+            given.append(seconds)
+            await asyncio.sleep(0.02)
+
+    class Waiting:
+        async def close(self, seconds: float) -> None:
+            given.append(seconds)
+
+    await drain(cast("GrpcServer", Server()), cast("Deliveries", Waiting()), 5.0)
+    await drain(cast("GrpcServer", Server()), cast("Deliveries", Waiting()), 0.01)
+    assert given[0] == 5.0
+    assert given[1] <= 4.98
+    assert given[2:] == [0.01, 0.0]

@@ -10,6 +10,16 @@ from ticketcap_observability import Telemetry
 from ticketcap_chassis import deadlines
 
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
+OPTIONS: Final[list[tuple[str, int]]] = [
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # A killed server comes back within a second or two: do not wait for minutes then.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.max_receive_message_length", 8 * 1024 * 1024),
+]
 # The callee must have time to answer before the caller's own deadline.
 _SLACK_SECONDS: Final = 0.01
 
@@ -20,17 +30,7 @@ def open_channel(target: str, *, service: str, retried: Sequence[str], telemetry
     ``retried`` are the methods that may be sent again when the server was not
     reached or said UNAVAILABLE: those without effect, or with an idempotency key.
     """
-    options = [
-        ("grpc.service_config", json.dumps(_service_config(service, retried))),
-        ("grpc.keepalive_time_ms", 20_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        # A killed server comes back within a second or two: do not wait for minutes then.
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 1_000),
-        ("grpc.max_receive_message_length", 8 * 1024 * 1024),
-    ]
+    options = [*OPTIONS, ("grpc.service_config", json.dumps(_service_config(service, retried)))]
     interceptors = [*telemetry.grpc_client_interceptors(target), DeadlineUnary(), DeadlineStream()]
     return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
 

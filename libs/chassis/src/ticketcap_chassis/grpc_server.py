@@ -1,6 +1,7 @@
 """A gRPC server as every service runs it: health, reflection, interceptors, drain."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -12,11 +13,12 @@ from ticketcap_chassis.calls import CallInterceptor, CallLimits
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
-_OPTIONS = [
+OPTIONS: Final[list[tuple[str, int]]] = [
     # A second server on the same port is a mistake here, not a wish for load balancing.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 1024 * 1024),
     ("grpc.max_metadata_size", 16 * 1024),
+    # Less than the channel's keepalive: else an idle connection is closed for "too many pings", and a call with it.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
 ]
@@ -28,7 +30,7 @@ class GrpcServer:
     def __init__(self, *, telemetry: Telemetry, limits: CallLimits | None = None) -> None:
         self.server = grpc.aio.server(
             interceptors=[telemetry.grpc_server_interceptor(), CallInterceptor(limits or CallLimits())],
-            options=_OPTIONS,
+            options=OPTIONS,
         )
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)

@@ -23,6 +23,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Coroutine = Callable[[Any, Context], Awaitable[Any]]
 Generator = Callable[[Any, Context], AsyncIterator[Any]]
 
+_LAST_MOMENTS_SECONDS: Final = 0.05
+"""Who gives up so shortly before the deadline gave up for it: both ends count for themselves, the caller ahead."""
 _KINDS: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 
@@ -80,7 +82,7 @@ class ServerTelemetry(grpc.aio.ServerInterceptor):
                 raise
             except (asyncio.CancelledError, GeneratorExit, grpc.aio.InternalError):
                 # InternalError: the caller left while a message was being written to it.
-                call.end(_why_cancelled(context))
+                call.end(why_cancelled(context))
                 raise
             except BaseException as error:
                 call.end(_code_after_exception(context), error)
@@ -122,9 +124,10 @@ async def _unimplemented(request: Any, context: Context) -> None:  # noqa: ARG00
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
 
-def _why_cancelled(context: Context) -> grpc.StatusCode:
+def why_cancelled(context: Context) -> grpc.StatusCode:
+    """Say whether a call that was cancelled ran out of time, or its caller left."""
     left: float | None = context.time_remaining()
-    out_of_time = left is not None and left <= 0
+    out_of_time = left is not None and left <= _LAST_MOMENTS_SECONDS
     return grpc.StatusCode.DEADLINE_EXCEEDED if out_of_time else grpc.StatusCode.CANCELLED
 
 

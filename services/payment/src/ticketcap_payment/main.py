@@ -1,5 +1,6 @@
 """Wires the payment service together: the only place that does."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -98,8 +99,14 @@ async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | No
         try:
             yield port
         finally:
-            await server.drain(settings.drain_seconds)
-            await service.deliveries.close(settings.drain_seconds)
+            await drain(server, service.deliveries, settings.drain_seconds)
+
+
+async def drain(server: GrpcServer, deliveries: Deliveries, seconds: float) -> None:
+    """Let calls finish, and then deliveries, all within ``seconds``: the platform kills who takes longer."""
+    ends_at = time.monotonic() + seconds
+    await server.drain(seconds)
+    await deliveries.close(max(0.0, ends_at - time.monotonic()))
 
 
 def _yaadpay(stack: AsyncExitStack, settings: Settings, telemetry: Telemetry) -> YaadPayClient:

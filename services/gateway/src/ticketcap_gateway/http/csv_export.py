@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack, aclosing
 from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,8 +12,8 @@ from ticketcap_chassis.identity import VIEWERS
 
 from ticketcap_gateway.http import translate
 from ticketcap_gateway.http.access import Access, event_of
-from ticketcap_gateway.http.csv_file import HEADERS, after, csv_response
-from ticketcap_gateway.http.operation import Answer, Caller, Operation
+from ticketcap_gateway.http.csv_file import csv_answer, csv_download
+from ticketcap_gateway.http.operation import Caller, Operation
 from ticketcap_gateway.registration_client import RegistrationClient
 
 COLUMNS: Final = (
@@ -55,30 +54,17 @@ class CsvExport:
                 handler=self.export,
                 caller=Caller.ORGANISER,
                 seconds=self._seconds,
-                answers=[
-                    Answer(
-                        status=200,
-                        description="UTF-8 with byte order mark, CRLF, times in UTC, Israeli phones in local spelling.",
-                        body=",".join(COLUMNS) + "\r\n",
-                        media_type="text/csv",
-                        headers=HEADERS,
-                    )
-                ],
+                answers=[csv_answer(COLUMNS, "times in UTC, Israeli phones in local spelling.")],
             ),
         )
 
     async def export(self, request: Request) -> Response:
-        """Stream the file. The first portion is fetched before the answer begins, so that an error has a status."""
+        """Stream the file."""
         school, event = event_of(request)
         token = await self._access.organiser(request, VIEWERS, school)
         message = pb.ExportRegistrationsRequest(school=school, event=event)
-        async with AsyncExitStack() as stack:
-            portions = self._registration.export_registrations(message, token)
-            await stack.enter_async_context(aclosing(portions))
-            first = await anext(portions, pb.ExportRegistrationsResponse())
-            rows = (_rows(portion) async for portion in after(first, portions))
-            name = f"{school}-{event}-registrations"
-            return csv_response(name, COLUMNS, rows, resources=stack.pop_all())
+        portions = self._registration.export_registrations(message, token)
+        return await csv_download(f"{school}-{event}-registrations", COLUMNS, portions, _rows)
 
 
 def _rows(message: pb.ExportRegistrationsResponse) -> Iterable[Sequence[str]]:

@@ -3,15 +3,16 @@
 import csv
 import io
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, aclosing
 from typing import Final, TypeVar
 
 from starlette.responses import Response
 
+from ticketcap_gateway.http.operation import Answer
 from ticketcap_gateway.http.responses import StreamedResponse
 
-HEADERS: Final = {"Content-Disposition": "attachment, with a file name"}
+_HEADERS: Final = {"Content-Disposition": "attachment, with a file name"}
 """For the document: what an answer's headers say."""
 # Excel takes UTF-8 for what it is only after this mark.
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -27,31 +28,47 @@ class Figure(str):
     __slots__ = ()
 
 
-def csv_response(
-    name: str, columns: Sequence[str], rows: AsyncIterator[Iterable[Sequence[str]]], *, resources: AsyncExitStack
+def csv_answer(columns: Sequence[str], description: str) -> Answer:
+    """Return what the document says of a download."""
+    return Answer(
+        status=200,
+        description=f"UTF-8 with byte order mark, CRLF; {description}",
+        body=",".join(columns) + "\r\n",
+        media_type="text/csv",
+        headers=_HEADERS,
+    )
+
+
+async def csv_download(
+    name: str,
+    columns: Sequence[str],
+    portions: AsyncGenerator[_Portion, None],
+    rows_of: Callable[[_Portion], Iterable[Sequence[str]]],
 ) -> Response:
-    """Return a download that is sent as ``rows`` come; then ``resources`` are closed."""
+    """Return a download that is sent as ``portions`` come.
+
+    The first is waited for before the answer begins, so that an error has a status. Raises what ``portions`` raise.
+    """
     headers = {
         "content-type": "text/csv; charset=utf-8",
         "content-disposition": f'attachment; filename="{_UNSAFE_IN_NAME.sub("_", name)}.csv"',
     }
-    return StreamedResponse(_file(columns, rows), resources=resources, headers=headers)
-
-
-async def after(first: _Portion, others: AsyncIterator[_Portion]) -> AsyncGenerator[_Portion, None]:
-    """Yield ``first``, which was waited for before the answer began, and then the others."""
-    yield first
-    async for other in others:
-        yield other
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(aclosing(portions))
+        first = await anext(portions, None)
+        file = _file(columns, first, portions, rows_of)
+        return StreamedResponse(file, resources=stack.pop_all(), headers=headers)
 
 
 async def _file(
-    columns: Sequence[str], portions: AsyncIterator[Iterable[Sequence[str]]]
+    columns: Sequence[str],
+    first: _Portion | None,
+    others: AsyncIterator[_Portion],
+    rows_of: Callable[[_Portion], Iterable[Sequence[str]]],
 ) -> AsyncGenerator[bytes, None]:
-    head = _BYTE_ORDER_MARK + lines([columns])
-    async for rows in portions:
-        yield head + lines(rows)
-        head = b""
+    yield _BYTE_ORDER_MARK + lines([columns]) + (b"" if first is None else lines(rows_of(first)))
+    async for portion in others:
+        yield lines(rows_of(portion))
 
 
 def lines(rows: Iterable[Sequence[str]]) -> bytes:

@@ -1,7 +1,6 @@
 """A day of a school's money as CSV for bookkeeping: charges and refunds in the order in which they happened."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -14,8 +13,8 @@ from ticketcap_chassis.identity import ADMINS
 
 from ticketcap_gateway.http import money, schemas
 from ticketcap_gateway.http.access import Access, school_of
-from ticketcap_gateway.http.csv_file import HEADERS, Figure, after, csv_response
-from ticketcap_gateway.http.operation import Answer, Caller, Operation
+from ticketcap_gateway.http.csv_file import Figure, csv_answer, csv_download
+from ticketcap_gateway.http.operation import Caller, Operation
 from ticketcap_gateway.http.query import read_query
 from ticketcap_gateway.payment_client import PaymentClient
 
@@ -57,33 +56,19 @@ class PaymentsCsv:
                 caller=Caller.ORGANISER,
                 query=schemas.BookQuery,
                 seconds=self._seconds,
-                answers=[
-                    Answer(
-                        status=200,
-                        description=(
-                            "UTF-8 with byte order mark, CRLF; refunds are negative; day and at are Israel's time."
-                        ),
-                        body=",".join(COLUMNS) + "\r\n",
-                        media_type="text/csv",
-                        headers=HEADERS,
-                    )
-                ],
+                answers=[csv_answer(COLUMNS, "refunds are negative; day and at are Israel's time.")],
             ),
         )
 
     async def export(self, request: Request) -> Response:
-        """Stream the file. The first portion is fetched before the answer begins, so that an error has a status."""
+        """Stream the file."""
         school = school_of(request)
         token = await self._access.organiser(request, ADMINS, school)
         asked = read_query(request, schemas.BookQuery).day
         day = datetime.now(_ISRAEL).date().isoformat() if asked is MISSING else asked
         message = pb.ExportPaymentsRequest(school=school, day=day)
-        async with AsyncExitStack() as stack:
-            portions = self._payment.export_payments(message, token)
-            await stack.enter_async_context(aclosing(portions))
-            first = await anext(portions, pb.ExportPaymentsResponse())
-            rows = (_rows(portion) async for portion in after(first, portions))
-            return csv_response(f"{school}-payments-{day}", COLUMNS, rows, resources=stack.pop_all())
+        portions = self._payment.export_payments(message, token)
+        return await csv_download(f"{school}-payments-{day}", COLUMNS, portions, _rows)
 
 
 def _rows(message: pb.ExportPaymentsResponse) -> Iterable[Sequence[str]]:

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from opentelemetry import trace
-from opentelemetry.trace import Link, Span, SpanKind, Tracer
+from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import ServiceError
 from ticketcap_observability import context_from_traceparent, get_logger, schema, sentry, set_school
@@ -99,6 +99,9 @@ class Deliveries:
             return Later(error.reason)
         except Exception as error:  # noqa: BLE001 - one row's failure never ends the work on the others
             _log.error("outbox.unexpected_error", topic=delivery.topic, exc_info=error)
+            span = trace.get_current_span()
+            span.record_exception(error)
+            span.set_status(StatusCode.ERROR)
             sentry.report(error)
             return Later("unexpected_error")
 

@@ -1,0 +1,36 @@
+"""Options of gRPC: a name that the library does not know is ignored without a word."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import pytest
+from ticketcap_chassis import grpc_channel, grpc_server
+
+_SPEC = find_spec("grpc._cython.cygrpc")
+assert _SPEC is not None
+_LIBRARY: Final = Path(str(_SPEC.origin)).read_bytes()
+
+
+def is_known(name: str) -> bool:
+    """Say whether the library holds this name to its end, which is a zero."""
+    return name.encode() + b"\0" in _LIBRARY
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in (*grpc_channel.OPTIONS, *grpc_server.OPTIONS)}))
+def test_every_option_is_one_of_the_librarys(name: str) -> None:
+    """Misspelled, it would be as if it had not been set."""
+    assert is_known(name)
+
+
+def test_a_misspelled_option_is_noticed() -> None:
+    """The control: such a name once let idle connections be closed."""
+    assert not is_known("grpc.http2.min_recv_ping_interval_without_data_ms")
+    assert not is_known("grpc.http2.min_ping_interval")
+
+
+def test_a_server_takes_pings_as_often_as_our_channels_send_them() -> None:
+    """It closes a connection that pings more often, with the call that comes next."""
+    allowed, sent = dict(grpc_server.OPTIONS), dict(grpc_channel.OPTIONS)
+    assert allowed["grpc.http2.min_ping_interval_without_data_ms"] < sent["grpc.keepalive_time_ms"]
+    assert allowed["grpc.keepalive_permit_without_calls"] == sent["grpc.keepalive_permit_without_calls"] == 1
