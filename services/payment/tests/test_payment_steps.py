@@ -88,6 +88,23 @@ async def test_a_cancellation_that_passes_during_the_capture(here: World, step: 
     await here.books_agree()
 
 
+async def test_a_payment_that_ends_while_its_page_is_signed(here: World) -> None:
+    """The page comes too late: the payment stays ended, and whoever asked is told to open another one."""
+    made = await here.hold()
+
+    async def end() -> None:
+        here.change("UPDATE payments SET state = 'EXPIRED', failure = 'not_paid'")
+
+    here.steps.once(Step.PAGE_SIGNED, end)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await here.create(made)
+    assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
+    assert "EXPIRED; open another one" in (refused.value.details() or "")
+    assert here.rows("SELECT 1 FROM payments WHERE state = 'EXPIRED' AND redirect_url = ''")
+    assert state_of((await here.paid(made)).result) == "CAPTURED"
+    await here.books_agree()
+
+
 @pytest.mark.parametrize("step", [Step.RETURN_STORED, Step.RETURN_VERIFIED, Step.CAPTURE_INTENDED])
 async def test_the_same_return_that_passes_in_between(here: World, step: Step) -> None:
     """A refreshed browser at the worst moment: still one charge."""

@@ -22,6 +22,8 @@ from ticketcap_chassis.errors import (
     Unavailable,
 )
 
+from ticketcap_payment.domain.states import PaymentState
+
 
 class PaymentNotFound(NotFound):
     """No such payment for this caller: unknown, another's, or a wrong token."""
@@ -42,7 +44,7 @@ class RegistrationNotFound(NotFound):
 
 
 class PaymentRunning(AlreadyExists):
-    """The registration has a payment under way, or is paid."""
+    """The registration has a payment under way, or is paid; or the payment that was asked for again has ended."""
 
     reason = "PAYMENT_RUNNING"
 
@@ -50,9 +52,10 @@ class PaymentRunning(AlreadyExists):
         metadata = {"registration_id": str(registration), "payment_id": str(payment), "state": state}
         if redirect_url:
             metadata["redirect_url"] = redirect_url
+        ended = state in {PaymentState.FAILED, PaymentState.EXPIRED}
+        what_to_do = "open another one with a new Idempotency-Key" if ended else "go on with that one"
         super().__init__(
-            f"registration {registration} has payment {payment} in state {state}; go on with that one",
-            metadata=metadata,
+            f"registration {registration} has payment {payment} in state {state}; {what_to_do}", metadata=metadata
         )
 
 
