@@ -41,7 +41,6 @@ from ticketcap_gateway.registration_client import RegistrationClient, open_regis
 from ticketcap_gateway.settings import GatewaySettings
 
 _SERVICE: Final = "gateway"
-_TELEMETRY_SECONDS: Final = 5.0
 
 _log = get_logger(__name__)
 
@@ -143,7 +142,7 @@ async def run(settings: GatewaySettings) -> None:
                 async with background(drain), background(telemetry.watch_loop()):
                     await server.serve(listener)
     finally:
-        await telemetry.shutdown(_TELEMETRY_SECONDS)
+        await telemetry.shutdown()
     _log.info("gateway.stopped")
 
 
