@@ -125,25 +125,27 @@ async def test_an_older_page_that_is_paid_first_wins(here: World) -> None:
     await here.books_agree()
 
 
-@pytest.mark.ground(payment={"page_seconds": 1, "reconcile_seconds": 0.2})
+@pytest.mark.ground(payment={"reconcile_seconds": 0.2})
 async def test_a_lost_return_charges_nobody(here: World) -> None:
     """The customer pays and closes the tab: nothing is charged, the payment expires, the hold ends by itself."""
     made = await here.hold()
     opened = await here.create(made)
     await here.simulator.customer(opened.redirect_url)
+    here.end_pages()
     await here.state_becomes(opened.payment_id, "EXPIRED")
     await here.books_agree()
 
 
-@pytest.mark.ground(payment={"page_seconds": 1, "reconcile_seconds": 0.2})
+@pytest.mark.ground(payment={"reconcile_seconds": 0.2})
 async def test_a_return_after_the_hold_claims_the_seat_again(here: World) -> None:
     """Late, but the spots are still there: the seat is claimed again and only then charged."""
-    await here.registration.event(slug="short", price_agorot=PRICE, hold_seconds=1)
+    await here.registration.event(slug="short", price_agorot=PRICE)
     made = await here.hold(event="short")
     opened = await here.create(made)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
+    here.end_pages()
     await here.state_becomes(opened.payment_id, "EXPIRED")
-    await here.until(lambda: _is(here, made, "EXPIRED"), what="the hold is over")
+    await here.registration.end_hold(made)
     assert state_of((await here.settle(redirect)).result) == "CAPTURED"
     assert await here.status(made) == "CONFIRMED"
     await here.books_agree()
@@ -151,11 +153,11 @@ async def test_a_return_after_the_hold_claims_the_seat_again(here: World) -> Non
 
 async def test_a_return_after_the_seat_went_to_somebody_else_charges_nobody(here: World) -> None:
     """Late, and the place is gone: the card is left alone, and the page says so."""
-    await here.registration.event(slug="short", price_agorot=PRICE, hold_seconds=1, capacity=1)
+    await here.registration.event(slug="short", price_agorot=PRICE, capacity=1)
     made = await here.hold(1, event="short")
     opened = await here.create(made)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
-    await here.until(lambda: _is(here, made, "EXPIRED"), what="the hold is over")
+    await here.registration.end_hold(made)
     await here.hold(2, event="short")
     settled = await here.settle(redirect)
     assert (state_of(settled.result), settled.result.failure) == ("FAILED", "seat_gone")
@@ -166,11 +168,11 @@ async def test_a_return_after_the_seat_went_to_somebody_else_charges_nobody(here
 @pytest.mark.ground(payment={"payment_mode": "immediate"})
 async def test_charged_at_once_and_the_seat_is_gone(here: World) -> None:
     """In immediate mode the money is there before we know: it goes back by itself, all of it."""
-    await here.registration.event(slug="short", price_agorot=PRICE, hold_seconds=1, capacity=1)
+    await here.registration.event(slug="short", price_agorot=PRICE, capacity=1)
     made = await here.hold(1, event="short")
     opened = await here.create(made)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
-    await here.until(lambda: _is(here, made, "EXPIRED"), what="the hold is over")
+    await here.registration.end_hold(made)
     await here.hold(2, event="short")
     await here.settle(redirect)
     await here.state_becomes(opened.payment_id, "REFUNDED")
@@ -370,12 +372,13 @@ async def test_a_return_that_does_not_know_its_outcome_is_no_decline(here: World
     await here.books_agree()
 
 
-@pytest.mark.ground(payment={"payment_mode": "immediate", "page_seconds": 1, "reconcile_seconds": 0.2})
+@pytest.mark.ground(payment={"payment_mode": "immediate", "reconcile_seconds": 0.2})
 async def test_money_that_a_person_finds_in_the_portal_counts(here: World) -> None:
     """Charged on the page and the browser never came back: YaadPay's number, typed by a person, confirms the seat."""
     made = await here.hold()
     opened = await here.create(made)
     charged = (await here.simulator.customer(opened.redirect_url))["transaction"]
+    here.end_pages()
     lost = await here.state_becomes(opened.payment_id, "EXPIRED")
     assert lost.failure == "not_returned", "in this mode nobody can say that nothing was paid"
     found = await here.resolve("payment", opened.payment_id, moved=True, yaadpay_id=str(charged["id"]))

@@ -1,5 +1,6 @@
 """Runs the registration service inside the test's process, on a real socket and a real database."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ import grpc.aio
 import jwt
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_status import rpc_status
+from sqlalchemy import create_engine, text
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
+from ticketcap_chassis.database import driver_url
 from ticketcap_chassis.errors import ServiceError
 from ticketcap_chassis.status import from_rpc_error
 from ticketcap_local.postgres import EmbeddedPostgres
@@ -96,6 +99,16 @@ class Replica:
     async def cancel(self, made: pb.RegisterResponse, **fields: Any) -> pb.Registration:
         request = pb.CancelRegistrationRequest(id=made.id, manage_token=made.manage_token, **fields)
         return (await self.stub.CancelRegistration(request)).registration
+
+    async def end_hold(self, made: pb.RegisterResponse) -> None:
+        """Let the time of a hold be over now, and wait until it has expired: no test races against a short one."""
+        engine = create_engine(driver_url(self.database))
+        with engine.begin() as connection:
+            over = "UPDATE registrations SET hold_expires_at = now() - interval '1 second' WHERE id = :id"
+            connection.execute(text(over), {"id": made.id})
+        engine.dispose()
+        while (await self.get(made)).status != pb.REGISTRATION_STATUS_EXPIRED:
+            await asyncio.sleep(0.05)
 
     async def get(self, made: pb.RegisterResponse) -> pb.Registration:
         request = pb.GetRegistrationRequest(id=made.id, manage_token=made.manage_token)
