@@ -66,6 +66,11 @@ soak: install ## Fault schedules against the money for SECONDS (600); SEED=n pla
 drills: install ## Every alert's fault on the real stack, seen by the real Prometheus and Alertmanager (8 minutes)
 	$(BIN)/python -m pytest -s -m "drill or not drill" tests/deploy/test_drills.py
 
+.PHONY: backends
+backends: install ## The services under the real collector, Jaeger and Prometheus; builds the first two with Go
+	deploy/programs/build.sh
+	$(BIN)/python -m pytest -m backends tests/deploy/test_backends.py
+
 .PHONY: docs
 docs: install ## Write docs/telemetry.md from the schema
 	$(BIN)/python tools/telemetry_docs.py

@@ -130,7 +130,7 @@ OTHERS: Final = (
     Metric("otelcol_exporter_send_failed_spans_total", _C, ("exporter",), _COLLECTED),
     Metric("otelcol_exporter_queue_size", _G, ("exporter",), _COLLECTED),
     Metric("otelcol_exporter_queue_capacity", _G, ("exporter",), _COLLECTED),
-    Metric("otelcol_process_memory_rss", _G, (), _COLLECTED),
+    Metric("otelcol_process_memory_rss_bytes", _G, (), _COLLECTED),
     Metric("up", _G, (), Source.PROMETHEUS),
     Metric("scrape_duration_seconds", _G, (), Source.PROMETHEUS),
     Metric("scrape_samples_scraped", _G, (), Source.PROMETHEUS),

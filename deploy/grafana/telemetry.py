@@ -51,7 +51,10 @@ def telemetry() -> Dashboard:
         )
         .with_panel(
             lines(
-                "Collector's memory", "Resident.", [Query("otelcol_process_memory_rss", "{{instance}}")], unit="bytes"
+                "Collector's memory",
+                "Resident.",
+                [Query("otelcol_process_memory_rss_bytes", "{{instance}}")],
+                unit="bytes",
             )
         )
         .with_panel(

@@ -186,7 +186,7 @@ def monitoring(
         arguments += [f"--storage.path={folder}/alertmanager"]
         arguments += [f"--web.listen-address={alertmanager}", "--cluster.listen-address="]
         with watch.client, _running("prometheus-alertmanager", arguments, alertmanager, folder):
-            targets = {**targets, "alertmanager": alertmanager}
+            targets = {**targets, "alertmanager": alertmanager, "prometheus": prometheus}
             config = _prometheus_config(folder, targets, hurry, scrape_seconds)
             arguments = [f"--config.file={config}", f"--storage.tsdb.path={folder}/prometheus"]
             arguments += [f"--web.listen-address={prometheus}"]

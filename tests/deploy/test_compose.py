@@ -142,9 +142,9 @@ def test_the_telemetry_parts_speak_to_each_other() -> None:
     http = collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"]
     assert COMPOSE["x-environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == f"http://otel-collector:{http.split(':')[1]}"
     jaeger = _config("jaeger/jaeger.yaml")["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
-    assert collector["exporters"]["otlp/jaeger"]["endpoint"] == f"jaeger:{jaeger.split(':')[1]}"
+    assert collector["exporters"]["otlp_grpc/jaeger"]["endpoint"] == f"jaeger:{jaeger.split(':')[1]}"
     loki = _config("loki/loki.yaml")["server"]["http_listen_port"]
-    assert collector["exporters"]["otlphttp/loki"]["endpoint"] == f"http://loki:{loki}/otlp"
+    assert collector["exporters"]["otlp_http/loki"]["endpoint"] == f"http://loki:{loki}/otlp"
     sources = _config("grafana/provisioning/datasources/ticketcap.yaml")["datasources"]
     assert {source["url"].split("//")[1].split(":")[0] for source in sources} <= SERVICES.keys()
 
@@ -176,8 +176,8 @@ def test_every_pipeline_of_the_collector_is_whole() -> None:
         assert set(pipeline["processors"]) <= collector["processors"].keys()
         assert set(pipeline["exporters"]) <= collector["exporters"].keys() | connectors
         assert pipeline["processors"][0] == "memory_limiter"
-    for name in ("traces/in", "logs"):
-        assert {"redaction", "transform/redact"} <= set(pipelines[name]["processors"])
+    assert pipelines["traces/in"]["processors"][1:] == ["transform/carry", "redaction", "transform/carried"]
+    assert pipelines["logs"]["processors"][1] == "redaction"
     assert pipelines["traces/kept"]["processors"][-2:] == ["tail_sampling", "batch"]
     # Prometheus reads the services' own pages: their metrics must not come in twice.
     assert not [
@@ -207,26 +207,28 @@ def test_errors_and_slow_traces_are_always_kept() -> None:
         "4580 4580 4580 4580",
         "4580458045804580",
         "123456782",
+        "02-123-4567",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJkYW5hIn0.c2lnbmF0dXJl",
+        "bearer abcdef123456",
+        "7110eda4d09e062aa5e4a390b0a572ac0d2c0220",
     ],
 )
 def test_the_collector_masks_personal_values(text: str) -> None:
-    """The patterns mean the same to Python as to the collector; they stand there twice and must agree."""
-    processors = _config("otel-collector/collector.yaml")["processors"]
-    patterns = processors["redaction"]["blocked_values"]
+    """The patterns mean the same to Python as to the collector, which test_backends.py asks."""
+    patterns = _config("otel-collector/collector.yaml")["processors"]["redaction"]["blocked_values"]
     assert any(re.search(pattern, f"before {text} after") for pattern in patterns)
-    statements = [
-        statement
-        for kind in ("trace_statements", "log_statements")
-        for group in processors["transform/redact"][kind]
-        for statement in group["statements"]
-    ]
-    for pattern in patterns:
-        escaped = pattern.replace("\\", "\\\\")
-        assert len([statement for statement in statements if f'"{escaped}"' in statement]) == 3, pattern
 
 
 @pytest.mark.parametrize(
-    "text", ["0198f3c4-7b1e-7cc3-98c4-dc0c0c07398f", "2030-05-01T08:00:00Z", "SELECT 1", "200", "127.0.0.1:50051"]
+    "text",
+    [
+        "0198f3c4-7b1e-7cc3-98c4-dc0c0c07398f",
+        "2030-05-01T08:00:00Z",
+        "SELECT 1",
+        "200",
+        "127.0.0.1:50051",
+        "0.123456789",
+    ],
 )
 def test_the_collector_leaves_ordinary_values(text: str) -> None:
     """Ids, times, statements, addresses."""

@@ -17,8 +17,8 @@ _EVENTS: Final = "/api/v1/schools/herzl/events"
 _REFUSED_AT_THE_CHARGE: Final = "5253360000008004"
 _MEASURED_SECONDS: Final = 30
 """Within this time every gauge has been measured once."""
-_NOT_HERE: Final = ("otelcol_exporter_", "otelcol_process_", "traces_span_", "prometheus_tsdb")
-"""What the sink, which is this stack's collector, does not count, and what Prometheus tells of itself."""
+BACKENDS_ONLY: Final = ("otelcol_exporter_", "otelcol_process_", "traces_span_")
+"""What the sink, which is this stack's collector, does not count; see test_backends.py."""
 _TROUBLE_ONLY: Final = {
     'api_error_rate{route!="all"} > 0',
     "sum(tenant_isolation_violation_total)",
@@ -29,7 +29,7 @@ _TROUBLE_ONLY: Final = {
 }
 """Empty while nothing is wrong and nobody lets a hold run out; the drills and the rules' own tests fill them."""
 QUERIES: Final = sorted(
-    {expression for _, expression in queries() if not any(name in expression for name in _NOT_HERE)} - _TROUBLE_ONLY
+    {expression for _, expression in queries() if not any(name in expression for name in BACKENDS_ONLY)} - _TROUBLE_ONLY
 )
 
 
@@ -104,23 +104,24 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Monitori
 
 
 @pytest.mark.parametrize("expression", QUERIES)
-def test_a_query_returns_figures(watched: tuple[Monitoring, float], expression: str) -> None:
+def test_a_query_returnsfigures(watched: tuple[Monitoring, float], expression: str) -> None:
     """A number at some moment since the traffic began; NaN, which a percentile of nothing is, is none."""
     watch, began = watched
     deadline = began + _MEASURED_SECONDS
-    while not (figures := _figures(watch, without_variables(expression), began)) and time.time() < deadline:
+    while not (found := figures(watch, without_variables(expression), began)) and time.time() < deadline:
         time.sleep(0.5)
-    assert figures
+    assert found
 
 
 def test_a_query_for_what_nobody_makes_returns_none(watched: tuple[Monitoring, float]) -> None:
     """The control of the test above."""
     watch, began = watched
-    assert not _figures(watch, "sum(rate(registration_imagined_total[5m]))", began)
-    assert not _figures(watch, 'histogram_quantile(0.5, rate(lane_wait_seconds_bucket{job="nobody"}[5m]))', began)
+    assert not figures(watch, "sum(rate(registration_imagined_total[5m]))", began)
+    assert not figures(watch, 'histogram_quantile(0.5, rate(lane_wait_seconds_bucket{job="nobody"}[5m]))', began)
 
 
-def _figures(watch: Monitoring, expression: str, began: float) -> list[float]:
+def figures(watch: Monitoring, expression: str, began: float) -> list[float]:
+    """Return every number that a query had since ``began``."""
     parameters: dict[str, str | float] = {"query": expression, "start": began, "end": time.time(), "step": 0.5}
     answer = watch.client.get(f"http://{watch.prometheus}/api/v1/query_range", params=parameters).raise_for_status()
     series = answer.json()["data"]["result"]
