@@ -3,10 +3,12 @@
 #
 #   deploy/docker/exercise.sh                  with the engine and the images that are here or can be pulled
 #   STAND_INS=1 deploy/docker/exercise.sh      builds small stand-ins for every upstream image first, from Debian
-#                                              packages (needs root, mmdebstrap); starts an engine when none runs
+#                                              packages and Go modules (needs root, mmdebstrap, Go); starts an engine
+#                                              when none runs
 #
-# A stand-in proves the wiring: order, health, users, ports, requests. It is not the upstream image. Prometheus and
-# Alertmanager are Debian's builds of the real programs.
+# A stand-in is not the upstream image. Those of the collector and Jaeger hold the real programs, built from their Go
+# modules, those of PostgreSQL, Prometheus and Alertmanager Debian's builds; Loki's and Grafana's answer 200 and that is
+# all: they prove the wiring.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -62,8 +64,9 @@ DOCKERFILE
   # The machine's own package sources, so that the builds need no others.
   cp -r /etc/apt/sources.list.d "$scratch/context/sources"
   stand_in_postgres "$python" "$(image_of postgres)"
-  stand_in_page "$python" "$(image_of otel/opentelemetry-collector-contrib)" 4317 4318
-  stand_in_page "$python" "$(image_of jaegertracing/jaeger)" 16686
+  deploy/programs/build.sh
+  stand_in_binary "$python" "$(image_of otel/opentelemetry-collector-contrib)" otelcol
+  stand_in_binary "$python" "$(image_of jaegertracing/jaeger)" jaeger
   stand_in_page "$python" "$(image_of grafana/loki)" 3100
   stand_in_program "$python" "$(image_of prom/alertmanager)" prometheus-alertmanager /bin/alertmanager
   stand_in_program "$python" "$(image_of prom/prometheus)" prometheus /bin/prometheus
@@ -92,6 +95,18 @@ COPY sources /etc/apt/sources.list.d
 RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $3 \
  && { test -e $4 || ln -s /usr/bin/$3 $4; }
 ENTRYPOINT ["$4"]
+DOCKERFILE
+}
+
+# The program $3 that deploy/programs/build.sh has built, as the user that upstream's image has.
+stand_in_binary() {
+  docker image inspect "$2" >/dev/null 2>&1 && return
+  cp ".build/programs/$3-${2#*:}" "$scratch/context/program"
+  docker build -q -t "$2" -f - "$scratch/context" <<DOCKERFILE >/dev/null
+FROM $1
+COPY program /program
+USER 10001
+ENTRYPOINT ["/program"]
 DOCKERFILE
 }
 
@@ -129,7 +144,4 @@ for service in registration payment gateway; do
 done
 
 .venv/bin/python deploy/docker/use_it.py
-# All of the log is read: grep -q would end at the first line, and the pipe with it.
-[[ -z ${STAND_INS:-} ]] || "$compose" logs otel-collector | grep 'POST /v1/traces' >/dev/null \
-  || { echo "no traces reached the collector" >&2; exit 1; }
 echo "exercise passed"

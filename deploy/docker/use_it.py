@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -14,6 +15,9 @@ PROMETHEUS = "http://127.0.0.1:9090/api/v1"
 ALERTMANAGER = "http://127.0.0.1:9093/api/v2"
 EVENTS = "/api/v1/schools/compose/events"
 SIMULATOR = "http://127.0.0.1:8090/simulator"
+JAEGER = "http://127.0.0.1:16686/api"
+PAGES = 7
+"""What prometheus.yml reads: three services, the collector's two, Alertmanager's, its own."""
 
 
 def secret() -> str:
@@ -62,8 +66,35 @@ def look_at_the_monitoring() -> None:
             sys.exit(f"wrong receivers: {status}")
 
 
-def pay(client: httpx.Client) -> None:
-    """Register for a paid event, pay through the simulator, come back."""
+def wait_for(what: str, happened: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until it has happened, and exit when it has not in time."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            sys.exit(f"{what}: not within {seconds:.0f} s")
+        time.sleep(1)
+    print(what)
+
+
+def look_at_the_telemetry(trace_id: str) -> None:
+    """Jaeger shows the payment through all services, and Prometheus has read every page, the collector's two too."""
+    with httpx.Client(timeout=10, trust_env=False) as client:
+
+        def services() -> set[str]:
+            found = client.get(f"{JAEGER}/traces/{trace_id}").json()["data"] or [{"processes": {}}]
+            return {process["serviceName"] for process in found[0]["processes"].values()}
+
+        def figures(query: str) -> list[Any]:
+            result: list[Any] = client.get(f"{PROMETHEUS}/query", params={"query": query}).json()["data"]["result"]
+            return result
+
+        wait_for("a trace through all services in Jaeger", lambda: services() == {"gateway", "registration", "payment"})
+        wait_for("all pages read by Prometheus", lambda: not figures("up == 0") and len(figures("up == 1")) == PAGES)
+        wait_for("span metrics", lambda: bool(figures("traces_span_metrics_calls_total")))
+
+
+def pay(client: httpx.Client) -> str:
+    """Register for a paid event, pay through the simulator, come back; return the id of that last request's trace."""
     event = {"slug": "trip", "title": "Trip", "starts_at": "2030-01-01T10:00:00Z", "capacity": 1, "price_agorot": 4990}
     expect("open a paid event", client.post(EVENTS, json=event, headers=bearer("OWNER", "compose")), 201)
     person = {"name": "דנה כהן", "phone": "050-123-4567", "spots": 1}
@@ -75,6 +106,7 @@ def pay(client: httpx.Client) -> None:
     back = httpx.get(came["redirects"][0], headers={"Accept": "application/json"}, timeout=20, trust_env=False)
     if expect("come back", back, 200)["state"] != "CAPTURED":
         sys.exit(f"not captured: {back.text}")
+    return back.headers["traceresponse"].split("-")[1]
 
 
 def main() -> None:
@@ -92,9 +124,9 @@ def main() -> None:
         seats = expect("read the event", client.get(f"{EVENTS}/match"), 200)
         if (seats["confirmed"], seats["waitlisted"]) != (1, 1):
             sys.exit(f"wrong seats: {seats}")
-        pay(client)
+        trace_id = pay(client)
         expect("health", client.get("/api/health"), 200)
-    time.sleep(3)  # the exporter sends every second
+    look_at_the_telemetry(trace_id)
 
 
 if __name__ == "__main__":
