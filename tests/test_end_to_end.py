@@ -266,7 +266,7 @@ def test_check_in_once_and_undo(stack: Stack) -> None:
 
 def test_a_paid_event_holds_the_place_until_its_time_is_over(stack: Stack) -> None:
     """PENDING_PAYMENT with its end; afterwards the place goes to who waits."""
-    stack.open_event("paid", capacity=1, price_agorot=5000, hold_seconds=1)
+    stack.open_event("paid", capacity=1, price_agorot=5000, hold_seconds=5)
     first, second = stack.register("paid", 1).json(), stack.register("paid", 2).json()
     assert (first["status"], second["status"]) == ("PENDING_PAYMENT", "WAITLISTED")
     assert first["hold_expires_at"]
