@@ -13,11 +13,16 @@ ROUTE = "/api/v1/schools/{school}/events/{event}"
 
 
 def counts(telemetry: InMemoryTelemetry, name: str) -> dict[tuple[str, ...], float]:
-    """Return the values of a metric by the values of its labels."""
-    return {
+    """Return the values of a metric by the values of its labels, of what happened at all."""
+    values = {
         tuple(str(value) for value in point.attributes.values()): getattr(point, "value", getattr(point, "count", 0))
         for point in telemetry.points(name)
     }
+    return {labels: value for labels, value in values.items() if value}
+
+
+def series(telemetry: InMemoryTelemetry, name: str) -> int:
+    return len(telemetry.points(name))
 
 
 async def test_requests_are_counted_and_timed_by_route(client: httpx.AsyncClient, telemetry: InMemoryTelemetry) -> None:
@@ -61,8 +66,23 @@ async def test_a_stream_is_timed_until_it_begins(
 
 async def test_a_flood_of_paths_makes_no_series(client: httpx.AsyncClient, telemetry: InMemoryTelemetry) -> None:
     """Labels are routes, never paths."""
+    metrics = (schema.API_REQUEST_COUNT, schema.API_REQUEST_DURATION, schema.HTTP_SERVER_DURATION)
+    before = [series(telemetry, metric.name) for metric in metrics]
     for number in range(100):
         await client.get(f"/{number}")
         await client.get(f"/api/v1/schools/s{number}/events/e{number}")
-    for metric in (schema.API_REQUEST_COUNT, schema.API_REQUEST_DURATION, schema.HTTP_SERVER_DURATION):
-        assert len(telemetry.points(metric.name)) <= 3
+    after = [series(telemetry, metric.name) for metric in metrics]
+    assert all(now - then <= 3 for now, then in zip(after, before, strict=True))
+
+
+async def test_every_call_begins_at_zero(client: httpx.AsyncClient, telemetry: InMemoryTelemetry) -> None:
+    """What fails in the first second is a rise: there was a 0 before."""
+    route = {"method": "POST", "route": f"{ROUTE}/registrations"}
+    points = {
+        tuple(sorted(point.attributes.items())): point.value
+        for name in ("api.request.count", "api.error.count")
+        for point in telemetry.points(name)
+    }
+    assert points[tuple(sorted(route.items()))] == 0
+    for error_type in ("500", "503", "504"):
+        assert points[tuple(sorted({**route, "error_type": error_type}.items()))] == 0

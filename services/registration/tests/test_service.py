@@ -22,7 +22,6 @@ from ticketcap_registration.store.migrate import migrate
 CONFIRMED = pb.REGISTRATION_STATUS_CONFIRMED
 WAITLISTED = pb.REGISTRATION_STATUS_WAITLISTED
 PENDING = pb.REGISTRATION_STATUS_PENDING_PAYMENT
-EXPIRED = pb.REGISTRATION_STATUS_EXPIRED
 
 
 async def refused(call: Any) -> tuple[grpc.StatusCode, str]:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final
 
 from opentelemetry import context as otel_context
@@ -28,6 +28,8 @@ ROUTE_KEY: Final = "ticketcap.route"
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _SERVER_ERROR: Final = 500
+_FAULTS: Final = ("500", "503", "504")
+"""What is answered when it is our fault, as an error's type."""
 _PARAMETER: Final = re.compile(r"{(\w+)(?::\w+)?}")
 _STREAM: Final = b"text/event-stream"
 
@@ -36,15 +38,19 @@ class HttpTelemetry:
     """ASGI middleware; put it outermost.
 
     At the edge a caller's trace is continued, but its sampled flag does not
-    count and its baggage is dropped.
+    count and its baggage is dropped. ``calls`` are the methods and routes that
+    will be counted: each begins at 0.
     """
 
-    def __init__(self, app: App, telemetry: Telemetry, *, edge: bool = True) -> None:
+    def __init__(
+        self, app: App, telemetry: Telemetry, *, edge: bool = True, calls: Iterable[tuple[str, str]] = ()
+    ) -> None:
         self._app = app
         self._telemetry = telemetry
         self._edge = edge
         self._duration = telemetry.duration(schema.HTTP_SERVER_DURATION)
         self._api = _ApiMetrics(telemetry)
+        self._api.begin(calls)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request under a span."""
@@ -113,6 +119,17 @@ class _ApiMetrics:
         self._duration = telemetry.histogram(schema.API_REQUEST_DURATION)
         self._count = telemetry.counter(schema.API_REQUEST_COUNT)
         self._errors = telemetry.counter(schema.API_ERROR_COUNT)
+
+    def begin(self, calls: Iterable[tuple[str, str]]) -> None:
+        """Count nothing, so that there is something to rise from.
+
+        To Prometheus a series that appears has not increased: the first rush of a
+        day that fails within one scrape would be no error at all.
+        """
+        for method, route in calls:
+            self._count.add(0, method=method, route=route)
+            for error_type in _FAULTS:
+                self._errors.add(0, method=method, route=route, error_type=error_type)
 
     def tell(self, request: "_Request", seconds: float, context: Context) -> None:
         method, route = request.method, request.route or OTHER

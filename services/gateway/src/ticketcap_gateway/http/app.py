@@ -22,4 +22,5 @@ def build(operations: Sequence[Operation], *, telemetry: Telemetry, request_seco
         redirect_slashes=False,
         default=not_found,
     )
-    return HttpTelemetry(Boundary(router), telemetry, edge=True)
+    calls = [(operation.method, operation.path) for operation in operations]
+    return HttpTelemetry(Boundary(router), telemetry, edge=True, calls=calls)
