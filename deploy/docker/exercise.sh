@@ -6,9 +6,9 @@
 #                                              packages and Go modules (needs root, mmdebstrap, Go); starts an engine
 #                                              when none runs
 #
-# A stand-in is not the upstream image. Those of the collector and Jaeger hold the real programs, built from their Go
-# modules, those of PostgreSQL, Prometheus and Alertmanager Debian's builds; Loki's and Grafana's answer 200 and that is
-# all: they prove the wiring.
+# A stand-in is not the upstream image. Those of the collector, Jaeger, Prometheus and Alertmanager hold the real
+# programs, built from their Go modules, that of PostgreSQL Debian's; Loki's and Grafana's answer 200 and that is all:
+# they prove the wiring.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -65,11 +65,11 @@ DOCKERFILE
   cp -r /etc/apt/sources.list.d "$scratch/context/sources"
   stand_in_postgres "$python" "$(image_of postgres)"
   deploy/programs/build.sh
-  stand_in_binary "$python" "$(image_of otel/opentelemetry-collector-contrib)" otelcol
-  stand_in_binary "$python" "$(image_of jaegertracing/jaeger)" jaeger
+  stand_in_program "$python" "$(image_of otel/opentelemetry-collector-contrib)" otelcol 10001
+  stand_in_program "$python" "$(image_of jaegertracing/jaeger)" jaeger 10001
   stand_in_page "$python" "$(image_of grafana/loki)" 3100
-  stand_in_program "$python" "$(image_of prom/alertmanager)" prometheus-alertmanager /bin/alertmanager
-  stand_in_program "$python" "$(image_of prom/prometheus)" prometheus /bin/prometheus
+  stand_in_program "$python" "$(image_of prom/alertmanager)" alertmanager 65534
+  stand_in_program "$python" "$(image_of prom/prometheus)" prometheus 65534
   stand_in_page "$python" "$(image_of grafana/grafana)" 3000
 }
 
@@ -86,27 +86,17 @@ ENTRYPOINT ["/bin/bash", "/entrypoint.sh"]
 DOCKERFILE
 }
 
-# The Debian package $3, whose program has the package's name there and is $4 upstream.
+# The program $3 that deploy/programs/build.sh has built, with a folder of its own, as the user $4 that upstream's has.
 stand_in_program() {
   docker image inspect "$2" >/dev/null 2>&1 && return
-  docker build -q --network host -t "$2" -f - "$scratch/context" <<DOCKERFILE >/dev/null
-FROM $1
-COPY sources /etc/apt/sources.list.d
-RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $3 \
- && { test -e $4 || ln -s /usr/bin/$3 $4; }
-ENTRYPOINT ["$4"]
-DOCKERFILE
-}
-
-# The program $3 that deploy/programs/build.sh has built, as the user that upstream's image has.
-stand_in_binary() {
-  docker image inspect "$2" >/dev/null 2>&1 && return
-  cp ".build/programs/$3-${2#*:}" "$scratch/context/program"
+  local version=${2#*:}
+  cp ".build/programs/$3-${version#v}" "$scratch/context/program"
   docker build -q -t "$2" -f - "$scratch/context" <<DOCKERFILE >/dev/null
 FROM $1
-COPY program /program
-USER 10001
-ENTRYPOINT ["/program"]
+COPY program /bin/$3
+RUN install -d -o $4 -g $4 /$3
+USER $4:$4
+ENTRYPOINT ["/bin/$3"]
 DOCKERFILE
 }
 
