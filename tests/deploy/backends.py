@@ -7,7 +7,6 @@
 ``make backends`` builds the two.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import yaml
 from ticketcap_local.testing import ServiceProcess, free_port
 
 from tests.canary.recorder import Recorder
+from tests.stack_under_test import answers
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _DEPLOY: Final = ROOT / "deploy"
@@ -65,9 +65,7 @@ class Backends:
         spans: set[str] = set()
         deadline = time.monotonic() + _ARRIVES_SECONDS
         while time.monotonic() < deadline:
-            found = httpx.get(f"{self.jaeger_url}/api/traces/{trace_id}", timeout=10, trust_env=False).json()
-            if traces := found.get("data"):
-                trace: dict[str, Any] = traces[0]
+            if trace := self._now(trace_id):
                 spans = {span["operationName"] for span in trace["spans"]}
                 if set(names) <= spans:
                     return trace
@@ -76,7 +74,11 @@ class Backends:
 
     def has(self, trace_id: str) -> bool:
         """Say whether Jaeger has a trace now."""
-        return bool(httpx.get(f"{self.jaeger_url}/api/traces/{trace_id}", timeout=10, trust_env=False).json()["data"])
+        return self._now(trace_id) is not None
+
+    def _now(self, trace_id: str) -> dict[str, Any] | None:
+        found = httpx.get(f"{self.jaeger_url}/api/traces/{trace_id}", timeout=10, trust_env=False).json()["data"]
+        return found[0] if found else None
 
 
 @contextmanager
@@ -108,7 +110,7 @@ def _jaeger(folder: Path, ports: Mapping[str, str]) -> ServiceProcess:
     }
     path = _DEPLOY / "jaeger/jaeger.yaml"
     data = {"JAEGER_DATA": str(folder / "jaeger")}
-    return _process("jaeger", path, addresses, folder, data, lambda: _answers(f"http://{ports['query']}/api/services"))
+    return _process("jaeger", path, addresses, folder, data, lambda: answers(f"http://{ports['query']}/api/services"))
 
 
 def _collector(folder: Path, ports: Mapping[str, str], logs: Recorder, settings: Mapping[str, str]) -> ServiceProcess:
@@ -130,7 +132,7 @@ def _collector(folder: Path, ports: Mapping[str, str], logs: Recorder, settings:
         # A list replaces a list: it is given whole.
         "service": {"telemetry": {"metrics": {"readers": [committed]}}},
     }
-    return _process("otel-collector", path, addresses, folder, settings, lambda: _answers(f"http://{ports['health']}/"))
+    return _process("otel-collector", path, addresses, folder, settings, lambda: answers(f"http://{ports['health']}/"))
 
 
 def _page(address: str) -> dict[str, Any]:
@@ -151,12 +153,4 @@ def _process(
     # JSON is YAML.
     second.write_text(dumps(addresses))
     argv = [str(program(service)), f"--config={path}", f"--config={second}"]
-    environment = {**os.environ, **settings}
-    return ServiceProcess(service, argv, environment, ready=ready, folder=folder)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=1, trust_env=False).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
+    return ServiceProcess(service, argv, settings, ready=ready, folder=folder)

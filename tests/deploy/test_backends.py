@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.backends, pytest.mark.timeout(300)]
 REGISTER = "POST /api/v1/schools/{school}/events/{event}/registrations"
 RETURN = "GET /api/v1/payments/yaadpay/return"
 SEARCHES = sorted({search for path in RUNBOOKS for search in blocks(path, "jaeger")})
+POLL = "ticketcap.registration.v1.RegistrationService/ListChanges"
 RARE = ("payment", "payment.reconcile")
 """Made for what hung for minutes; services/payment/tests/test_payment_jobs.py has it."""
 LOST = "sum by (exporter) (rate(otelcol_exporter_send_failed_spans_total[5m]))"
@@ -176,6 +177,19 @@ def test_errors_slow_ones_and_money_are_kept_whatever_else_is_not(tmp_path: Path
 
 def _unscoped(page: str) -> str:
     return page.replace("otelcol_processor_tail_", "")
+
+
+def test_what_asks_every_second_is_left_unless_it_fails(watched: Watched) -> None:
+    """Payment reads registration's changes all the time; Jaeger would show little else."""
+    poll: dict[str, raw_otlp.Value] = {"rpc.method": POLL}
+    error = Status(code=Status.STATUS_CODE_ERROR)
+    left, kept = raw_otlp.span("poll", values=poll), raw_otlp.span("failed poll", values=poll, status=error)
+    later = raw_otlp.span("later")
+    raw_otlp.post(watched.receives.otlp, raw_otlp.traces("payment", [left, kept, later]))
+    for span in (kept, later):
+        watched.receives.trace(span.trace_id.hex(), span.name)
+    assert not watched.receives.has(left.trace_id.hex())
+    assert POLL not in {span["name"] for span in watched.receives.ask("/api/operations", service="payment")}
 
 
 # Personal data

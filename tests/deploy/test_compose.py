@@ -194,7 +194,8 @@ def test_errors_and_slow_traces_are_always_kept() -> None:
     }
     assert policies["errors"]["status_code"] == {"status_codes": ["ERROR"]}
     assert policies["slow"]["latency"] == {"threshold_ms": 1000}
-    assert policies["of-the-rest"]["probabilistic"]["sampling_percentage"] == "${env:TRACE_KEEP_PERCENT:-100}"
+    share = policies["of-the-rest"]["and"]["and_sub_policy"][1]
+    assert share["probabilistic"] == {"sampling_percentage": "${env:TRACE_KEEP_PERCENT:-100}"}
 
 
 @pytest.mark.parametrize(
