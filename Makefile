@@ -72,6 +72,7 @@ drills: install ## Every alert's fault on the real stack, seen by the real Prome
 backends: install ## The services under the collector, Jaeger, Prometheus of docker-compose.yml, built with Go
 	deploy/programs/build.sh
 	PATH="$$PWD/.build/programs/bin:$$PATH" $(BIN)/python -m pytest -m "not drill" $(BACKEND_TESTS)
+	TRACES_THROUGH=collector $(BIN)/python -m pytest tests/traces
 
 .PHONY: docs
 docs: install ## Write docs/telemetry.md from the schema

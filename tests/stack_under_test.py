@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,14 +98,26 @@ def as_it_is(module: str) -> list[str]:
     return [sys.executable, "-m", module]
 
 
+Way = Callable[[Path, str], AbstractContextManager[str]]
+"""Given a folder and the sink's URL: what runs before the sink, and the URL to send to."""
+
+
+def straight(_folder: Path, sink_url: str) -> AbstractContextManager[str]:
+    """Send to the sink itself."""
+    return nullcontext(sink_url)
+
+
 @contextmanager
 def stack(
-    folder: Path, settings: Mapping[str, str] | None = None, started: Callable[[str], list[str]] = as_it_is
+    folder: Path,
+    settings: Mapping[str, str] | None = None,
+    started: Callable[[str], list[str]] = as_it_is,
+    way: Way = straight,
 ) -> Iterator[Stack]:
     """Run the system in ``folder`` on any free ports; nothing is left of it afterwards.
 
-    ``settings`` are for all three services; ``started`` says how the one of a module is run. A setting
-    METRICS_ADDRESS without a port gives each a page of its own.
+    ``settings`` are for all three services; ``started`` says how the one of a module is run; ``way`` is how telemetry
+    comes to the sink. A setting METRICS_ADDRESS without a port gives each a page of its own.
     """
     with ExitStack() as running:
         postgres = EmbeddedPostgres(folder / "postgres" / "data", free_port())
@@ -116,7 +128,7 @@ def stack(
         sink, sink_url = running.enter_context(_sink(folder))
         common = {
             "JWT_SECRET": SECRET,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": sink_url,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": running.enter_context(way(folder, sink_url)),
             "DEPLOYMENT_ENVIRONMENT": "development",
             "DRAIN_SECONDS": "10",
             **(settings or {}),

@@ -8,7 +8,7 @@
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from json import dumps
@@ -23,7 +23,10 @@ from tests.canary.recorder import Recorder
 from tests.stack_under_test import answers
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-_DEPLOY: Final = ROOT / "deploy"
+_FILES: Final = {
+    "otel-collector": ROOT / "deploy/otel-collector/collector.yaml",
+    "jaeger": ROOT / "deploy/jaeger/jaeger.yaml",
+}
 _IMAGES: Final = {"otel-collector": "otelcol", "jaeger": "jaeger"}
 """Service in docker-compose.yml, and what its program is called."""
 _ARRIVES_SECONDS: Final = 30.0
@@ -84,7 +87,7 @@ class Backends:
 @contextmanager
 def backends(folder: Path, **settings: str) -> Iterator[Backends]:
     """Run them in ``folder`` on free ports; ``settings`` are the collector's environment."""
-    ports = {name: f"127.0.0.1:{free_port()}" for name in ("grpc", "http", "jaeger", "query", "spans", "health", "own")}
+    ports = _free_addresses()
     with Recorder() as logs:
         jaeger = _jaeger(folder, ports)
         collector = _collector(folder, ports, logs, settings)
@@ -100,6 +103,24 @@ def backends(folder: Path, **settings: str) -> Iterator[Backends]:
             )
 
 
+@contextmanager
+def through_the_collector(folder: Path, sink_url: str) -> Iterator[str]:
+    """Run the collector before a sink that takes Jaeger's place, in a hurry; yield where it receives."""
+    ports = _free_addresses()
+    hurry = {
+        "exporters": {"otlp_http/sink": {"endpoint": sink_url}},
+        "processors": {"tail_sampling": {"decision_wait": "100ms"}, "batch": {"timeout": "50ms"}},
+        "service": {"pipelines": {"traces/kept": {"exporters": ["otlp_http/sink"]}}},
+    }
+    with Recorder() as logs, _collector(folder, ports, logs, {}, hurry):
+        yield f"http://{ports['http']}"
+
+
+def _free_addresses() -> dict[str, str]:
+    names = ("grpc", "http", "jaeger", "query", "spans", "health", "own")
+    return {name: f"127.0.0.1:{free_port()}" for name in names}
+
+
 def _jaeger(folder: Path, ports: Mapping[str, str]) -> ServiceProcess:
     addresses = {
         "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": ports["jaeger"]}}}},
@@ -108,14 +129,18 @@ def _jaeger(folder: Path, ports: Mapping[str, str]) -> ServiceProcess:
         },
         "service": {"telemetry": _page(f"127.0.0.1:{free_port()}")},
     }
-    path = _DEPLOY / "jaeger/jaeger.yaml"
     data = {"JAEGER_DATA": str(folder / "jaeger")}
-    return _process("jaeger", path, addresses, folder, data, lambda: answers(f"http://{ports['query']}/api/services"))
+    return _process("jaeger", [addresses], folder, data, lambda: answers(f"http://{ports['query']}/api/services"))
 
 
-def _collector(folder: Path, ports: Mapping[str, str], logs: Recorder, settings: Mapping[str, str]) -> ServiceProcess:
-    path = _DEPLOY / "otel-collector/collector.yaml"
-    committed = yaml.safe_load(path.read_text())["service"]["telemetry"]["metrics"]["readers"][0]
+def _collector(
+    folder: Path,
+    ports: Mapping[str, str],
+    logs: Recorder,
+    settings: Mapping[str, str],
+    *more: Mapping[str, Any],
+) -> ServiceProcess:
+    committed = yaml.safe_load(_FILES["otel-collector"].read_text())["service"]["telemetry"]["metrics"]["readers"][0]
     exporter = committed["pull"]["exporter"]["prometheus"]
     host, port = ports["own"].split(":")
     exporter.update(host=host, port=int(port))
@@ -132,7 +157,8 @@ def _collector(folder: Path, ports: Mapping[str, str], logs: Recorder, settings:
         # A list replaces a list: it is given whole.
         "service": {"telemetry": {"metrics": {"readers": [committed]}}},
     }
-    return _process("otel-collector", path, addresses, folder, settings, lambda: answers(f"http://{ports['health']}/"))
+    ready = f"http://{ports['health']}/"
+    return _process("otel-collector", [addresses, *more], folder, settings, lambda: answers(ready))
 
 
 def _page(address: str) -> dict[str, Any]:
@@ -142,15 +168,16 @@ def _page(address: str) -> dict[str, Any]:
 
 def _process(
     service: str,
-    path: Path,
-    addresses: Mapping[str, Any],
+    differences: Sequence[Mapping[str, Any]],
     folder: Path,
     settings: Mapping[str, str],
     ready: Callable[[], bool],
 ) -> ServiceProcess:
-    """Return ``service`` over the committed file, with a second one that holds nothing but addresses."""
-    second = folder / f"{service}-addresses.yaml"
-    # JSON is YAML.
-    second.write_text(dumps(addresses))
-    argv = [str(program(service)), f"--config={path}", f"--config={second}"]
+    """Return ``service`` over the committed file, with files of ``differences`` that are merged into it."""
+    argv = [str(program(service)), f"--config={_FILES[service]}"]
+    for number, difference in enumerate(differences):
+        path = folder / f"{service}-{number}.yaml"
+        # JSON is YAML.
+        path.write_text(dumps(difference))
+        argv.append(f"--config={path}")
     return ServiceProcess(service, argv, settings, ready=ready, folder=folder)

@@ -80,10 +80,14 @@ def _one(world: World, case: Case) -> Played:
 
 def _with_spans(world: World, told: dict[str, Played]) -> dict[str, Played]:
     """Wait until everything has arrived that will: no trace grows any more."""
-    time.sleep(_SENT_SECONDS)
-    until(lambda: all(world.spans(played.answered.trace_id) for played in told.values() if played.answered))
-    time.sleep(_SENT_SECONDS / 2)
-    return {
-        name: Played(played.answered, played.error, world.spans(played.answered.trace_id) if played.answered else ())
-        for name, played in told.items()
-    }
+    until(lambda: all(_spans(world, told).values()))
+    before: dict[str, int] = {}
+    while (now := {name: len(spans) for name, spans in _spans(world, told).items()}) != before:
+        before = now
+        time.sleep(_SENT_SECONDS)
+    arrived = _spans(world, told)
+    return {name: Played(how.answered, how.error, arrived.get(name, ())) for name, how in told.items()}
+
+
+def _spans(world: World, told: Mapping[str, Played]) -> dict[str, Sequence[Mapping[str, Any]]]:
+    return {name: world.spans(how.answered.trace_id) for name, how in told.items() if how.answered}

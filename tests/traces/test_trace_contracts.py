@@ -1,5 +1,9 @@
-"""Every HTTP call's trace, as it arrives over OTLP, and what follows a request in traces of its own."""
+"""Every HTTP call's trace, as it arrives over OTLP, and what follows a request in traces of its own.
 
+With TRACES_THROUGH=collector, as `make backends` runs them, what the real collector passes on.
+"""
+
+import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.stack_under_test import EVENTS
+from tests.deploy.backends import through_the_collector
+from tests.stack_under_test import EVENTS, straight
 from tests.stack_under_test import stack as run_stack
 from tests.traces import good_calls
 from tests.traces.afterwards import RUSH, Afterwards
@@ -34,7 +39,8 @@ MUST_HAVE_401_403 = {call.operation for call in CALLS if call.role}
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with run_stack(tmp_path_factory.mktemp("stack"), SETTINGS) as running:
+    way = through_the_collector if os.environ.get("TRACES_THROUGH") == "collector" else straight
+    with run_stack(tmp_path_factory.mktemp("stack"), SETTINGS, way=way) as running:
         yield World(running)
 
 
