@@ -99,6 +99,7 @@ SERVICES: Final = (
     Metric("payment_escalated", _G, ("kind",)),
     Metric("payment_return_refused_total", _C, ("reason",)),
     Metric("outbox_lag_seconds", _G),
+    Metric("registration_feed_age_seconds", _G),
     Metric("yaadpay_call_duration_seconds", _H, ("action", "outcome")),
     # Beyond the guide: the processes.
     Metric("telemetry_dropped_total", _C, ("signal", "reason")),

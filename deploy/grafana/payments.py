@@ -77,9 +77,13 @@ def payments() -> Dashboard:
         )
         .with_panel(
             lines(
-                "Outbox lag",
-                "How long the oldest undelivered row has waited, per service. Above a minute alerts.",
-                [Query("max by (job) (outbox_lag_seconds)", "{{job}}")],
+                "Outbox lag, and how old the news of registrations is",
+                "How long the oldest undelivered row has waited; since when no changes were read. Each alerts above a "
+                "minute.",
+                [
+                    Query("max by (job) (outbox_lag_seconds)", "{{job}} outbox"),
+                    Query("min by (job) (registration_feed_age_seconds)", "{{job}} feed"),
+                ],
                 unit="s",
                 limit=60,
             )

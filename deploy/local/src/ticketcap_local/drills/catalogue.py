@@ -1,6 +1,6 @@
 """All drills: one for each alert, and what each is made of."""
 
-from ticketcap_local.drills.database import CounterTamperedWith, Locked, Unprotected
+from ticketcap_local.drills.database import PAYMENT, CounterTamperedWith, Locked, Unprotected
 from ticketcap_local.drills.drill import FOR_TEN_MINUTES, FOR_TWO_MINUTES, Drill
 from ticketcap_local.drills.families import PRICE_AGOROT, OwnEvent
 from ticketcap_local.drills.processes import Killed, Paused, Stuttering
@@ -146,6 +146,11 @@ def _of_payments() -> list[Drill]:
             "outbox-lagging",
             "YaadPay does not say whether a return is its own, so what should follow it waits in the outbox.",
             [lagging, StuckReturn(lagging)],
+        ),
+        Drill(
+            "registration-feed-stale",
+            "Something holds payment's place in the feed of registrations locked, so that it can't read on.",
+            [Locked("LOCK TABLE cursors IN ACCESS EXCLUSIVE MODE", held=3600.0, free=0.1, database=PAYMENT)],
         ),
         Drill(
             "payments-unsettled",

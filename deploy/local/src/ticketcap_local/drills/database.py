@@ -55,6 +55,7 @@ class Locked:
     free: float
     event: OwnEvent | None = None
     """Whose id is the parameter of ``lock``."""
+    database: str = REGISTRATION
     _pulses: Repeated | None = field(default=None, init=False, repr=False)
 
     async def begin(self, ground: Ground) -> None:
@@ -64,7 +65,7 @@ class Locked:
         await self._pulses.begin(ground)
 
     async def _hold(self, ground: Ground) -> None:
-        async with connected(ground, REGISTRATION) as connection, connection.transaction():
+        async with connected(ground, self.database) as connection, connection.transaction():
             await connection.execute(self.lock, (self.event.id,) if self.event else ())
             await asyncio.sleep(self.held)
 
