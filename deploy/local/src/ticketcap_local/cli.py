@@ -93,11 +93,12 @@ def traces(
     service: Annotated[str, typer.Option(help="only traces that this service is in")] = "",
     name: Annotated[str, typer.Option(help="only traces with a span whose name holds this")] = "",
     trace_id: Annotated[str, typer.Option(help="one trace, by its id or the beginning of it")] = "",
+    depth: Annotated[int, typer.Option(help="levels of the tree to draw", min=1, max=1000)] = 1000,
 ) -> None:
-    """Show the newest traces as trees."""
+    """Show the newest traces as trees. Payment's successful polls for changes are shown only by --name ListChanges."""
     from rich.console import Console
 
-    from ticketcap_local.trace_view import lines_of
+    from ticketcap_local.trace_view import LEGEND, lines_of
     from ticketcap_local.traces_client import NoTraces, fetch
 
     url = f"http://{HOST}:{_settings().otlp_http_port}"
@@ -107,10 +108,12 @@ def traces(
         _fail(str(error))
     console = Console(highlight=False)
     for trace in reversed(found):
-        for line in lines_of(trace):
+        for line in lines_of(trace, depth):
             # A terminal cuts what does not fit; a file or a pipe gets it all.
             console.print(line, no_wrap=True, overflow="ellipsis" if console.is_terminal else "ignore", crop=False)
         console.print()
+    if any(span["links"] for trace in found for span in trace["spans"]):
+        console.print(LEGEND, style="dim")
 
 
 @app.command()
