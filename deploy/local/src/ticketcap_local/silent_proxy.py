@@ -1,6 +1,7 @@
 """Carry TCP connections for tests, until they fall silent or lead elsewhere."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -42,6 +43,10 @@ class SilentProxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+
+    def led(self, url: str) -> str:
+        """Return a URL of the target as one of this way to it."""
+        return url.replace(f"{_HOST}:{self._target}", f"{_HOST}:{self.port}")
 
     def silence(self, *, new_ones_too: bool = False) -> int:
         """Let every connection fall silent; new ones work unless ``new_ones_too``. Return how many there are."""
@@ -101,10 +106,10 @@ class SilentProxy:
             return
         connection = _Connection((reader, writer), onwards, is_silent=self._accepts_silently)
         self._connections.add(connection)
-        try:
+        # Cancelled when the proxy ends; asyncio's streams want no cancelled handler.
+        with contextlib.suppress(asyncio.CancelledError):
             await connection.carry()
-        finally:
-            self._connections.discard(connection)
+        self._connections.discard(connection)
 
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]

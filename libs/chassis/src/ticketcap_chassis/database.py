@@ -17,7 +17,6 @@ from ticketcap_chassis.link import Link, PoolLimits
 __all__ = ["DatabaseSettings", "PoolLimits", "create_engine", "driver_url", "link_of", "opened_engine"]
 
 _NO_SETTINGS: Final[Mapping[str, str]] = {}
-_NO_LIMITS: Final = PoolLimits()
 _LINK: Final = "ticketcap_link"
 _GENERATION: Final = "ticketcap_generation"
 
@@ -30,13 +29,14 @@ class DatabaseSettings(BaseSettings):
     database_connect_seconds: float = Field(default=2.0, ge=0.1, le=60)
     """How long making a connection may take."""
 
-    @property
-    def database_limits(self) -> PoolLimits:
-        """The limits of a pool."""
-        return PoolLimits(
-            checkout_timeout=self.database_answer_seconds + 0.5,
-            connect_timeout=self.database_connect_seconds,
-            answer_timeout=self.database_answer_seconds,
+    def link(self) -> Link:
+        """Return a way to the database that keeps these limits; one for all engines of a process."""
+        return Link(
+            PoolLimits(
+                checkout_timeout=self.database_answer_seconds + 0.5,
+                connect_timeout=self.database_connect_seconds,
+                answer_timeout=self.database_answer_seconds,
+            )
         )
 
 
@@ -53,13 +53,16 @@ def create_engine(
     limits: PoolLimits,
     telemetry: Telemetry,
     session: Mapping[str, str] = _NO_SETTINGS,
+    link: Link | None = None,
 ) -> AsyncEngine:
     """Return an engine whose every connection acts as ``role`` with the server's settings in ``session``.
+
+    Engines of one database share a ``link``: what one learns of the way there, all know.
 
     The role is the session's default, so that RESET ROLE leads back to it and
     not to the login, which may own the tables.
     """
-    link = Link(limits)
+    link = link or Link(limits)
     engine = create_async_engine(
         driver_url(database_url),
         pool_size=limits.size,
@@ -110,15 +113,19 @@ async def opened_engine(
     role: str,
     connections: int,
     telemetry: Telemetry,
+    link: Link,
     session: Mapping[str, str] = _NO_SETTINGS,
-    limits: PoolLimits = _NO_LIMITS,
 ) -> AsyncIterator[AsyncEngine]:
-    """Hold an engine of at most ``connections`` connections as ``role`` for as long as the code inside runs.
-
-    ``limits`` say how long it waits.
-    """
-    limits = replace(limits, size=connections)
-    engine = create_engine(database_url, role=role, pool_name=role, limits=limits, telemetry=telemetry, session=session)
+    """Hold an engine of at most ``connections`` connections as ``role`` for as long as the code inside runs."""
+    engine = create_engine(
+        database_url,
+        role=role,
+        pool_name=role,
+        limits=replace(link.limits, size=connections),
+        telemetry=telemetry,
+        session=session,
+        link=link,
+    )
     try:
         yield engine
     finally:

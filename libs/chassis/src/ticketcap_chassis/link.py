@@ -86,7 +86,10 @@ class LimitedConnection(psycopg.AsyncConnection[Any]):
     """When all of what is under way must be answered, on the monotonic clock; None: each statement has its own."""
 
     async def wait(
-        self, gen: PQGen[_Answer], interval: float = _INTERVAL_SECONDS, timeout: float | None = None  # noqa: ASYNC109 - psycopg's
+        self,
+        gen: PQGen[_Answer],
+        interval: float = _INTERVAL_SECONDS,
+        timeout: float | None = None,  # noqa: ASYNC109 - psycopg's
     ) -> _Answer:
         """Wait for the database; close the connection when it is silent for too long, or the caller leaves."""
         if self.link is None:

@@ -68,13 +68,8 @@ async def serve(settings: Settings, telemetry: Telemetry, *, steps: Steps | None
 async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | None = None) -> AsyncIterator[int]:
     """Run the service while the code inside does; yields its port."""
     async with AsyncExitStack() as stack:
-        opened = partial(
-            opened_engine,
-            settings.database_url,
-            telemetry=telemetry,
-            session=_PLANS,
-            limits=settings.database_limits,
-        )
+        link = settings.link()
+        opened = partial(opened_engine, settings.database_url, telemetry=telemetry, session=_PLANS, link=link)
         engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
         jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
         await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_payment migrate")

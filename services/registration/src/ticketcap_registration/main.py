@@ -65,13 +65,8 @@ async def serve(settings: Settings, telemetry: Telemetry) -> None:
 async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int]:
     """Run the service while the code inside does; yields its port."""
     async with AsyncExitStack() as stack:
-        opened = partial(
-            opened_engine,
-            settings.database_url,
-            telemetry=telemetry,
-            session=_PLANS,
-            limits=settings.database_limits,
-        )
+        link = settings.link()
+        opened = partial(opened_engine, settings.database_url, telemetry=telemetry, session=_PLANS, link=link)
         engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
         jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
         await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_registration migrate")
@@ -84,7 +79,7 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         feed = SeatFeed(
             make_url(settings.database_url).set(drivername="postgresql").render_as_string(False),
             telemetry,
-            settings.database_limits,
+            link,
         )
         server = GrpcServer(telemetry=telemetry)
         service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed)

@@ -15,7 +15,7 @@ from uuid import UUID
 import psycopg
 from pydantic import ValidationError
 from ticketcap_chassis.errors import Unavailable
-from ticketcap_chassis.link import Link, PoolLimits
+from ticketcap_chassis.link import Link
 from ticketcap_observability import Telemetry, get_logger, schema
 
 from ticketcap_registration.store.seats import CHANNEL, SeatNews, news
@@ -71,9 +71,9 @@ class Watcher:
 class SeatFeed:
     """Passes announcements of the database on to watchers."""
 
-    def __init__(self, database_url: str, telemetry: Telemetry, limits: PoolLimits) -> None:
+    def __init__(self, database_url: str, telemetry: Telemetry, link: Link) -> None:
         self._url = database_url
-        self._link = Link(limits)
+        self._link = link
         self._delay = telemetry.histogram(schema.PROMOTION_DELAY)
         self._lost = telemetry.counter(schema.DB_CONNECTION_ERRORS)
         self._watchers: defaultdict[UUID, set[Watcher]] = defaultdict(set)
