@@ -27,7 +27,6 @@ class SilentProxy:
         self._target = target
         self._loop = asyncio.new_event_loop()
         self._connections: set[_Connection] = set()
-        self._accepts_silently = False
         self._thread = threading.Thread(target=self._run, name="silent-proxy", daemon=True)
         self._server: asyncio.Server | None = None
 
@@ -48,24 +47,18 @@ class SilentProxy:
         """Return a URL of the target as one of this way to it."""
         return url.replace(f"{_HOST}:{self._target}", f"{_HOST}:{self.port}")
 
-    def silence(self, *, new_ones_too: bool = False) -> int:
-        """Let every connection fall silent; new ones work unless ``new_ones_too``. Return how many there are."""
+    def silence(self, *, only_answers: bool = False) -> int:
+        """Let every connection fall silent, or only what comes back from the target; new ones work.
+
+        Return how many there are.
+        """
 
         def silence() -> int:
-            self._accepts_silently = new_ones_too
             for connection in self._connections:
-                connection.is_silent = True
+                connection.silent |= {"answers"} if only_answers else {"answers", "requests"}
             return len(self._connections)
 
         return self._do(silence)
-
-    def carry(self) -> None:
-        """Let new connections work again; silent ones stay silent."""
-
-        def carry() -> None:
-            self._accepts_silently = False
-
-        self._do(carry)
 
     def lead_to(self, target: int) -> None:
         """Lead new connections to another port; those that there are stay where they are."""
@@ -104,7 +97,7 @@ class SilentProxy:
         except OSError:
             writer.close()
             return
-        connection = _Connection((reader, writer), onwards, is_silent=self._accepts_silently)
+        connection = _Connection((reader, writer), onwards)
         self._connections.add(connection)
         # Cancelled when the proxy ends; asyncio's streams want no cancelled handler.
         with contextlib.suppress(asyncio.CancelledError):
@@ -118,24 +111,27 @@ Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class _Connection:
     """Both ends of one connection."""
 
-    def __init__(self, near: Ends, far: Ends, *, is_silent: bool) -> None:
+    def __init__(self, near: Ends, far: Ends) -> None:
         self._near = near
         self._far = far
-        self.is_silent = is_silent
+        self.silent: set[str] = set()
 
     async def carry(self) -> None:
         """Carry both directions until both have ended."""
-        await asyncio.gather(self._one_way(self._near[0], self._far[1]), self._one_way(self._far[0], self._near[1]))
+        await asyncio.gather(
+            self._one_way("requests", self._near[0], self._far[1]),
+            self._one_way("answers", self._far[0], self._near[1]),
+        )
 
-    async def _one_way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _one_way(self, way: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while chunk := await reader.read(_CHUNK):
-                if not self.is_silent:
+                if way not in self.silent:
                     writer.write(chunk)
                     await writer.drain()
         except OSError:
             pass
-        if self.is_silent:
+        if way in self.silent:
             # Stays open, for as long as the proxy is there.
             await asyncio.Event().wait()
         writer.close()

@@ -26,6 +26,7 @@ _AGAIN_SECONDS: Final = 0.25
 """After an attempt to connect has failed, the next one begins so much later."""
 _DISTRUST_SECONDS: Final = 1.0
 """A pool's connections are replaced at most so often."""
+_TRANSACTION_TIMEOUT_SINCE: Final = 170_000
 _TROUBLE_SECONDS: Final = 1.5
 """How long the database counts as exhausted after it said so."""
 
@@ -57,6 +58,11 @@ class PoolLimits:
         """When the server ends a transaction that is idle: its locks are free before the next connection asks."""
         return 0.8 * self.answer_timeout
 
+    @property
+    def transaction_timeout(self) -> float:
+        """When the server ends a transaction, whatever it is at."""
+        return 2 * self.answer_timeout
+
     def of_tcp(self) -> dict[str, int]:
         """Return libpq's parameters by which the kernel gives a silent connection up."""
         return {
@@ -75,6 +81,10 @@ class PoolLimits:
             "lock_timeout": round(self.lock_timeout * 1000),
             "idle_in_transaction_session_timeout": round(self.idle_timeout * 1000),
             "client_connection_check_interval": 1000,
+            "tcp_user_timeout": round(self.answer_timeout * 1000),
+            "tcp_keepalives_idle": 5,
+            "tcp_keepalives_interval": 1,
+            "tcp_keepalives_count": 3,
         }
 
 
@@ -206,4 +216,18 @@ class Link:
                 f"no connection to the database within {self.limits.connect_timeout:.1f} s"
             ) from None
         connection.link = self
+        await self._limit_transactions(connection)
         return connection
+
+    async def _limit_transactions(self, connection: LimitedConnection) -> None:
+        """Have the server end a transaction whose client has fallen silent in the middle of a pipeline.
+
+        It then waits for the pipeline's end under none of its other limits, with its locks. An older server gives them
+        back when the kernel gives the connection up.
+        """
+        if connection.info.server_version < _TRANSACTION_TIMEOUT_SINCE:
+            return
+        milliseconds = round(self.limits.transaction_timeout * 1000)
+        await connection.execute(f"SET transaction_timeout = {milliseconds}")
+        if not connection.autocommit:
+            await connection.commit()

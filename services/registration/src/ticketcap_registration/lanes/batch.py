@@ -134,7 +134,7 @@ class Batches:
             try:
                 return await self._transaction.run(event, commands)
             except (StoreUnavailable, Contended, NoFreeConnection) as error:
-                if time.monotonic() > last_try_at:
+                if isinstance(error, StoreUnavailable) and time.monotonic() > last_try_at:
                     raise
                 _log.warning("lane.retry", event_id=str(event.id), reason=error.reason, pause_seconds=pause)
                 await asyncio.sleep(pause)
