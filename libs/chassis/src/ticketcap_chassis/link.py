@@ -60,8 +60,8 @@ class PoolLimits:
 
     @property
     def transaction_timeout(self) -> float:
-        """When the server ends a transaction, whatever it is at."""
-        return 2 * self.answer_timeout
+        """When the server ends a whole transaction that has only the time of one answer."""
+        return 0.8 * self.answer_timeout
 
     def of_tcp(self) -> dict[str, int]:
         """Return libpq's parameters by which the kernel gives a silent connection up."""
@@ -125,6 +125,16 @@ class LimitedConnection(psycopg.AsyncConnection[Any]):
             raise
         self.link.heard()
         return answer
+
+    async def limit_transaction(self) -> None:
+        """Have the server end the transaction that begins here, whatever it is at; servers before 17 can't.
+
+        A client that falls silent in the middle of a pipeline leaves the server waiting for the pipeline's end, with
+        its locks and under none of the other limits.
+        """
+        if self.link is not None and self.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+            milliseconds = round(self.link.limits.transaction_timeout * 1000)
+            await self.execute(f"SET LOCAL transaction_timeout = {milliseconds}")
 
     def _limit(self, link: "Link") -> float:
         limit = link.limits.answer_timeout
@@ -216,18 +226,4 @@ class Link:
                 f"no connection to the database within {self.limits.connect_timeout:.1f} s"
             ) from None
         connection.link = self
-        await self._limit_transactions(connection)
         return connection
-
-    async def _limit_transactions(self, connection: LimitedConnection) -> None:
-        """Have the server end a transaction whose client has fallen silent in the middle of a pipeline.
-
-        It then waits for the pipeline's end under none of its other limits, with its locks. An older server gives them
-        back when the kernel gives the connection up.
-        """
-        if connection.info.server_version < _TRANSACTION_TIMEOUT_SINCE:
-            return
-        milliseconds = round(self.limits.transaction_timeout * 1000)
-        await connection.execute(f"SET transaction_timeout = {milliseconds}")
-        if not connection.autocommit:
-            await connection.commit()

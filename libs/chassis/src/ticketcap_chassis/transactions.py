@@ -75,7 +75,7 @@ async def tenant_transaction(engine: AsyncEngine, variable: str, tenant: str) ->
 
 
 @asynccontextmanager
-async def driver_connection(engine: AsyncEngine) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+async def driver_connection(engine: AsyncEngine) -> AsyncIterator[LimitedConnection]:
     """Lend the driver's own connection, whose statements can travel together in a pipeline.
 
     What the code inside does not commit is undone. All of its statements together have the time of one.
