@@ -32,7 +32,8 @@ def database(postgres: EmbeddedPostgres) -> Iterator[str]:
 async def service(database: str, proxy: SilentProxy, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replica]:
     """A replica that waits two seconds for its database, over a way that can fall silent."""
     monkeypatch.setattr(feed, "_PING_SECONDS", 0.3)
-    async with replica(proxy.led(database), database_answer_seconds=ANSWER_SECONDS) as running:
+    monkeypatch.setenv("DATABASE_ANSWER_SECONDS", str(ANSWER_SECONDS))
+    async with replica(proxy.led(database)) as running:
         await running.open(capacity=100)
         yield running
 
