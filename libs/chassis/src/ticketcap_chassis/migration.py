@@ -15,6 +15,8 @@ from ticketcap_observability import get_logger
 from ticketcap_chassis.database import driver_url
 
 _MAINTENANCE: Final = "postgres"
+_LOCK_SECONDS: Final = 120
+"""How long a migration waits for another process's locks before it fails."""
 
 _log = get_logger(__name__)
 
@@ -28,6 +30,8 @@ def migrate(database_url: str, migrations: Path, *, lock: int) -> None:
     _make_database(driver_url(database_url))
     engine = create_engine(driver_url(database_url), poolclass=NullPool)
     with engine.connect() as connection:
+        # For the lock below, and for each table's: a migration that waits for a table holds all others' statements up.
+        connection.execute(text(f"SET lock_timeout = '{_LOCK_SECONDS}s'"))
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": lock})
         connection.commit()
         command.upgrade(configuration(connection, migrations), "head")
