@@ -107,17 +107,28 @@ def straight(_folder: Path, sink_url: str) -> AbstractContextManager[str]:
     return nullcontext(sink_url)
 
 
+DatabaseWay = Callable[[EmbeddedPostgres], AbstractContextManager[Callable[[str], str]]]
+"""Given the server: what runs before it, and what makes a database's URL lead through that."""
+
+
+def at_its_own_address(_postgres: EmbeddedPostgres) -> AbstractContextManager[Callable[[str], str]]:
+    """Connect to the server itself."""
+    return nullcontext(lambda url: url)
+
+
 @contextmanager
 def stack(
     folder: Path,
     settings: Mapping[str, str] | None = None,
     started: Callable[[str], list[str]] = as_it_is,
     way: Way = straight,
+    database_way: DatabaseWay = at_its_own_address,
 ) -> Iterator[Stack]:
     """Run the system in ``folder`` on any free ports; nothing is left of it afterwards.
 
     ``settings`` are for all three services; ``started`` says how the one of a module is run; ``way`` is how telemetry
-    comes to the sink. A setting METRICS_ADDRESS without a port gives each a page of its own.
+    comes to the sink, ``database_way`` how the services come to PostgreSQL. A setting METRICS_ADDRESS without a port
+    gives each a page of its own.
     """
     with ExitStack() as running:
         postgres = EmbeddedPostgres(folder / "postgres" / "data", free_port())
@@ -125,6 +136,7 @@ def stack(
         running.callback(postgres.stop)
         for name in ("registration", "payment"):
             postgres.create_database(name)
+        database_url = running.enter_context(database_way(postgres))
         sink, sink_url = running.enter_context(_sink(folder))
         common = {
             "JWT_SECRET": SECRET,
@@ -133,11 +145,20 @@ def stack(
             "DRAIN_SECONDS": "10",
             **(settings or {}),
         }
-        registration = running.enter_context(_registration(folder, postgres, common, started))
+        registration = running.enter_context(
+            _registration(folder, database_url(postgres.url("registration")), common, started)
+        )
         gateway_address = f"127.0.0.1:{free_port()}"
         simulator_url = running.enter_context(_simulator(folder, f"http://{gateway_address}"))
         payment = running.enter_context(
-            _payment(folder, postgres, registration.address, simulator_url, common, started)
+            _payment(
+                folder,
+                database_url(postgres.url("payment")),
+                registration.address,
+                simulator_url,
+                common,
+                started,
+            )
         )
         targets = {
             **common,
@@ -194,12 +215,12 @@ def _sink(folder: Path) -> Iterator[tuple[ServiceProcess, str]]:
 
 @contextmanager
 def _registration(
-    folder: Path, postgres: EmbeddedPostgres, common: dict[str, str], started: Callable[[str], list[str]]
+    folder: Path, database_url: str, common: dict[str, str], started: Callable[[str], list[str]]
 ) -> Iterator[_Served]:
     address = f"127.0.0.1:{free_port()}"
     env = {
         **common,
-        "DATABASE_URL": postgres.url("registration"),
+        "DATABASE_URL": database_url,
         "MANAGE_TOKEN_SECRET": SECRET,
         "LISTEN_ADDRESS": address,
         "METRICS_ADDRESS": _page(common),
@@ -227,7 +248,7 @@ def _simulator(folder: Path, gateway_url: str) -> Iterator[str]:
 @contextmanager
 def _payment(
     folder: Path,
-    postgres: EmbeddedPostgres,
+    database_url: str,
     registration: str,
     simulator_url: str,
     common: dict[str, str],
@@ -236,7 +257,7 @@ def _payment(
     address = f"127.0.0.1:{free_port()}"
     env = {
         **common,
-        "DATABASE_URL": postgres.url("payment"),
+        "DATABASE_URL": database_url,
         "LISTEN_ADDRESS": address,
         "REGISTRATION_TARGET": registration,
         "YAADPAY_BASE_URL": f"{simulator_url}/p/",

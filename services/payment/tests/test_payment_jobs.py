@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import cast
+from uuid import UUID, uuid4
 
 import pytest
 from opentelemetry.trace import StatusCode
@@ -10,9 +11,13 @@ from service_under_test import SERVICE
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2
 from ticketcap_chassis.grpc_server import GrpcServer
+from ticketcap_observability import Telemetry
 from ticketcap_payment.main import drain
 from ticketcap_payment.saga.deliveries import Deliveries
+from ticketcap_payment.saga.delivery import Ending
 from ticketcap_payment.steps import Step
+from ticketcap_payment.store.directory import PaymentKey
+from ticketcap_payment.store.outbox import Delivery, Outbox, Topic
 
 
 def lose_deliveries(here: World) -> None:
@@ -164,3 +169,45 @@ async def test_what_is_drained_shares_one_bound() -> None:
     assert given[0] == 5.0
     assert given[1] <= 4.98
     assert given[2:] == [0.01, 0.0]
+
+
+class OneRow:
+    """An outbox with one row, due whenever it is asked for."""
+
+    lease_seconds = 0.1
+
+    def __init__(self) -> None:
+        self.postponed = asyncio.Event()
+        self.leased = 0
+
+    async def lease(self, registration_id: UUID) -> Delivery:
+        self.leased += 1
+        return Delivery(
+            id=1,
+            key=PaymentKey(uuid4(), "herzl", registration_id),
+            topic=Topic.CONFIRM_SEAT,
+            subject_id=uuid4(),
+            traceparent="",
+            tries=1,
+            waiting_seconds=0.0,
+        )
+
+    async def postpone(self, _delivery: Delivery, _seconds: float) -> None:
+        self.postponed.set()
+
+
+async def test_a_hung_delivery_ends_with_its_lease() -> None:
+    """It waits for something that never comes: its row goes back, and the registration's next turn is its own."""
+    row = OneRow()
+
+    async def hang(_delivery: Delivery) -> Ending:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    deliveries = Deliveries(cast("Outbox", row), Telemetry.in_memory().tracer, {Topic.CONFIRM_SEAT: hang})
+    registration_id = uuid4()
+    for turn in range(1, 3):
+        row.postponed.clear()
+        await asyncio.wait_for(deliveries.start(registration_id), 20)
+        assert row.postponed.is_set()
+        assert row.leased == turn

@@ -2,25 +2,42 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
-from sqlalchemy import URL, make_url
+from pydantic import Field
+from pydantic_settings import BaseSettings
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from ticketcap_observability import Telemetry, instrument_engine
 
-_CONNECT_TIMEOUT_SECONDS: Final = 3
+from ticketcap_chassis.link import Link, PoolLimits
+
+__all__ = ["DatabaseSettings", "PoolLimits", "create_engine", "driver_url", "link_of", "opened_engine"]
+
 _NO_SETTINGS: Final[Mapping[str, str]] = {}
+_LINK: Final = "ticketcap_link"
+_GENERATION: Final = "ticketcap_generation"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolLimits:
-    """Bounds of one pool. Times are in seconds."""
+class DatabaseSettings(BaseSettings):
+    """How long a service waits for its database: every other limit follows from these (``PoolLimits``)."""
 
-    size: int = 8
-    checkout_timeout: float = 3.0
-    statement_timeout: float = 5.0
-    lock_timeout: float = 3.0
+    database_answer_seconds: float = Field(default=2.5, ge=0.5, le=60)
+    """How long the database may be silent before its connection is closed; the server's own limits are shorter."""
+    database_connect_seconds: float = Field(default=2.0, ge=0.1, le=60)
+    """How long making a connection may take."""
+
+    def link(self) -> Link:
+        """Return a way to the database that keeps these limits; one for all engines of a process."""
+        return Link(
+            PoolLimits(
+                checkout_timeout=self.database_answer_seconds + 0.5,
+                connect_timeout=self.database_connect_seconds,
+                answer_timeout=self.database_answer_seconds,
+            )
+        )
 
 
 def driver_url(database_url: str) -> URL:
@@ -36,12 +53,16 @@ def create_engine(
     limits: PoolLimits,
     telemetry: Telemetry,
     session: Mapping[str, str] = _NO_SETTINGS,
+    link: Link | None = None,
 ) -> AsyncEngine:
     """Return an engine whose every connection acts as ``role`` with the server's settings in ``session``.
+
+    Engines of one database share a ``link``: what one learns of the way there, all know.
 
     The role is the session's default, so that RESET ROLE leads back to it and
     not to the login, which may own the tables.
     """
+    link = link or Link(limits)
     engine = create_async_engine(
         driver_url(database_url),
         pool_size=limits.size,
@@ -50,23 +71,61 @@ def create_engine(
         pool_recycle=1800,
         # An error's text goes into logs and spans: never with what a statement was given.
         hide_parameters=True,
+        execution_options={_LINK: link},
         connect_args={
-            "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+            "async_creator_fn": link.connect,
             "application_name": f"ticketcap-{pool_name}",
             "options": _session_options(role, limits, session),
         },
     )
+    _replace_distrusted(engine, link)
     instrument_engine(engine, telemetry, pool_name=pool_name)
     return engine
 
 
+def link_of(engine: AsyncEngine) -> Link:
+    """Return what is known of the way to the database of ``engine``, which ``create_engine`` made."""
+    link: Link = engine.sync_engine.get_execution_options()[_LINK]
+    return link
+
+
+def _replace_distrusted(engine: AsyncEngine, link: Link) -> None:
+    """Have the pool replace a connection that is older than the link's last failure, before it lends it.
+
+    Else each of a pool's connections would have to be found silent, or read-only, by a caller of its own.
+    """
+
+    def connect(_connection: Any, record: Any) -> None:
+        record.info[_GENERATION] = link.generation
+
+    def checkout(_connection: Any, record: Any, _fairy: Any) -> None:
+        if record.info.get(_GENERATION) != link.generation:
+            raise DisconnectionError("the connection is older than the last failure of its pool")
+
+    event.listen(engine.sync_engine, "connect", connect)
+    event.listen(engine.sync_engine, "checkout", checkout)
+
+
 @asynccontextmanager
 async def opened_engine(
-    database_url: str, *, role: str, connections: int, telemetry: Telemetry, session: Mapping[str, str] = _NO_SETTINGS
+    database_url: str,
+    *,
+    role: str,
+    connections: int,
+    telemetry: Telemetry,
+    link: Link,
+    session: Mapping[str, str] = _NO_SETTINGS,
 ) -> AsyncIterator[AsyncEngine]:
     """Hold an engine of at most ``connections`` connections as ``role`` for as long as the code inside runs."""
-    limits = PoolLimits(size=connections)
-    engine = create_engine(database_url, role=role, pool_name=role, limits=limits, telemetry=telemetry, session=session)
+    engine = create_engine(
+        database_url,
+        role=role,
+        pool_name=role,
+        limits=replace(link.limits, size=connections),
+        telemetry=telemetry,
+        session=session,
+        link=link,
+    )
     try:
         yield engine
     finally:
@@ -74,12 +133,5 @@ async def opened_engine(
 
 
 def _session_options(role: str, limits: PoolLimits, session: Mapping[str, str]) -> str:
-    options = {
-        "role": role,
-        "timezone": "UTC",
-        "statement_timeout": round(limits.statement_timeout * 1000),
-        "lock_timeout": round(limits.lock_timeout * 1000),
-        "idle_in_transaction_session_timeout": round(limits.statement_timeout * 2000),
-        **session,
-    }
+    options = {"role": role, "timezone": "UTC", **limits.of_session(), **session}
     return " ".join(f"-c {name}={value}" for name, value in options.items())

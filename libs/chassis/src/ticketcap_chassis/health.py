@@ -1,53 +1,96 @@
-"""Keeps the health answers true: the service can do its work only while its database answers."""
+"""Keep the health answers true: the service works only while its database does what it needs."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ticketcap_observability import get_logger
 
-from ticketcap_chassis.errors import ServiceError
+from ticketcap_chassis.database import link_of
+from ticketcap_chassis.errors import ServiceError, Unavailable
 from ticketcap_chassis.grpc_server import GrpcServer
-from ticketcap_chassis.transactions import StoreUnavailable, translated_errors
+from ticketcap_chassis.transactions import (
+    StoreExhausted,
+    StoreReadOnly,
+    StoreUnavailable,
+    StoreUnfit,
+    connected,
+)
 
 DATABASE: Final = "database"
 """The name under which the health service tells of the database alone."""
 
+Needs = Mapping[str, Sequence[str]]
+"""The privileges that a role needs: SELECT, INSERT, UPDATE, DELETE; and on which tables."""
+
+# A privilege may be on columns only. The statement reads catalogues: a locked table does not hold it up.
 _PING: Final = text("""-- health.ping
-SELECT 1""")
+SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only,
+       ARRAY(SELECT privilege || ' on ' || name
+             FROM unnest(CAST(:privileges AS text[]), CAST(:names AS text[])) AS needed (privilege, name)
+             WHERE NOT coalesce(CASE privilege
+               WHEN 'DELETE' THEN has_table_privilege(to_regclass(name), privilege)
+               ELSE has_any_column_privilege(to_regclass(name), privilege) END, false)) AS missing""")
+
+_PING_SECONDS: Final = 4.0
+"""How long one look takes at most, with its wait for a connection."""
 
 _log = get_logger(__name__)
 
 
 class DatabaseHealth:
-    """Asks the database and sets the health of ``services`` and of DATABASE accordingly."""
+    """Asks the database, as each role of ``needs``, and sets the health of ``services`` and of DATABASE."""
 
-    def __init__(self, engine: AsyncEngine, server: GrpcServer, services: Sequence[str]) -> None:
-        self._engine = engine
+    def __init__(self, needs: Mapping[AsyncEngine, Needs], server: GrpcServer, services: Sequence[str]) -> None:
+        self._needs = needs
         self._server = server
         self._services = (*services, DATABASE)
         self._serving: bool | None = None
 
     async def check(self) -> None:
         """Ask once; tell and log when the answer has changed."""
-        try:
-            await self._ping()
-            serving = True
-        except StoreUnavailable as error:
-            serving = False
-            if self._serving is not False:
-                _log.error("database.unreachable", reason=error.reason)
-        except ServiceError as error:
+        asked = (self._failure(engine, needs) for engine, needs in self._needs.items())
+        failures = [failure for failure in await asyncio.gather(*asked) if failure is not None]
+        failing = next((failure for failure in failures if isinstance(failure, Unavailable)), None)
+        if failures and failing is None:
             # Busy or slow is not away: the answer stays what it was.
-            _log.warning("database.slow", reason=error.reason)
+            _log.warning("database.slow", reason=failures[0].reason)
             return
+        if failing is not None and self._serving is not False:
+            _log.error("database.unreachable", reason=failing.reason)
+        await self._say(serving=failing is None)
+
+    async def _say(self, *, serving: bool) -> None:
         if serving is not self._serving:
             self._serving = serving
             for service in self._services:
                 await self._server.set_health(service, serving=serving)
 
-    async def _ping(self) -> None:
-        with translated_errors():
-            async with self._engine.connect() as connection:
-                await connection.execute(_PING)
+    async def _failure(self, engine: AsyncEngine, needs: Needs) -> ServiceError | None:
+        try:
+            async with asyncio.timeout(_PING_SECONDS), connected(engine) as connection:
+                await self._ask(engine, connection, needs)
+        except TimeoutError:
+            return StoreUnavailable()
+        except ServiceError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - whatever it is: a service whose look fails is not healthy
+            _log.error("job.failed", job="health", error_type=type(error).__name__, exc_info=error)
+            return StoreUnavailable()
+        return StoreExhausted() if link_of(engine).is_exhausted else None
+
+    async def _ask(self, engine: AsyncEngine, connection: AsyncConnection, needs: Needs) -> None:
+        pairs = [(privilege, table) for privilege, tables in needs.items() for table in tables]
+        values = {"privileges": [privilege for privilege, _ in pairs], "names": [table for _, table in pairs]}
+        found = (await connection.execute(_PING, values)).one()
+        if found.read_only:
+            # After a failover behind one address the writable primary is only a new connection away.
+            link_of(engine).distrust()
+            await connection.invalidate()
+            raise StoreReadOnly
+        if found.missing:
+            if self._serving is not False:
+                _log.error("database.unfit", missing=list(found.missing))
+            raise StoreUnfit

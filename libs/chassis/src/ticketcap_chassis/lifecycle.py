@@ -12,6 +12,8 @@ from typing import Any, Final
 from ticketcap_observability import get_logger, sentry
 
 _COLLECT_AFTER_OBJECTS: Final = 10_000
+TURN_SECONDS: Final = 60.0
+"""How long one turn of a job may take unless told otherwise."""
 
 _log = get_logger(__name__)
 
@@ -37,12 +39,16 @@ async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.T
             await task
 
 
-async def every(seconds: float, work: Callable[[], Awaitable[None]], *, name: str) -> None:
-    """Do ``work`` again and again, ``seconds`` apart, for ever; a failure is logged and the next turn comes."""
+async def every(seconds: float, work: Callable[[], Awaitable[None]], *, name: str, limit: float = TURN_SECONDS) -> None:
+    """Do ``work`` again and again, ``seconds`` apart, for ever; a failure is logged and the next turn comes.
+
+    A turn that takes longer than ``limit`` seconds is cancelled: that too is a failure.
+    """
     while True:
         try:
             with sentry.scope(f"job {name}"):
-                await work()
+                async with asyncio.timeout(limit):
+                    await work()
         except Exception as error:  # noqa: BLE001 - a job outlives its failures; they are logged and seen
             _log.error("job.failed", job=name, error_type=type(error).__name__, exc_info=error)
         await asyncio.sleep(seconds)

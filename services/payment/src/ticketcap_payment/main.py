@@ -11,7 +11,7 @@ from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
 from ticketcap_chassis.database import opened_engine
 from ticketcap_chassis.grpc_server import GrpcServer
 from ticketcap_chassis.health import DatabaseHealth
-from ticketcap_chassis.lifecycle import background, every, give_memory_back, stop_requested
+from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_memory_back, stop_requested
 from ticketcap_chassis.row_security import must_be_bound
 from ticketcap_observability import Telemetry, get_logger
 
@@ -43,9 +43,11 @@ from ticketcap_payment.store.watchkeeping import Watchkeeping
 from ticketcap_payment.yaadpay.client import Terminal, YaadPayClient
 
 _JOBS_CONNECTIONS: Final = 4
-_HEALTH_SECONDS: Final = 1.0
+_HEALTH_SECONDS: Final = 0.5
 _MEASURE_SECONDS: Final = 5.0
 _CLEAN_SECONDS: Final = 300.0
+_LONG_TURN_SECONDS: Final = 600.0
+"""How long a turn over many payments may take; each of its waits is short."""
 # Every statement looks rows up by an index, so one plan serves all values; never compiled.
 _PLANS: Final = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
 
@@ -66,7 +68,8 @@ async def serve(settings: Settings, telemetry: Telemetry, *, steps: Steps | None
 async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | None = None) -> AsyncIterator[int]:
     """Run the service while the code inside does; yields its port."""
     async with AsyncExitStack() as stack:
-        opened = partial(opened_engine, settings.database_url, telemetry=telemetry, session=_PLANS)
+        link = settings.link()
+        opened = partial(opened_engine, settings.database_url, telemetry=telemetry, session=_PLANS, link=link)
         engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
         jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
         await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_payment migrate")
@@ -80,20 +83,21 @@ async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | No
         server = GrpcServer(telemetry=telemetry)
         pb_grpc.add_PaymentServiceServicer_to_server(service, server.server)
 
-        health = DatabaseHealth(jobs_engine, server, ["", SERVICE])
+        needs = {engine: roles.APP_NEEDS, jobs_engine: roles.JOBS_NEEDS}
+        health = DatabaseHealth(needs, server, ["", SERVICE])
         await health.check()
         watchkeeping = Watchkeeping(jobs_engine)
         reconciler = Reconciler(saga, watchkeeping, outbox, page_seconds=settings.page_seconds)
         changes = RegistrationChanges(saga, Feed(jobs_engine, "registration.changes"))
-        for name, seconds, work in (
-            ("health", _HEALTH_SECONDS, health.check),
-            ("outbox", settings.outbox_poll_seconds, service.deliveries.start_due),
-            ("registration_changes", settings.feed_poll_seconds, changes.follow),
-            ("reconciler", settings.reconcile_seconds, reconciler.reconcile),
-            ("backlog", _MEASURE_SECONDS, reconciler.measure),
-            ("housekeeping", _CLEAN_SECONDS, reconciler.clean),
+        for name, seconds, limit, work in (
+            ("health", _HEALTH_SECONDS, TURN_SECONDS, health.check),
+            ("outbox", settings.outbox_poll_seconds, TURN_SECONDS, service.deliveries.start_due),
+            ("registration_changes", settings.feed_poll_seconds, _LONG_TURN_SECONDS, changes.follow),
+            ("reconciler", settings.reconcile_seconds, _LONG_TURN_SECONDS, reconciler.reconcile),
+            ("backlog", _MEASURE_SECONDS, TURN_SECONDS, reconciler.measure),
+            ("housekeeping", _CLEAN_SECONDS, _LONG_TURN_SECONDS, reconciler.clean),
         ):
-            await stack.enter_async_context(background(every(seconds, work, name=name)))
+            await stack.enter_async_context(background(every(seconds, work, name=name, limit=limit)))
         await stack.enter_async_context(background(telemetry.watch_loop()))
         port = await server.start(settings.listen_address, [SERVICE])
         try:

@@ -5,6 +5,7 @@ from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from ticketcap_chassis.database import DatabaseSettings
 from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, ServedSettings
 
 _HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
@@ -13,7 +14,7 @@ _HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
 _PUBLIC_TERMINALS: Final = frozenset({"0010131918", "0010345518", "0010020610", "0010072619", "0010070211"})
 
 
-class Settings(ServedSettings, IdentitySettings):
+class Settings(ServedSettings, IdentitySettings, DatabaseSettings):
     """A field's name in capitals is its variable. Times are in seconds."""
 
     listen_address: Address = "127.0.0.1:50052"

@@ -11,7 +11,7 @@ from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
 from ticketcap_chassis.database import opened_engine
 from ticketcap_chassis.grpc_server import GrpcServer
 from ticketcap_chassis.health import DatabaseHealth
-from ticketcap_chassis.lifecycle import background, every, give_memory_back, stop_requested
+from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_memory_back, stop_requested
 from ticketcap_chassis.row_security import must_be_bound
 from ticketcap_observability import Telemetry, get_logger, schema
 
@@ -40,7 +40,9 @@ from ticketcap_registration.store.schools import Schools
 from ticketcap_registration.store.watchkeeping import Watchkeeping
 
 _JOBS_CONNECTIONS: Final = 4
-_HEALTH_SECONDS: Final = 1.0
+_HEALTH_SECONDS: Final = 0.5
+_LONG_TURN_SECONDS: Final = 600.0
+"""How long a turn through all events, or through all that has aged, may take; each of its statements is short."""
 _DAY_SECONDS: Final = 86_400
 # Every statement looks rows up by an index, so one plan serves all values and all sizes of a table: made once for a
 # connection, never a scan because the table was nearly empty then, and never compiled.
@@ -63,7 +65,8 @@ async def serve(settings: Settings, telemetry: Telemetry) -> None:
 async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int]:
     """Run the service while the code inside does; yields its port."""
     async with AsyncExitStack() as stack:
-        opened = partial(opened_engine, settings.database_url, telemetry=telemetry, session=_PLANS)
+        link = settings.link()
+        opened = partial(opened_engine, settings.database_url, telemetry=telemetry, session=_PLANS, link=link)
         engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
         jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
         await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_registration migrate")
@@ -73,22 +76,27 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         lanes = _lanes(settings, engine, telemetry)
         telemetry.gauge(schema.LANE_DEPTH, lambda: [(sum(lanes.depths), {})])
         telemetry.gauge(schema.LANE_ACTIVE, lambda: [(len(lanes.depths), {})])
-        feed = SeatFeed(make_url(settings.database_url).set(drivername="postgresql").render_as_string(False), telemetry)
+        feed = SeatFeed(
+            make_url(settings.database_url).set(drivername="postgresql").render_as_string(False),
+            telemetry,
+            link,
+        )
         server = GrpcServer(telemetry=telemetry)
         service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
 
-        health = DatabaseHealth(jobs_engine, server, ["", SERVICE])
+        needs = {engine: roles.APP_NEEDS, jobs_engine: roles.JOBS_NEEDS}
+        health = DatabaseHealth(needs, server, ["", SERVICE])
         await health.check()
-        for name, seconds, work in (
-            ("health", _HEALTH_SECONDS, health.check),
-            ("hold_expiry", settings.hold_expiry_seconds, partial(expire_due_holds, watchkeeping, lanes)),
-            ("audit", settings.audit_seconds, Audit(watchkeeping, telemetry).run),
-            ("isolation", settings.audit_seconds, IsolationProbe(engine, service.events, telemetry).run),
-            ("gauges", settings.gauges_seconds, OpenEvents(watchkeeping, telemetry).look),
-            ("housekeeping", settings.housekeeping_seconds, _housekeeping(settings, watchkeeping)),
+        for name, seconds, limit, work in (
+            ("health", _HEALTH_SECONDS, TURN_SECONDS, health.check),
+            ("hold_expiry", settings.hold_expiry_seconds, TURN_SECONDS, partial(expire_due_holds, watchkeeping, lanes)),
+            ("audit", settings.audit_seconds, _LONG_TURN_SECONDS, Audit(watchkeeping, telemetry).run),
+            ("isolation", settings.audit_seconds, TURN_SECONDS, IsolationProbe(engine, service.events, telemetry).run),
+            ("gauges", settings.gauges_seconds, TURN_SECONDS, OpenEvents(watchkeeping, telemetry).look),
+            ("housekeeping", settings.housekeeping_seconds, _LONG_TURN_SECONDS, _housekeeping(settings, watchkeeping)),
         ):
-            await stack.enter_async_context(background(every(seconds, work, name=name)))
+            await stack.enter_async_context(background(every(seconds, work, name=name, limit=limit)))
         await stack.enter_async_context(background(feed.run()))
         await stack.enter_async_context(background(telemetry.watch_loop()))
         port = await server.start(settings.listen_address, [SERVICE])

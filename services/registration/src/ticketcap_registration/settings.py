@@ -1,10 +1,11 @@
 """What the environment says to the registration service."""
 
 from pydantic import Field
+from ticketcap_chassis.database import DatabaseSettings
 from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, Secret, ServedSettings
 
 
-class Settings(ServedSettings, IdentitySettings):
+class Settings(ServedSettings, IdentitySettings, DatabaseSettings):
     """A field's name in capitals is its variable. Times are in seconds."""
 
     listen_address: Address = "127.0.0.1:50051"

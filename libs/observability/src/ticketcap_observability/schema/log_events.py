@@ -99,5 +99,6 @@ EVENTS: Final = (
     LogEvent("job.failed", "error", EVERY, "The next turn comes.", ("job", "error_type", "exc_info")),
     LogEvent("rpc.unexpected_error", "error", EVERY, "An RPC met a fault of ours.", ("exc_info",)),
     LogEvent("database.unreachable", "error", EVERY, "Health says so until it is back.", ("reason",)),
+    LogEvent("database.unfit", "error", EVERY, "A role lacks privileges or tables; health says so.", ("missing",)),
     LogEvent("database.slow", "warning", EVERY, "The health check had to wait too long.", ("reason",)),
 )

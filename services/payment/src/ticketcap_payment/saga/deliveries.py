@@ -93,7 +93,9 @@ class Deliveries:
 
     async def _ended(self, delivery: Delivery) -> Ending:
         try:
-            return await self._deliver[delivery.topic](delivery)
+            # Its lease ends then: another worker may take the row, and two at one charge are one too many.
+            async with asyncio.timeout(self._outbox.lease_seconds):
+                return await self._deliver[delivery.topic](delivery)
         except ServiceError as error:
             _log.warning("outbox.not_delivered", topic=delivery.topic, reason=error.reason)
             return Later(error.reason)

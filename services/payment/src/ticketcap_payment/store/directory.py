@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.transactions import translated_errors
+from ticketcap_chassis.transactions import connected
 
 from ticketcap_payment.domain.errors import PaymentNotFound
 
@@ -49,9 +49,8 @@ class Directory:
         return key
 
     async def _one(self, statement: TextClause, values: dict[str, object]) -> Row[Any] | None:
-        with translated_errors():
-            async with self._engine.connect() as connection:
-                return (await connection.execute(statement, values)).one_or_none()
+        async with connected(self._engine) as connection:
+            return (await connection.execute(statement, values)).one_or_none()
 
 
 def _key(row: Row[Any] | None) -> PaymentKey | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from ticketcap_chassis.transactions import translated_errors
+from ticketcap_chassis.transactions import connected
 from uuid_utils.compat import uuid7
 
 from ticketcap_payment.domain.payment import Payment
@@ -118,14 +118,12 @@ class Escalations:
 
     async def oldest(self, limit: int) -> Sequence[Escalation]:
         """Return what waits for a person, oldest first."""
-        with translated_errors():
-            async with self._engine.connect() as connection:
-                rows = (await connection.execute(_OPEN, {"limit": limit})).mappings().all()
+        async with connected(self._engine) as connection:
+            rows = (await connection.execute(_OPEN, {"limit": limit})).mappings().all()
         return [Escalation(**{**row, "kind": Kind(row["kind"])}) for row in rows]
 
     async def school_of(self, kind: Kind, subject_id: UUID) -> tuple[str, UUID | None] | None:
         """Return the school and the payment of what waits, None when it does not."""
-        with translated_errors():
-            async with self._engine.connect() as connection:
-                row = (await connection.execute(_FIND, {"kind": kind, "subject_id": subject_id})).one_or_none()
+        async with connected(self._engine) as connection:
+            row = (await connection.execute(_FIND, {"kind": kind, "subject_id": subject_id})).one_or_none()
         return None if row is None else (row.school, row.payment_id)

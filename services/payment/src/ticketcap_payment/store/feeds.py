@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.transactions import translated_errors
+from ticketcap_chassis.transactions import begun, connected
 
 _POSITION: Final = text("""-- feeds.position
 SELECT position FROM cursors WHERE feed = :feed""")
@@ -24,12 +24,10 @@ class Feed:
 
     async def position(self) -> str:
         """Return the cursor to read on from; "" at the beginning."""
-        with translated_errors():
-            async with self._engine.connect() as connection:
-                return str(await connection.scalar(_POSITION, {"feed": self._name}) or "")
+        async with connected(self._engine) as connection:
+            return str(await connection.scalar(_POSITION, {"feed": self._name}) or "")
 
     async def move(self, before: str, after: str) -> None:
         """Go on from ``before`` to ``after``, unless another reader has gone on already."""
-        with translated_errors():
-            async with self._engine.begin() as connection:
-                await connection.execute(_MOVE, {"feed": self._name, "before": before, "position": after})
+        async with begun(self._engine) as connection:
+            await connection.execute(_MOVE, {"feed": self._name, "before": before, "position": after})

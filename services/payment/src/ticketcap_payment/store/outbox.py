@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from ticketcap_chassis.transactions import translated_errors
+from ticketcap_chassis.transactions import begun, connected
 
 from ticketcap_payment.domain.payment import Payment
 from ticketcap_payment.store.directory import PaymentKey
@@ -100,20 +100,18 @@ class Outbox:
     def __init__(self, engine: AsyncEngine, jobs_engine: AsyncEngine, *, lease_seconds: float) -> None:
         self._engine = engine
         self._jobs_engine = jobs_engine
-        self._lease_seconds = lease_seconds
+        self.lease_seconds = lease_seconds
 
     async def due(self, limit: int) -> Sequence[UUID]:
         """Return registrations for which something is due and nobody is at it."""
-        with translated_errors():
-            async with self._jobs_engine.connect() as connection:
-                return (await connection.execute(_DUE, {"limit": limit})).scalars().all()
+        async with connected(self._jobs_engine) as connection:
+            return (await connection.execute(_DUE, {"limit": limit})).scalars().all()
 
     async def lease(self, registration_id: UUID) -> Delivery | None:
         """Take a registration's oldest row, None when it is not due or another's."""
-        values = {"registration_id": registration_id, "seconds": self._lease_seconds}
-        with translated_errors():
-            async with self._jobs_engine.begin() as connection:
-                row = (await connection.execute(_LEASE, values)).one_or_none()
+        values = {"registration_id": registration_id, "seconds": self.lease_seconds}
+        async with begun(self._jobs_engine) as connection:
+            row = (await connection.execute(_LEASE, values)).one_or_none()
         if row is None:
             return None
         return Delivery(
@@ -128,9 +126,8 @@ class Outbox:
 
     async def postpone(self, delivery: Delivery, seconds: float) -> None:
         """Give a row back, to be tried again in ``seconds``; nothing, when the lease is another's by now."""
-        with translated_errors():
-            async with self._jobs_engine.begin() as connection:
-                await connection.execute(_POSTPONE, {"id": delivery.id, "tries": delivery.tries, "seconds": seconds})
+        async with begun(self._jobs_engine) as connection:
+            await connection.execute(_POSTPONE, {"id": delivery.id, "tries": delivery.tries, "seconds": seconds})
 
     async def done(self, delivery: Delivery) -> None:
         """Close a row; nothing, when the lease is another's by now."""
@@ -139,18 +136,15 @@ class Outbox:
 
     async def is_under_way(self, registration_id: UUID) -> bool:
         """Say whether something for this registration is due or being done."""
-        with translated_errors():
-            async with self._jobs_engine.connect() as connection:
-                return bool(await connection.scalar(_OPEN, {"registration_id": registration_id}))
+        async with connected(self._jobs_engine) as connection:
+            return bool(await connection.scalar(_OPEN, {"registration_id": registration_id}))
 
     async def lag_seconds(self) -> float:
         """Return how long the oldest open row has waited; 0 when there is none."""
-        with translated_errors():
-            async with self._jobs_engine.connect() as connection:
-                return float(await connection.scalar(_LAG) or 0.0)
+        async with connected(self._jobs_engine) as connection:
+            return float(await connection.scalar(_LAG) or 0.0)
 
     async def delete_aged(self, seconds: float) -> int:
         """Delete a bounded number of rows that were done longer than ``seconds`` ago; return how many."""
-        with translated_errors():
-            async with self._jobs_engine.begin() as connection:
-                return (await connection.execute(_AGED, {"seconds": seconds})).rowcount
+        async with begun(self._jobs_engine) as connection:
+            return (await connection.execute(_AGED, {"seconds": seconds})).rowcount

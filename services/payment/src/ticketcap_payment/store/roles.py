@@ -10,3 +10,16 @@ JOBS: Final = "payment_jobs"
 
 TABLES: Final = ("payments", "transactions", "returns", "refunds", "outbox", "escalations")
 """Where a row belongs to one school."""
+
+APP_NEEDS: Final = {
+    "SELECT": TABLES,
+    "INSERT": TABLES,
+    "UPDATE": ("payments", "returns", "refunds", "outbox", "escalations"),
+}
+JOBS_NEEDS: Final = {
+    "SELECT": (*TABLES, "cursors"),
+    "INSERT": ("cursors",),
+    "UPDATE": ("outbox", "cursors"),
+    "DELETE": ("outbox",),
+}
+"""The privileges that each role works with; the health check asks for them."""

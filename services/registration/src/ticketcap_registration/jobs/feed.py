@@ -15,12 +15,14 @@ from uuid import UUID
 import psycopg
 from pydantic import ValidationError
 from ticketcap_chassis.errors import Unavailable
+from ticketcap_chassis.link import Link
 from ticketcap_observability import Telemetry, get_logger, schema
 
 from ticketcap_registration.store.seats import CHANNEL, SeatNews, news
 
 _RECONNECT_SECONDS: Final = 1.0
-_PING_SECONDS: Final = 15.0
+_PING_SECONDS: Final = 5.0
+_PING: Final = "SELECT current_setting('transaction_read_only')::bool"
 
 _log = get_logger(__name__)
 
@@ -69,8 +71,9 @@ class Watcher:
 class SeatFeed:
     """Passes announcements of the database on to watchers."""
 
-    def __init__(self, database_url: str, telemetry: Telemetry) -> None:
+    def __init__(self, database_url: str, telemetry: Telemetry, link: Link) -> None:
         self._url = database_url
+        self._link = link
         self._delay = telemetry.histogram(schema.PROMOTION_DELAY)
         self._lost = telemetry.counter(schema.DB_CONNECTION_ERRORS)
         self._watchers: defaultdict[UUID, set[Watcher]] = defaultdict(set)
@@ -101,15 +104,13 @@ class SeatFeed:
         while True:
             try:
                 await self._listen()
-            except (psycopg.OperationalError, OSError) as error:
+            except (psycopg.Error, OSError) as error:
                 self._lost.add(1)
                 _log.warning("feed.lost", error_type=type(error).__name__, retry_seconds=_RECONNECT_SECONDS)
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen(self) -> None:
-        connection = await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, connect_timeout=3, application_name="ticketcap-feed"
-        )
+        connection = await self._link.connect(self._url, autocommit=True, application_name="ticketcap-feed")
         async with connection:
             await connection.execute(f"LISTEN {CHANNEL}")
             for watcher in self._all():
@@ -117,8 +118,10 @@ class SeatFeed:
             while True:
                 async for notify in connection.notifies(timeout=_PING_SECONDS):
                     self._dispatch(notify.payload)
-                # Nothing came for a while: make sure that the other side is still there.
-                await connection.execute("SELECT 1")
+                # Make sure that the other side is still there, and still where seats are written: after a failover
+                # the server of before may go on living, and would never announce anything again.
+                if (found := await (await connection.execute(_PING)).fetchone()) and found[0]:
+                    raise psycopg.OperationalError("the database takes no writes any more; listening somewhere else")
 
     def _dispatch(self, payload: str) -> None:
         try:

@@ -23,7 +23,7 @@ class IsolationProbe:
 
     async def run(self) -> None:
         """Count, and say loudly, what would let one school see another."""
-        with translated_errors():
+        with translated_errors(self._engine):
             open_tables = await unbound(self._engine, roles.TABLES)
         if await self._events.seen_by_nobody():
             open_tables = sorted({*open_tables, "events"})

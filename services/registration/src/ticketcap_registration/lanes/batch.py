@@ -1,6 +1,7 @@
 """Sees one batch of commands through a transaction, whatever fails: every waiter gets an answer of its own."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
@@ -29,6 +30,8 @@ from ticketcap_registration.store.registrations import CODE_TAKEN
 
 _PAUSES: Final = (0.05, 0.2, 0.8)
 """Seconds before each further try when nothing was done: the database may be starting again."""
+_TRIES_SECONDS: Final = 5.0
+"""No further try after it: callers learn that the database is unavailable before their deadline tells them less."""
 
 _log = get_logger(__name__)
 
@@ -126,10 +129,13 @@ class Batches:
 
     async def _committed(self, event: EventKey, commands: Sequence[Command]) -> Committed:
         """Try again, a bounded number of times, while nothing was done."""
+        last_try_at = time.monotonic() + _TRIES_SECONDS
         for pause in _PAUSES:
             try:
                 return await self._transaction.run(event, commands)
             except (StoreUnavailable, Contended, NoFreeConnection) as error:
+                if isinstance(error, StoreUnavailable) and time.monotonic() > last_try_at:
+                    raise
                 _log.warning("lane.retry", event_id=str(event.id), reason=error.reason, pause_seconds=pause)
                 await asyncio.sleep(pause)
             except ConstraintViolated as error:

@@ -11,7 +11,7 @@ from uuid import UUID
 from async_lru import alru_cache
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.transactions import translated_errors
+from ticketcap_chassis.transactions import connected
 
 from ticketcap_registration.domain.errors import EventNotFound, RegistrationNotFound, SchoolNotFound
 
@@ -94,9 +94,8 @@ class Directory:
         return EventKey(row.id, key)
 
     async def _one(self, statement: TextClause, values: dict[str, object]) -> Row[Any] | None:
-        with translated_errors():
-            async with self._engine.connect() as connection:
-                return (await connection.execute(statement, values)).one_or_none()
+        async with connected(self._engine) as connection:
+            return (await connection.execute(statement, values)).one_or_none()
 
 
 def as_uuid(spelled: str) -> UUID | None:

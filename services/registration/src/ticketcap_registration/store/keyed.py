@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from ticketcap_chassis.transactions import ConstraintViolated, translated_errors
+from ticketcap_chassis.transactions import ConstraintViolated, connected
 
 from ticketcap_registration.domain.errors import IdempotencyKeyReused
 from ticketcap_registration.store.transactions import school_transaction
@@ -77,9 +77,8 @@ class Keyed(Generic[Thing]):
         }
 
     async def _earlier(self, key: Key) -> Made[Thing] | None:
-        with translated_errors():
-            async with self._jobs_engine.connect() as connection:
-                row = (await connection.execute(_FIND, {"scope": key.scope, "key": key.key})).one_or_none()
+        async with connected(self._jobs_engine) as connection:
+            row = (await connection.execute(_FIND, {"scope": key.scope, "key": key.key})).one_or_none()
         if row is None:
             return None
         if row.fingerprint != key.fingerprint:

@@ -10,3 +10,12 @@ JOBS: Final = "registration_jobs"
 
 TABLES: Final = ("schools", "events", "registrations", "idempotency_keys", "outbox")
 """Where a row belongs to one school."""
+
+APP_NEEDS: Final = {
+    "SELECT": TABLES,
+    "INSERT": TABLES,
+    "UPDATE": ("events", "registrations"),
+    "DELETE": ("events",),
+}
+JOBS_NEEDS: Final = {"SELECT": TABLES, "DELETE": ("idempotency_keys", "outbox")}
+"""The privileges that each role works with; the health check asks for them."""

@@ -15,11 +15,11 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import psycopg
 from psycopg.rows import dict_row
 from pydantic import TypeAdapter
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
+from ticketcap_chassis.link import LimitedConnection
 from ticketcap_chassis.transactions import driver_connection, unknown_when_lost
 from ticketcap_observability import SqlTelemetry
 
@@ -172,7 +172,7 @@ def claims_scope(event_id: UUID) -> str:
 class SeatConnection:
     """One transaction on one event's seats: two trips to the database, a third when somebody may be promoted."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any], statements: SqlTelemetry) -> None:
+    def __init__(self, connection: LimitedConnection, statements: SqlTelemetry) -> None:
         self._connection = connection
         self._statements = statements
 
@@ -184,6 +184,7 @@ class SeatConnection:
         """
         with self._statements.measured(LOCK):
             async with self._connection.pipeline():
+                await self._connection.limit_transaction()
                 await self._connection.execute(ENTER, {"school_id": str(key.school.id)})
                 locked = self._connection.cursor(row_factory=dict_row)
                 await locked.execute(LOCK, {"event_id": key.id})

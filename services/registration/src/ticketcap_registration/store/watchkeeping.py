@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.transactions import translated_errors
+from ticketcap_chassis.transactions import begun, connected
 
 from ticketcap_registration.store.directory import EventKey, SchoolKey
 from ticketcap_registration.store.models import COUNTED_STATUSES
@@ -96,9 +96,8 @@ class Watchkeeping:
 
     async def due_holds(self) -> list[EventKey]:
         """Return events with holds whose time is over, a bounded number of them."""
-        with translated_errors():
-            async with self._engine.connect() as connection:
-                rows = (await connection.execute(_DUE)).all()
+        async with connected(self._engine) as connection:
+            rows = (await connection.execute(_DUE)).all()
         return [EventKey(row.id, SchoolKey(row.school_id, row.school)) for row in rows]
 
     async def drift(self) -> list[Drift]:
@@ -111,32 +110,27 @@ class Watchkeeping:
         return found
 
     async def _next_events(self, after: UUID) -> Sequence[UUID]:
-        with translated_errors():
-            async with self._engine.connect() as connection:
-                return (await connection.execute(_NEXT_EVENTS, {"after": after})).scalars().all()
+        async with connected(self._engine) as connection:
+            return (await connection.execute(_NEXT_EVENTS, {"after": after})).scalars().all()
 
     async def _drift_of(self, event_ids: Sequence[UUID]) -> list[Drift]:
-        with translated_errors():
-            async with self._engine.connect() as connection:
-                rows = await connection.execute(_DRIFT, {"event_ids": list(event_ids)})
-                return [Drift(**row) for row in rows.mappings()]
+        async with connected(self._engine) as connection:
+            rows = await connection.execute(_DRIFT, {"event_ids": list(event_ids)})
+            return [Drift(**row) for row in rows.mappings()]
 
     async def fullest_events(self, limit: int) -> list[OpenEvent]:
         """Return the fullest events that are open and have not begun, at most ``limit``."""
-        with translated_errors():
-            async with self._engine.connect() as connection:
-                rows = (await connection.execute(_FULLEST, {"limit": limit})).all()
+        async with connected(self._engine) as connection:
+            rows = (await connection.execute(_FULLEST, {"limit": limit})).all()
         return [OpenEvent(EventKey(row.id, SchoolKey(row.school_id, row.school)), row.utilization) for row in rows]
 
     async def active_events(self, limit: int) -> list[tuple[str, int]]:
         """Return the schools with most open events that have not begun: slug and number, at most ``limit``."""
-        with translated_errors():
-            async with self._engine.connect() as connection:
-                rows = (await connection.execute(_ACTIVE, {"limit": limit})).all()
+        async with connected(self._engine) as connection:
+            rows = (await connection.execute(_ACTIVE, {"limit": limit})).all()
         return [(row.school, row.events) for row in rows]
 
     async def delete_aged(self, table: str, seconds: float) -> int:
         """Delete a bounded number of rows of ``table`` that are older than ``seconds``; return how many."""
-        with translated_errors():
-            async with self._engine.begin() as connection:
-                return (await connection.execute(_AGED[table], {"seconds": seconds})).rowcount
+        async with begun(self._engine) as connection:
+            return (await connection.execute(_AGED[table], {"seconds": seconds})).rowcount

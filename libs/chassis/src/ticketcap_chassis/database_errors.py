@@ -1,0 +1,180 @@
+"""Say what each failure of PostgreSQL means, in one table.
+
+ServiceError
+├─ StoreUnavailable     the database does not answer, or ended the session: nothing was done
+│  ├─ StoreReadOnly     it takes no writes: a standby, or a primary that an operator made read-only
+│  └─ StoreChanged      what the session had prepared is gone
+├─ StoreExhausted       it is out of disk, memory or another resource: nothing was done
+├─ StoreUnfit           a privilege, role, table or column that the service needs is missing: nothing was done
+├─ OutcomeUnknown       the connection was lost during the commit
+├─ Contended            a lock or a statement took too long, or an operator cancelled it: nothing was done
+├─ NoFreeConnection     every connection of the pool is busy
+└─ ConstraintViolated   the database refused a row; ``constraint`` names the rule
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+from ticketcap_chassis.errors import Aborted, Busy, InternalError, ServiceError, Unavailable
+
+
+class StoreUnavailable(Unavailable):
+    """The database does not answer; nothing was done."""
+
+    reason = "STORE_UNAVAILABLE"
+    message_of_kind = "the database does not answer; nothing was done, try again"
+
+    def __init__(self) -> None:
+        super().__init__(self.message_of_kind)
+
+
+class StoreReadOnly(StoreUnavailable):
+    """The database takes no writes; nothing was done."""
+
+    reason = "STORE_READ_ONLY"
+    message_of_kind = "the database takes no writes at present; nothing was done, try again"
+
+
+class StoreChanged(StoreUnavailable):
+    """The database has changed under its session; nothing was done, and a new connection sees the change."""
+
+    reason = "STORE_CHANGED"
+    message_of_kind = "the database has changed under its session; nothing was done, try again"
+
+
+class StoreExhausted(Unavailable):
+    """The database is out of disk, memory or another resource; nothing was done."""
+
+    reason = "STORE_EXHAUSTED"
+
+    def __init__(self) -> None:
+        super().__init__("the database is out of disk, memory or another resource; nothing was done, try again later")
+
+
+class StoreUnfit(Unavailable):
+    """A privilege, role, table or column that the service needs is missing; nothing was done."""
+
+    reason = "STORE_UNFIT"
+
+    def __init__(self) -> None:
+        super().__init__("the database lacks something that this service needs; nothing was done, try again later")
+
+
+class OutcomeUnknown(Unavailable):
+    """The database went away while it committed."""
+
+    reason = "OUTCOME_UNKNOWN"
+
+    def __init__(self) -> None:
+        super().__init__("the database went away during the commit; ask again to learn the outcome")
+
+
+class Contended(Aborted):
+    """A lock or a statement took too long, or an operator cancelled it; nothing was done."""
+
+    reason = "CONTENDED"
+
+    def __init__(self) -> None:
+        super().__init__("the rows are busy; nothing was done, try again")
+
+
+class NoFreeConnection(Busy):
+    """Every connection of the pool is busy."""
+
+    reason = "NO_FREE_CONNECTION"
+
+    def __init__(self) -> None:
+        super().__init__("every database connection is busy; nothing was done, try again")
+
+
+class ConstraintViolated(InternalError):
+    """The database refused a row that the rules let through; ``constraint`` is its name."""
+
+    reason = "CONSTRAINT_VIOLATED"
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(f"the database refused a row: {constraint}", metadata={"constraint": constraint})
+        self.constraint = constraint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What a failure means. ``error`` is what a caller hears."""
+
+    error: type[StoreUnavailable | StoreExhausted | StoreUnfit | Contended]
+    retry: bool
+    """Whether the same transaction may succeed at once, over another connection where this one is dropped."""
+    failing: bool
+    """Whether health says NOT_SERVING while it lasts."""
+    drop: bool
+    """Whether its connection is closed, and those that wait in its pool are replaced before they are lent."""
+
+
+LOST: Final = State(error=StoreUnavailable, retry=True, failing=True, drop=True)
+READ_ONLY: Final = State(error=StoreReadOnly, retry=True, failing=True, drop=True)
+CHANGED: Final = State(error=StoreChanged, retry=True, failing=False, drop=True)
+EXHAUSTED: Final = State(error=StoreExhausted, retry=False, failing=True, drop=False)
+# Dropped: a role that is made again has another number, which the sessions of before never learn.
+UNFIT: Final = State(error=StoreUnfit, retry=False, failing=True, drop=True)
+CONTENDED: Final = State(error=Contended, retry=True, failing=False, drop=False)
+
+STATES: Final[Mapping[str, State]] = {
+    "08": LOST,  # connection exceptions
+    "57P": LOST,  # shut down, crashed, starting up, database dropped, idle session ended
+    "25P03": LOST,  # idle in a transaction for too long: this process stood still
+    "25P04": LOST,  # the transaction took too long
+    "53300": LOST,  # too many connections: this one was never made
+    "25006": READ_ONLY,  # a write on a standby, or on a primary made read-only
+    "26000": CHANGED,  # a prepared statement is gone
+    "0A000": CHANGED,  # a prepared statement's result has another type since a migration
+    "53": EXHAUSTED,  # disk full, out of memory, a configured limit
+    "58": EXHAUSTED,  # the server's own disk fails
+    "42501": UNFIT,  # a privilege was revoked
+    "42P01": UNFIT,  # no such table
+    "42703": UNFIT,  # no such column
+    "42704": UNFIT,  # no such role, type or other object
+    "42883": UNFIT,  # no such function
+    "3D000": UNFIT,  # no such database
+    "3F000": UNFIT,  # no such schema
+    "28": UNFIT,  # the login is refused
+    "40001": CONTENDED,  # serialization failure
+    "40P01": CONTENDED,  # deadlock
+    "55P03": CONTENDED,  # a lock was not available in time
+    "57014": CONTENDED,  # a statement was cancelled: by its limit, or by an operator
+}
+"""By SQLSTATE or how it begins; the longest match counts.
+
+https://www.postgresql.org/docs/current/errcodes-appendix.html. A state that is not here blames the statement or its
+values, and stays the driver's error.
+"""
+
+# A row that row-level security refuses has the SQLSTATE of a missing privilege, and is a fault of ours. The server's
+# message is in its own language; the name of its function is not.
+_ROW_SECURITY: Final = "ExecWithCheckOptions"
+_LENGTHS: Final = tuple(sorted({len(prefix) for prefix in STATES}, reverse=True))
+
+
+def state_of(error: BaseException | None) -> State | None:
+    """Return what a driver's error means; None where it blames the statement or its values."""
+    if isinstance(error, psycopg.errors.PipelineAborted):
+        return CHANGED
+    if not isinstance(error, psycopg.Error):
+        return None
+    if error.sqlstate is None:
+        # The server said nothing: the connection was not made, broke, or stayed silent for too long.
+        return LOST if isinstance(error, psycopg.OperationalError) else None
+    if error.diag.source_function == _ROW_SECURITY:
+        return None
+    return next((STATES[error.sqlstate[:length]] for length in _LENGTHS if error.sqlstate[:length] in STATES), None)
+
+
+def meaning_of(error: BaseException | None) -> ServiceError | None:
+    """Return the ServiceError that a driver's error stands for; None where it stands for none."""
+    if state := state_of(error):
+        return state.error()
+    if isinstance(error, psycopg.errors.IntegrityError) and error.diag.constraint_name:
+        return ConstraintViolated(error.diag.constraint_name)
+    return None

@@ -1,0 +1,35 @@
+"""Fixtures: one PostgreSQL for the session, a database and a way to it for each test."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from ticketcap_local.postgres import EmbeddedPostgres
+from ticketcap_local.silent_proxy import SilentProxy
+from ticketcap_local.testing import fresh_database, postgres_server
+from ticketcap_observability import configure_logging
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    configure_logging("chassis-tests", "0", "CRITICAL")
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The address of a database with a table ``places`` that the role ``chassis_app`` reads and writes."""
+    with fresh_database(postgres) as url:
+        with psycopg.connect(url, autocommit=True) as owner:
+            if not owner.execute("SELECT FROM pg_roles WHERE rolname = 'chassis_app'").fetchall():
+                owner.execute("CREATE ROLE chassis_app NOLOGIN")
+            owner.execute("CREATE TABLE places (id int PRIMARY KEY)")
+            owner.execute("GRANT SELECT, INSERT ON places TO chassis_app")
+        yield url
+
+
+@pytest.fixture
+def proxy(postgres: EmbeddedPostgres) -> Iterator[SilentProxy]:
+    with SilentProxy(postgres.port) as running:
+        yield running

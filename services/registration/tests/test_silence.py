@@ -1,0 +1,97 @@
+"""The way to the database falls silent under a lane, a look-up and the feed; each goes on over another connection."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+from service_under_test import Replica, claim, migrated_database, replica
+from ticketcap.registration.v1 import registration_pb2 as pb
+from ticketcap_local.postgres import EmbeddedPostgres
+from ticketcap_local.silent_proxy import SilentProxy
+from ticketcap_registration.jobs import feed
+
+ANSWER_SECONDS = 2.0
+
+
+@pytest.fixture
+def proxy(postgres: EmbeddedPostgres) -> Iterator[SilentProxy]:
+    with SilentProxy(postgres.port) as running:
+        yield running
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    with migrated_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+async def service(database: str, proxy: SilentProxy, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replica]:
+    """A replica that waits two seconds for its database, over a way that can fall silent."""
+    monkeypatch.setattr(feed, "_PING_SECONDS", 0.3)
+    async with replica(proxy.led(database), database_answer_seconds=ANSWER_SECONDS) as running:
+        await running.open(capacity=100)
+        yield running
+
+
+async def asked_of(database: str, statement: LiteralString) -> list[Any]:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as owner:
+        cursor = await owner.execute(statement)
+        return await cursor.fetchall() if cursor.description else []
+
+
+async def test_a_commit_that_nobody_heard_is_found_by_its_key(
+    service: Replica, proxy: SilentProxy, database: str
+) -> None:
+    """The lane's transaction commits and its answer is lost: the caller has the registration, and it is one."""
+    await asked_of(
+        database,
+        """CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN PERFORM pg_sleep(1); RETURN NEW; END $$;
+           CREATE TRIGGER slowly BEFORE UPDATE ON events FOR EACH ROW EXECUTE FUNCTION slowly()""",
+    )
+    registering = asyncio.create_task(service.register(1, timeout=30))
+    while not await asked_of(database, "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"):
+        assert not registering.done()
+        await asyncio.sleep(0.01)
+    proxy.silence(only_answers=True)
+    made = await registering
+    assert await asked_of(database, "SELECT id::text FROM registrations") == [(made.id,)]
+
+
+async def test_every_lane_and_look_up_goes_on(service: Replica, proxy: SilentProxy) -> None:
+    """Many callers at once: none waits for more than one silent connection, and each is registered."""
+    events = [f"event-{number}" for number in range(8)]
+    for slug in events:
+        await service.event(slug=slug)
+        await service.register(0, event=slug)
+    proxy.silence()
+    began = time.monotonic()
+    calls = [service.stub.Register(claim(1, event=slug), timeout=30) for slug in events]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [answer for answer in answers if isinstance(answer, BaseException)] == []
+    # One limit for each of the two pools that a claim goes through, and what a busy machine takes.
+    assert time.monotonic() - began < 2 * ANSWER_SECONDS + 5
+
+
+async def test_the_feed_listens_again(service: Replica, proxy: SilentProxy, database: str) -> None:
+    """Its connection says nothing any more: watchers look for themselves, and then hear as before."""
+    async with replica(database) as other:
+        stream = service.stub.WatchEvent(pb.WatchEventRequest(school="herzl", event="spring-match"))
+        await stream.read()
+        proxy.silence()
+        await other.register(1)
+        assert await confirmed_becomes(stream, 1)
+        await other.register(2)
+        assert await confirmed_becomes(stream, 2)
+        stream.cancel()
+
+
+async def confirmed_becomes(stream: Any, spots: int) -> bool:
+    async with asyncio.timeout(30):
+        while (await stream.read()).seats.confirmed != spots:
+            pass
+    return True
