@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 HOST: Final = "127.0.0.1"
 
@@ -49,7 +48,7 @@ class StackSettings:
         return cls(
             state_dir=Path(environ.get("TICKETCAP_STATE_DIR") or ".ticketcap").absolute(),
             database_url=environ.get("DATABASE_URL") or None,
-            payment_database_url=environ.get("PAYMENT_DATABASE_URL") or _beside(environ.get("DATABASE_URL") or None),
+            payment_database_url=environ.get("PAYMENT_DATABASE_URL") or _beside(environ.get("DATABASE_URL")),
             yaadpay_base_url=environ.get("YAADPAY_BASE_URL") or None,
             otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
             **ports,
@@ -73,7 +72,15 @@ class StackSettings:
 
 def _beside(database_url: str | None) -> str | None:
     """Return the address of the database ``payment`` on the same server."""
-    return urlsplit(database_url)._replace(path="/payment").geturl() if database_url else None
+    if not database_url:
+        return None
+    # libpq takes time to load: only a server of one's own needs it.
+    from ticketcap_chassis.connection_string import WrongConnectionString, beside
+
+    try:
+        return beside(database_url, "payment")
+    except WrongConnectionString as error:
+        raise SettingError(f"DATABASE_URL: {error}") from None
 
 
 def _port(environ: Mapping[str, str], variable: str, default: int) -> int:

@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from ticketcap_observability import Telemetry, instrument_engine
+
+from ticketcap_chassis.connection_string import connection_parameters
 
 _CONNECT_TIMEOUT_SECONDS: Final = 3
 _NO_SETTINGS: Final[Mapping[str, str]] = {}
@@ -24,8 +26,11 @@ class PoolLimits:
 
 
 def driver_url(database_url: str) -> URL:
-    """Return ``database_url`` for psycopg 3, whichever way its scheme was spelled."""
-    return make_url(database_url).set(drivername="postgresql+psycopg")
+    """Return SQLAlchemy's URL that hands psycopg exactly the parameters of ``database_url``."""
+    parameters = connection_parameters(database_url)
+    user, password, database = (parameters.pop(key, None) for key in ("user", "password", "dbname"))
+    # Hosts and ports go along as libpq's lists: SQLAlchemy's own fields hold one of each.
+    return URL.create("postgresql+psycopg", username=user, password=password, database=database, query=parameters)
 
 
 def create_engine(
@@ -42,8 +47,9 @@ def create_engine(
     The role is the session's default, so that RESET ROLE leads back to it and
     not to the login, which may own the tables.
     """
+    url = driver_url(database_url)
     engine = create_async_engine(
-        driver_url(database_url),
+        url,
         pool_size=limits.size,
         max_overflow=0,
         pool_timeout=limits.checkout_timeout,
@@ -53,7 +59,8 @@ def create_engine(
         connect_args={
             "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
             "application_name": f"ticketcap-{pool_name}",
-            "options": _session_options(role, limits, session),
+            # Of an option that is set twice the last counts: ours come after the connection string's.
+            "options": f"{url.query.get('options', '')} {_session_options(role, limits, session)}",
         },
     )
     instrument_engine(engine, telemetry, pool_name=pool_name)

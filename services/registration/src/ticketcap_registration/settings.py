@@ -1,7 +1,7 @@
 """What the environment says to the registration service."""
 
 from pydantic import Field
-from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, Secret, ServedSettings
+from ticketcap_chassis.settings import Address, DatabaseUrl, IdentitySettings, OptionalAddress, Secret, ServedSettings
 
 
 class Settings(ServedSettings, IdentitySettings):
@@ -9,8 +9,8 @@ class Settings(ServedSettings, IdentitySettings):
 
     listen_address: Address = "127.0.0.1:50051"
     metrics_address: OptionalAddress = "127.0.0.1:9461"
-    database_url: str = Field(min_length=1)
-    """postgresql://user:password@host:port/database; the login that ran the migrations."""
+    database_url: DatabaseUrl
+    """As libpq reads it: postgresql://user:password@host:port/database; the login that ran the migrations."""
     manage_token_secret: Secret
     """Makes the manage tokens and the pay tokens."""
     manage_token_secret_old: Secret | None = None
