@@ -5,9 +5,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
-from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
+from ticketcap_chassis.connection_string import connection_parameters
 from ticketcap_chassis.database import opened_engine
 from ticketcap_chassis.first_connection import must_connect
 from ticketcap_chassis.grpc_server import GrpcServer
@@ -20,6 +20,7 @@ from ticketcap_registration.domain.holder_token import HolderTokens, Purpose
 from ticketcap_registration.domain.ledger import SeatRules
 from ticketcap_registration.jobs.audit import Audit
 from ticketcap_registration.jobs.feed import SeatFeed
+from ticketcap_registration.jobs.feed_check import FeedCheck
 from ticketcap_registration.jobs.hold_expiry import expire_due_holds
 from ticketcap_registration.jobs.housekeeping import delete_aged
 from ticketcap_registration.jobs.isolation import IsolationProbe
@@ -75,15 +76,21 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         lanes = _lanes(settings, engine, telemetry)
         telemetry.gauge(schema.LANE_DEPTH, lambda: [(sum(lanes.depths), {})])
         telemetry.gauge(schema.LANE_ACTIVE, lambda: [(len(lanes.depths), {})])
-        feed = SeatFeed(make_url(settings.database_url).set(drivername="postgresql").render_as_string(False), telemetry)
+        checked = settings.feed_check_seconds
+        feed = SeatFeed(connection_parameters(settings.database_url), telemetry, check_seconds=checked)
+        telemetry.gauge(schema.SEAT_FEED_AGE, lambda: [(feed.age, {})])
         server = GrpcServer(telemetry=telemetry)
         service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
 
         health = DatabaseHealth(jobs_engine, server, ["", SERVICE])
         await health.check()
+        feed_check = FeedCheck(jobs_engine, feed, server)
+        await feed_check.tell()
         for name, seconds, work in (
             ("health", _HEALTH_SECONDS, health.check),
+            ("feed_health", _HEALTH_SECONDS, feed_check.tell),
+            ("feed_check", checked, feed_check.announce),
             ("hold_expiry", settings.hold_expiry_seconds, partial(expire_due_holds, watchkeeping, lanes)),
             ("audit", settings.audit_seconds, Audit(watchkeeping, telemetry).run),
             ("isolation", settings.audit_seconds, IsolationProbe(engine, service.events, telemetry).run),

@@ -20,6 +20,7 @@ EVENTS: Final = (
     LogEvent(
         "feed.lost", "warning", REGISTRATION, "The listening connection is made anew.", ("error_type", "retry_seconds")
     ),
+    LogEvent("feed.deaf", "error", REGISTRATION, "No check came through: streams of seats stand still.", ("seconds",)),
     LogEvent("feed.unreadable", "warning", REGISTRATION, "Another replica announced in a shape of another version."),
     LogEvent(
         "capacity.audit.drift",
