@@ -30,6 +30,9 @@ def migrate(database_url: str, migrations: Path, *, lock: int) -> None:
     url = driver_url(database_url)
     _make_database(url)
     with _connected(create_engine(url, poolclass=NullPool)) as connection:
+        # The lock below belongs to a session: through a pooler it would be left behind in one that is not ours.
+        must_be_direct(connection)
+        connection.rollback()
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": lock})
         connection.commit()
         command.upgrade(configuration(connection, migrations), "head")
@@ -37,14 +40,10 @@ def migrate(database_url: str, migrations: Path, *, lock: int) -> None:
 
 
 def _connected(engine: Engine) -> Connection:
-    """Return a connection whose session is its own: the lock below would be left behind in a pooler's."""
     try:
-        connection = engine.connect()
+        return engine.connect()
     except DBAPIError as error:
         sys.exit(why_not(error))
-    must_be_direct(connection)
-    connection.rollback()
-    return connection
 
 
 def _make_database(url: URL) -> None:
