@@ -221,7 +221,10 @@ DROPPED: Final = CounterMetric(
     "Spans, points, log lines, labels and reports that could not be kept or delivered.",
     (
         Label("signal", ("traces", "metrics", "logs", "errors")),
-        Label("reason", ("queue_full", "export_failed", "unknown_label", "unknown_value", "label_limit", "other")),
+        Label(
+            "reason",
+            ("queue_full", "export_failed", "rejected", "unknown_label", "unknown_value", "label_limit", "other"),
+        ),
     ),
 )
 EVENT_LOOP_LAG: Final = HistogramMetric(
