@@ -10,18 +10,26 @@ from contextlib import contextmanager
 
 import grpc
 import pytest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess, ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsPartialSuccess,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
 from ticketcap_local.http_stand_in import HttpStandIn, StandInHandler
 from ticketcap_observability.otlp import LOST, Delivery
 from ticketcap_observability.otlp_grpc import TRACES, GrpcSender
 from ticketcap_observability.settings import TlsFiles
 
 ANSWERS = {
-    "traces": ExportTraceServiceResponse(partial_success={"rejected_spans": 2, "error_message": "no room"}),
-    "metrics": ExportMetricsServiceResponse(partial_success={"rejected_data_points": 3}),
-    "logs": ExportLogsServiceResponse(partial_success={"rejected_log_records": 1}),
+    "traces": ExportTraceServiceResponse(
+        partial_success=ExportTracePartialSuccess(rejected_spans=2, error_message="no room")
+    ),
+    "metrics": ExportMetricsServiceResponse(partial_success=ExportMetricsPartialSuccess(rejected_data_points=3)),
+    "logs": ExportLogsServiceResponse(partial_success=ExportLogsPartialSuccess(rejected_log_records=1)),
 }
 
 
@@ -32,7 +40,7 @@ class GrpcCollector(grpc.GenericRpcHandler):
         self.failures: list[grpc.StatusCode] = []
         self.calls = 0
 
-    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+    def service(self, call: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
         signal = next(name for name in ANSWERS if name.removesuffix("s") in call.method.lower())
 
         def answer(_: bytes, context: grpc.ServicerContext) -> bytes:

@@ -69,7 +69,7 @@ class GrpcSender:
     def _call(self, written: bytes) -> Delivery | None:
         """Return what the collector says, None when another try may help."""
         try:
-            export = self._open().unary_unary(self._method)
+            export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._open().unary_unary(self._method)
             return delivery_of(export(written, timeout=self._timeout, metadata=self._headers))
         except grpc.RpcError as error:
             # The channel may lead into nothing: the next call makes another.
