@@ -3,6 +3,7 @@
 Eight of them run with all tests; `make drills` runs all.
 """
 
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -31,6 +32,14 @@ HURRY = 120
 """Ten minutes of the rules pass in five seconds; thresholds and ages are what they are."""
 SCRAPE_SECONDS = 0.3
 PATIENCE_SECONDS = 150.0
+COMMANDS = sorted(
+    {
+        line.strip()
+        for runbook in (DEPLOY.parent / "docs/runbooks").glob("*.md")
+        for line in runbook.read_text().splitlines()
+        if line.startswith("      ticketcap ")
+    }
+)
 PAGES_ONLY = {"registration-error-budget-burn", "registration-latency-budget-burn"}
 """Their tickets fire first and look back for days: what is waited for is the page, and its end."""
 
@@ -48,6 +57,12 @@ def watch(drilled: DrilledStack, tmp_path_factory: pytest.TempPathFactory) -> It
         for job in drilled.targets:
             running.wait_for_scrapes(job)
         yield running
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_runbooks_runs_as_pasted(drilled: DrilledStack, command: str) -> None:
+    """An operator at night pastes what the runbook says."""
+    assert drilled.ticketcap(*shlex.split(command)[1:])
 
 
 @pytest.mark.timeout(600)

@@ -60,3 +60,11 @@ def test_an_error_is_red() -> None:
     lines = lines_of({"trace_id": "abc", "spans": [span("a", "", "x", error=True), span("b", "a", "y")], "left_out": 0})
     styles = [[str(part.style) for part in line.spans] for line in lines[1:]]
     assert ["bold red" in found for found in styles] == [True, False]
+
+
+def test_levels_below_the_depth_are_counted() -> None:
+    """A payment's return has 86 spans; two levels show where its time went."""
+    spans = [span("a", "", "GET /x"), span("b", "a", "rpc"), span("c", "b", "sql"), span("d", "b", "sql")]
+    lines = [line.plain for line in lines_of({"trace_id": "abc", "spans": spans, "left_out": 0}, depth=2)]
+    assert [line.split()[-1] for line in lines[1:3]] == ["/x", "rpc"]
+    assert lines[3] == "  … 2 deeper spans; --depth shows more levels"

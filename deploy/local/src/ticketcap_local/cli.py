@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import sys
+from dataclasses import replace
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -17,12 +19,14 @@ _CANNOT: Final = 2
 
 
 @app.command()
-def up() -> None:
+def up(
+    monitoring: Annotated[bool, typer.Option("--monitoring", help="start Prometheus and Alertmanager too")] = False,
+) -> None:
     """Start everything and keep it running; Ctrl-C stops all."""
     from ticketcap_local.up import StackError
     from ticketcap_local.up import up as run
 
-    settings = _settings()
+    settings = replace(_settings(), with_monitoring=monitoring)
     _say("TicketCap is starting\n")
     try:
         asyncio.run(run(settings, _say))
@@ -93,11 +97,12 @@ def traces(
     service: Annotated[str, typer.Option(help="only traces that this service is in")] = "",
     name: Annotated[str, typer.Option(help="only traces with a span whose name holds this")] = "",
     trace_id: Annotated[str, typer.Option(help="one trace, by its id or the beginning of it")] = "",
+    depth: Annotated[int, typer.Option(help="levels of the tree to draw", min=1, max=1000)] = 1000,
 ) -> None:
-    """Show the newest traces as trees."""
+    """Show the newest traces as trees. Payment's successful polls for changes are shown only by --name ListChanges."""
     from rich.console import Console
 
-    from ticketcap_local.trace_view import lines_of
+    from ticketcap_local.trace_view import LEGEND, lines_of
     from ticketcap_local.traces_client import NoTraces, fetch
 
     url = f"http://{HOST}:{_settings().otlp_http_port}"
@@ -107,10 +112,28 @@ def traces(
         _fail(str(error))
     console = Console(highlight=False)
     for trace in reversed(found):
-        for line in lines_of(trace):
+        for line in lines_of(trace, depth):
             # A terminal cuts what does not fit; a file or a pipe gets it all.
             console.print(line, no_wrap=True, overflow="ellipsis" if console.is_terminal else "ignore", crop=False)
         console.print()
+    if any(span["links"] for trace in found for span in trace["spans"]):
+        console.print(LEGEND, style="dim")
+
+
+@app.command()
+def sql(
+    service: Annotated[str, typer.Argument(help="registration or payment: whose database")] = "registration",
+    command: Annotated[str, typer.Option("--command", "-c", help="run this and leave; unset: a prompt")] = "",
+    owner: Annotated[bool, typer.Option("--owner", help="act as the tables' owner, who may also correct rows")] = False,
+) -> None:
+    """Open psql on the stack's database as the service's role for jobs, which sees every school but no person."""
+    from ticketcap_local.sql import CannotOpen, psql
+
+    try:
+        program, arguments, environment = psql(_settings(), service, command=command, as_owner=owner)
+    except CannotOpen as error:
+        _fail(str(error))
+    os.execve(program, arguments, {**os.environ, **environment})  # noqa: S606 - psql takes this process over
 
 
 @app.command()
@@ -118,6 +141,9 @@ def drill(
     name: Annotated[str, typer.Argument(help="which; see --list", show_default=False)] = "",
     seconds: Annotated[float, typer.Option(help="how long; unset: as long as its alert needs", min=0, max=86_400)] = 0,
     listed: Annotated[bool, typer.Option("--list", help="print all drills and what they break")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="print each change of the alert; needs 'up --monitoring'")
+    ] = False,
 ) -> None:
     """Make the fault of an alert really happen, and undo it; Ctrl-C ends it early."""
     from ticketcap_local.drills.catalogue import drills
@@ -134,7 +160,7 @@ def drill(
         _fail(f"no drill is called {name!r}; 'ticketcap drill --list' names all", code=_CANNOT)
     chosen = known[name]
     try:
-        asyncio.run(run(chosen, Ground(_settings()), seconds=seconds or chosen.seconds, say=_say))
+        asyncio.run(run(chosen, Ground(_settings()), seconds=seconds or chosen.seconds, say=_say, watch=watch))
     except CannotDrill as error:
         _fail(str(error), code=_CANNOT)
     except (DrillFailed, NotUndone) as error:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 HOST: Final = "127.0.0.1"
 
@@ -28,6 +28,10 @@ class StackSettings:
     postgres_port: int = 15432
     otlp_grpc_port: int = 4317
     otlp_http_port: int = 4318
+    prometheus_port: int = 9090
+    alertmanager_port: int = 9093
+    with_monitoring: bool = False
+    """Whether Prometheus and Alertmanager run beside the services; set by ``up --monitoring``."""
     database_url: str | None = None
     """Replaces the embedded PostgreSQL for the registration service."""
     payment_database_url: str | None = None
@@ -40,7 +44,7 @@ class StackSettings:
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> "StackSettings":
         """Read TICKETCAP_* and the variables that replace parts; raise SettingError."""
-        ports = {
+        ports: dict[str, Any] = {
             field.name: _port(environ, f"TICKETCAP_{field.name.upper()}", field.default)
             for field in fields(cls)
             if field.name.endswith("_port") and isinstance(field.default, int)
@@ -69,6 +73,11 @@ class StackSettings:
     def traces_url(self) -> str:
         """The address of the sink's traces."""
         return f"http://{HOST}:{self.otlp_http_port}/api/traces"
+
+    @property
+    def prometheus_url(self) -> str:
+        """The address of Prometheus, where it runs."""
+        return f"http://{HOST}:{self.prometheus_port}"
 
 
 def _databases(environ: Mapping[str, str]) -> tuple[str | None, str | None]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from ticketcap_local import monitoring
 from ticketcap_local.part import Part
 from ticketcap_local.postgres import EmbeddedPostgres
 from ticketcap_local.postgres_part import PostgresPart
@@ -50,6 +51,9 @@ def needed_ports(settings: StackSettings) -> list[NeededPort]:
     if settings.otlp_endpoint is None:
         ports.append(NeededPort("traces, gRPC", settings.otlp_grpc_port, "TICKETCAP_OTLP_GRPC_PORT"))
         ports.append(NeededPort("traces, HTTP", settings.otlp_http_port, "TICKETCAP_OTLP_HTTP_PORT"))
+    if settings.with_monitoring:
+        ports.append(NeededPort("prometheus", settings.prometheus_port, "TICKETCAP_PROMETHEUS_PORT"))
+        ports.append(NeededPort("alertmanager", settings.alertmanager_port, "TICKETCAP_ALERTMANAGER_PORT"))
     return ports
 
 
@@ -79,7 +83,8 @@ class Stack:
             made.append(self._yaadpay())
         made.append(self._schema("schema", "ticketcap_registration", self._database_url))
         made.append(self._schema("payment-schema", "ticketcap_payment", self._payment_database_url))
-        return [*made, self._registration(), self._payment(), self._gateway()]
+        watchers = monitoring.parts(self._settings, self._state) if self._settings.with_monitoring else []
+        return [*made, self._registration(), self._payment(), self._gateway(), *watchers]
 
     def _traces(self) -> Part:
         settings = self._settings

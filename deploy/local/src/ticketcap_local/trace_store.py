@@ -15,6 +15,8 @@ _TRACES: Final = 5_000
 _SPANS: Final = 100_000
 _SPANS_PER_TRACE: Final = 1_000
 _SPAN_BYTES: Final = 64 * 1024
+_POLL: Final = "ticketcap.registration.v1.RegistrationService/ListChanges"
+"""Payment reads registration's changes every second; these traces would fill every list of the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class StoredSpan:
     service: str
     name: str
     content: bytes
+    is_root: bool
+    is_error: bool
 
     def as_json(self) -> dict[str, Any]:
         """Return it with hex ids and times in nanoseconds since 1970."""
@@ -54,9 +58,20 @@ class StoredTrace:
     """How many of its spans were over a limit."""
 
     def matches(self, service: str, name: str) -> bool:
-        """Say whether ``service`` is in it, and a span with ``name`` in its name; empty strings match all."""
+        """Say whether ``service`` is in it, and a span with ``name`` in its name.
+
+        Empty strings match every trace but a successful poll, which only a name finds.
+        """
+        if not name and self._is_successful_poll:
+            return False
         return any(service in {"", span.service} for span in self.spans) and any(
             name in span.name for span in self.spans
+        )
+
+    @property
+    def _is_successful_poll(self) -> bool:
+        return any(span.is_root and span.name == _POLL for span in self.spans) and not any(
+            span.is_error for span in self.spans
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -105,7 +120,9 @@ class TraceStore:
         if len(trace.spans) >= self._spans_per_trace or len(content) > _SPAN_BYTES:
             trace.left_out += 1
         else:
-            trace.spans.append(StoredSpan(service, sys.intern(span.name), content))
+            is_error = span.status.code == Status.STATUS_CODE_ERROR
+            stored = StoredSpan(service, sys.intern(span.name), content, not span.parent_span_id, is_error)
+            trace.spans.append(stored)
             self._span_count += 1
         while len(self._traces) > self._trace_limit or self._span_count > self._span_limit:
             _, oldest = self._traces.popitem(last=False)

@@ -34,17 +34,26 @@ _LABELS: Final = {
     "error.type": "error",
 }
 _LINKS_SHOWN: Final = 2
-_DEEPEST: Final = 60
+_DEEPEST: Final = 1_000
+_WIDEST: Final = 60
+"""Characters of the guides before a name; deeper spans are not indented further."""
+LEGEND: Final = "⇢ links to the trace with this id: its cause, or the batch that served it"
 
 Json = dict[str, Any]
 
 
-def lines_of(trace: Json) -> list[Text]:
-    """Return a trace of the sink as lines: duration, service, the tree of spans, what matters of each."""
+def lines_of(trace: Json, depth: int = _DEEPEST) -> list[Text]:
+    """Return a trace of the sink as lines: duration, service, the tree of spans, what matters of each.
+
+    Spans more than ``depth`` levels below the top are counted instead of drawn.
+    """
     spans: list[Json] = trace["spans"]
-    rows = list(_walk(spans))
+    walked = list(_walk(spans))
+    rows = [(guide, span) for level, guide, span in walked if level < depth]
     service_width = max((len(span["service"]) for span in spans), default=0)
     lines = [_head(trace), *(_line(guide, span, service_width) for guide, span in rows)]
+    if len(rows) < len(walked):
+        lines.append(Text(f"  … {len(walked) - len(rows)} deeper spans; --depth shows more levels", style="dim"))
     if trace["left_out"]:
         lines.append(Text(f"  … {trace['left_out']} spans more were left out", style="dim"))
     return lines
@@ -60,21 +69,21 @@ def _head(trace: Json) -> Text:
     return head
 
 
-def _walk(spans: list[Json]) -> Iterator[tuple[str, Json]]:
-    """Yield each span with the guide before its name, parents before children."""
+def _walk(spans: list[Json]) -> Iterator[tuple[int, str, Json]]:
+    """Yield each span with its level (0 at the top) and the guide before its name, parents before children."""
     known = {span["span_id"] for span in spans}
     children: defaultdict[str, list[Json]] = defaultdict(list)
     for span in spans:
         children[span["parent_id"] if span["parent_id"] in known else ""].append(span)
-    waiting = [("", "", span) for span in reversed(children[""])]
+    waiting = [(0, "", "", span) for span in reversed(children[""])]
     while waiting:
-        indent, guide, span = waiting.pop()
-        yield guide, span
+        level, indent, guide, span = waiting.pop()
+        yield level, guide, span
         below = children.pop(span["span_id"], [])
         for number, child in enumerate(reversed(below)):
             corner, further = ("└─ ", "   ") if number == 0 else ("├─ ", "│  ")
-            deeper = (indent + further)[:_DEEPEST]
-            waiting.append((deeper, (indent + corner)[:_DEEPEST], child))
+            deeper = (indent + further)[:_WIDEST]
+            waiting.append((level + 1, deeper, (indent + corner)[:_WIDEST], child))
 
 
 def _line(guide: str, span: Json, service_width: int) -> Text:

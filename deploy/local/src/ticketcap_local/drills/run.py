@@ -3,10 +3,12 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Final
 
 from ticketcap_local.drills.drill import Drill
 from ticketcap_local.drills.ground import Ground, Refused
+from ticketcap_local.drills.watching import AlertWatch
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _BEGIN_SECONDS: Final = 120.0
@@ -18,13 +20,33 @@ class DrillFailed(Exception):
     """The fault did not happen; what was begun of it is undone."""
 
 
-async def run(drill: Drill, ground: Ground, *, seconds: float, say: Say) -> None:
-    """Let ``drill`` last ``seconds``, or until SIGINT, SIGTERM or SIGHUP.
+async def run(drill: Drill, ground: Ground, *, seconds: float, say: Say, watch: bool = False) -> None:
+    """Let ``drill`` last ``seconds``, or until SIGINT, SIGTERM or SIGHUP; with ``watch`` say how its alert stands.
 
     Raises CannotDrill, DrillFailed and NotUndone.
     """
     ground.must_be_fit()
-    say(f"drill   {drill.name}: {drill.breaks}\nexpect  {drill.alert}\nread    {drill.runbook}\n")
+    watcher = AlertWatch(ground, drill.alert, say) if watch else None
+    say(_announcement(drill, ground))
+    async with watcher.following() if watcher else nullcontext():
+        await _run_undone(drill, ground, seconds, say)
+    if watcher:
+        await watcher.until_resolved()
+
+
+def _announcement(drill: Drill, ground: Ground) -> str:
+    prometheus = ground.parts().get("prometheus")
+    look = prometheus.address if prometheus else "start the stack with 'ticketcap up --monitoring' to see the alert"
+    return (
+        f"drill   {drill.name}: {drill.breaks}\n"
+        f"expect  {drill.alert}, about {drill.seconds / 120:g} minutes from now\n"
+        f"look    {look}\n"
+        f"read    {drill.runbook}\n"
+    )
+
+
+async def _run_undone(drill: Drill, ground: Ground, seconds: float, say: Say) -> None:
+    """Run the drill and undo it, however it ends."""
     work = asyncio.create_task(_last(drill, ground, seconds, say))
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:

@@ -10,6 +10,7 @@ from typing import Final
 
 from ticketcap_local.drills.ground import CannotDrill, Ground, call, good
 from ticketcap_local.drills.repeated import Repeated
+from ticketcap_local.monitoring import alertmanager_config
 
 _HOST: Final = "127.0.0.1"
 _TOLD_EVERY_SECONDS: Final = 2.0
@@ -71,10 +72,13 @@ class RevokedAddress:
 
     def _where(self, ground: Ground) -> tuple[str, Path]:
         url, file = (ground.environ.get(name, "") for name in ("ALERTMANAGER_URL", "ALERTMANAGER_CONFIG"))
+        own = ground.parts().get("alertmanager")
+        if not url and own is not None:
+            url, file = own.address, str(alertmanager_config(ground.settings))
         if not url or not Path(file).is_file():
             raise CannotDrill(
-                "the embedded stack has no Alertmanager: set ALERTMANAGER_URL (http://127.0.0.1:9093) to one on this "
-                "machine, and ALERTMANAGER_CONFIG to the file that it reads"
+                "no Alertmanager runs: start the stack with 'ticketcap up --monitoring', or set ALERTMANAGER_URL "
+                "(http://127.0.0.1:9093) to one on this machine and ALERTMANAGER_CONFIG to the file that it reads"
             )
         return url.rstrip("/"), Path(file)
 

@@ -1,0 +1,100 @@
+"""Run Debian's Prometheus and Alertmanager over the embedded stack.
+
+Rules and routes are those of deploy/; only the addresses are the stack's own.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+from ticketcap_local.part import PartError
+from ticketcap_local.process import ServicePart
+from ticketcap_local.ready import http_ok
+from ticketcap_local.settings import HOST, StackSettings
+from ticketcap_local.state import StateFolder
+
+_DEPLOY: Final = Path(__file__).resolve().parents[3]
+_RULES: Final = _DEPLOY / "prometheus/rules"
+_ROUTES: Final = _DEPLOY / "alertmanager/alertmanager.yml"
+_INTERVAL: Final = "5s"
+"""Shorter than production's 15 s: a person watches."""
+
+
+def parts(settings: StackSettings, state: StateFolder) -> list[ServicePart]:
+    """Return both programs as parts; raise PartError when one is not installed."""
+    folder = settings.state_dir / "monitoring"
+    folder.mkdir(exist_ok=True)
+    # A copy: the drill alert-delivery-failing edits the file that Alertmanager reads.
+    routes = alertmanager_config(settings)
+    routes.write_text(_ROUTES.read_text())
+    config = folder / "prometheus.json"
+    config.write_text(json.dumps(prometheus_config(settings), indent=2))
+    prometheus, alertmanager = settings.prometheus_port, settings.alertmanager_port
+    return [
+        ServicePart(
+            name="alertmanager",
+            argv=[
+                _program("prometheus-alertmanager", "alertmanager"),
+                f"--config.file={routes}",
+                f"--storage.path={folder / 'alertmanager'}",
+                f"--web.listen-address={HOST}:{alertmanager}",
+                "--cluster.listen-address=",
+            ],
+            env=dict,
+            address=f"http://{HOST}:{alertmanager}",
+            ready=http_ok(alertmanager, "/-/ready"),
+            log_file=state.logs / "alertmanager.log",
+        ),
+        ServicePart(
+            name="prometheus",
+            argv=[
+                _program("prometheus"),
+                f"--config.file={config}",
+                f"--storage.tsdb.path={folder / 'prometheus'}",
+                "--storage.tsdb.retention.time=2d",
+                f"--web.listen-address={HOST}:{prometheus}",
+            ],
+            env=dict,
+            address=f"http://{HOST}:{prometheus}/alerts",
+            ready=http_ok(prometheus, "/-/ready"),
+            log_file=state.logs / "prometheus.log",
+        ),
+    ]
+
+
+def alertmanager_config(settings: StackSettings) -> Path:
+    """Return the file that the stack's Alertmanager reads."""
+    return settings.state_dir / "monitoring/alertmanager.yml"
+
+
+def prometheus_config(settings: StackSettings) -> dict[str, Any]:
+    """Return Prometheus' configuration; JSON is YAML too. The trace sink stands for the collector."""
+    ports = {
+        "gateway": settings.gateway_metrics_port,
+        "registration": settings.registration_metrics_port,
+        "payment": settings.payment_metrics_port,
+        "alertmanager": settings.alertmanager_port,
+        "prometheus": settings.prometheus_port,
+    }
+    if settings.otlp_endpoint is None:
+        ports["otel-collector"] = settings.otlp_http_port
+    return {
+        "global": {"scrape_interval": _INTERVAL, "evaluation_interval": _INTERVAL},
+        "rule_files": [str(_RULES / "*.yml")],
+        "alerting": {"alertmanagers": [_targets(settings.alertmanager_port)]},
+        "scrape_configs": [{"job_name": job, **_targets(port)} for job, port in ports.items()],
+    }
+
+
+def _targets(port: int) -> dict[str, Any]:
+    return {"static_configs": [{"targets": [f"{HOST}:{port}"]}]}
+
+
+def _program(*names: str) -> str:
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        raise PartError(
+            f"{names[0]} is not installed: apt-get install --no-install-recommends prometheus prometheus-alertmanager"
+        )
+    return found
