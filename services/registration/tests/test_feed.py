@@ -82,7 +82,7 @@ async def test_two_hosts_serve_migrate_and_announce(postgres: EmbeddedPostgres, 
                 await stream.read()
                 await service.register(1)
                 await seats(stream, 1)
-            assert await health_of(service, "seat_feed") == SERVING
+            await becomes(service, SERVING)
 
 
 async def test_a_feed_that_can_not_connect_is_told_of(
@@ -108,6 +108,18 @@ async def test_a_feed_that_can_not_connect_is_told_of(
             elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
             await becomes(checked, SERVING)
             await seats(stream, 2)
+
+
+async def test_a_new_connection_is_checked_at_once(database: str) -> None:
+    """However seldom the checks are: health is not wrong for the time of one."""
+    async with replica(database, feed_check_seconds=15) as service:
+        await becomes(service, SERVING)
+        with psycopg.connect(database, autocommit=True) as owner:
+            owner.execute(f"SELECT pg_terminate_backend(pid) {FEEDS}")
+        lost = age(service)
+        async with asyncio.timeout(14):
+            while age(service) >= lost:
+                await asyncio.sleep(0.05)
 
 
 @contextmanager
@@ -146,6 +158,5 @@ async def test_checks_are_no_news_to_other_replicas(checked: Replica, database: 
         waiting = asyncio.ensure_future(stream.read())
         await asyncio.sleep(4 * CHECK_SECONDS)
         assert not waiting.done()
-        assert max(age(checked), age(other)) < 3
         await checked.register(1)
         assert (await asyncio.wait_for(waiting, 10)).seats.confirmed == 1

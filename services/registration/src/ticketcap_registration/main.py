@@ -43,6 +43,7 @@ from ticketcap_registration.store.watchkeeping import Watchkeeping
 
 _JOBS_CONNECTIONS: Final = 4
 _HEALTH_SECONDS: Final = 1.0
+_FEED_HEALTH_SECONDS: Final = 0.25
 _DAY_SECONDS: Final = 86_400
 # Every statement looks rows up by an index, so one plan serves all values and all sizes of a table: made once for a
 # connection, never a scan because the table was nearly empty then, and never compiled.
@@ -85,12 +86,13 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
 
         health = DatabaseHealth(jobs_engine, server, ["", SERVICE])
         await health.check()
-        feed_check = FeedCheck(jobs_engine, feed, server)
+        feed_check = FeedCheck(jobs_engine, feed, server, seconds=checked)
         await feed_check.tell()
         for name, seconds, work in (
             ("health", _HEALTH_SECONDS, health.check),
-            ("feed_health", _HEALTH_SECONDS, feed_check.tell),
-            ("feed_check", checked, feed_check.announce),
+            ("feed_health", _FEED_HEALTH_SECONDS, feed_check.tell),
+            # It waits by itself.
+            ("feed_check", 0.0, feed_check.announce),
             ("hold_expiry", settings.hold_expiry_seconds, partial(expire_due_holds, watchkeeping, lanes)),
             ("audit", settings.audit_seconds, Audit(watchkeeping, telemetry).run),
             ("isolation", settings.audit_seconds, IsolationProbe(engine, service.events, telemetry).run),

@@ -93,6 +93,8 @@ class SeatFeed:
         }
         self._check_seconds = check_seconds
         self._heard_at = time.monotonic()
+        self.begins: Final = asyncio.Event()
+        """Set when it listens on a new connection, which has carried no check yet."""
         self._delay = telemetry.histogram(schema.PROMOTION_DELAY)
         self._lost = telemetry.counter(schema.DB_CONNECTION_ERRORS)
         self._watchers: defaultdict[UUID, set[Watcher]] = defaultdict(set)
@@ -147,6 +149,7 @@ class SeatFeed:
             async with asyncio.timeout(_LISTEN_SECONDS):
                 await connection.execute(f"LISTEN {CHANNEL}")
                 await connection.execute(f"LISTEN {self.check_channel}")
+            self.begins.set()
             for watcher in self._all():
                 watcher.missed()
             began = time.monotonic()

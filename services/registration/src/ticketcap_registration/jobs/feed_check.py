@@ -4,6 +4,7 @@ The check goes through a connection of the pool and comes back through the feed'
 that is open and carries nothing, or a server that takes LISTEN and never delivers.
 """
 
+import asyncio
 import contextlib
 from typing import Final
 
@@ -28,14 +29,19 @@ _log = get_logger(__name__)
 class FeedCheck:
     """Announces checks to ``feed`` and sets the health of SEAT_FEED by what it hears."""
 
-    def __init__(self, engine: AsyncEngine, feed: SeatFeed, server: GrpcServer) -> None:
+    def __init__(self, engine: AsyncEngine, feed: SeatFeed, server: GrpcServer, *, seconds: float) -> None:
+        self._seconds = seconds
         self._engine = engine
         self._feed = feed
         self._server = server
         self._serving: bool | None = None
 
     async def announce(self) -> None:
-        """Announce one check."""
+        """Announce one check: when it is time, or at once on a new connection, so that health is soon right again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds):
+                await self._feed.begins.wait()
+        self._feed.begins.clear()
         # A database that does not answer is told of by its own health; the feed grows older meanwhile.
         with contextlib.suppress(ServiceError), translated_errors():
             async with self._engine.begin() as connection:
