@@ -97,6 +97,15 @@ def lanes() -> Dashboard:
         )
         .with_panel(
             lines(
+                "How long the seat feed has heard nothing",
+                "It is checked every few seconds. Above a minute alerts: streams of seats stand still.",
+                [Query("max by (job, instance) (seat_feed_age_seconds)", "{{instance}}")],
+                unit="s",
+                limit=60,
+            )
+        )
+        .with_panel(
+            lines(
                 "Time on the waitlist",
                 "Of those who were promoted.",
                 quantiles("waitlist_wait_seconds", window="1h"),

@@ -11,13 +11,14 @@ PACKAGES = {
     "prometheus": "prometheus",
     "amtool": "prometheus-alertmanager",
     "prometheus-alertmanager": "prometheus-alertmanager",
+    "pgbouncer": "pgbouncer",
     "sh": "dash",
 }
 
 
 def program(name: str) -> str:
     """Return the path of a program; raise AssertionError with the package to install."""
-    path = shutil.which(name)
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin")
     assert path, f"{name} is missing: apt-get install --no-install-recommends {PACKAGES[name]}"
     return path
 

@@ -25,7 +25,6 @@ from ticketcap_observability import (
     HttpTelemetry,
     InMemoryTelemetry,
     Telemetry,
-    TelemetrySettingError,
     configure_logging,
     get_logger,
     schema,
@@ -277,10 +276,26 @@ def test_settings_follow_the_deployment() -> None:
     assert (read.dsn, read.environment, read.release, read.production) == ("", "production", "r", True)
 
 
-def test_a_wrong_dsn_is_named() -> None:
-    """Without its value, which holds a key."""
-    with pytest.raises(TelemetrySettingError, match=r"^SENTRY_DSN: must be an address"):
-        Telemetry.start("shop", "1", {"SENTRY_DSN": "nonsense"})
+@pytest.mark.parametrize(
+    "dsn", ["nonsense", "https://hunter2@host", "https://hunter2@host:99999/1", "https://key@host:hunter2/1"]
+)
+def test_a_wrong_dsn_is_warned_of_by_name(dsn: str) -> None:
+    """Once, without its value, which holds a key; the service goes on without Sentry."""
+    done = run(
+        """
+from ticketcap_observability import Telemetry, configure_logging, sentry
+configure_logging("shop", "1")
+Telemetry.start("shop", "1")
+sentry.report(ValueError())
+print("goes on")
+""",
+        SENTRY_DSN=dsn,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("SENTRY_DSN") == 1
+    assert "must be an address like https://key@host/project" in done.stdout
+    assert "goes on" in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr
 
 
 def run(code: str, **environ: str) -> subprocess.CompletedProcess[str]:

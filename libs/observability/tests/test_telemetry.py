@@ -1,51 +1,131 @@
 """Set-up from the environment, export, and an end within a bound whatever the collector does."""
 
 import asyncio
+import json
+import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
+import opentelemetry.environment_variables
+import opentelemetry.sdk.environment_variables
 import pytest
 from ticketcap_local.sink import serving
 from ticketcap_local.testing import free_port
 from ticketcap_local.trace_store import TraceStore
-from ticketcap_observability import Telemetry, TelemetrySettingError, current_trace_id
+from ticketcap_observability import Telemetry, current_trace_id
 from ticketcap_observability.settings import TelemetrySettings
+
+WRONG = [
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "nowhere"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier pigeon"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:99999"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a b:1"),
+    ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://collector:port"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "no equals sign"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=line%0Abreak"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=מפתח"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "api key=a"),
+    ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/roots.pem"),
+    ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/nowhere/key.pem"),
+    ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/nowhere/chain.pem"),
+    ("OTEL_TRACES_SAMPLER", "sometimes"),
+    ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
+    ("OTEL_TRACES_SAMPLER_ARG", "many"),
+    ("OTEL_TRACES_SAMPLER_ARG", "nan"),
+    ("OTEL_METRIC_EXPORT_INTERVAL", "soon"),
+    ("OTEL_METRIC_EXPORT_INTERVAL", "inf"),
+    ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
+    ("OTEL_PROPAGATORS", "b3"),
+    ("OTEL_SDK_DISABLED", "maybe"),
+    ("OTEL_SDK_DISABLED", "1"),
+    ("OTEL_RESOURCE_ATTRIBUTES", "a"),
+    ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
+    ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "-1"),
+    ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "nowhere"),
+    ("LOG_EXPORT_LEVEL", "loud"),
+    ("LOG_EXPORT_RATIO", "2"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_value_that_can_not_be_used_is_named_and_its_default_stands(name: str, value: str) -> None:
+    """By the variable, without the value; everything else is as if it were not set."""
+    read = TelemetrySettings.read({name: value}, "test")
+    assert list(read.unused) == [name]
+    assert read.unused[name].endswith("the default is used")
+    assert value not in read.unused[name] or value in {"0", "1", "a"}
+    assert replace(read, unused={}) == TelemetrySettings.read({}, "test")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "nowhere"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier pigeon"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:99999"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1"),
-        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://collector:port"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "no equals sign"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=line%0Abreak"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=מפתח"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "api key=a"),
-        ("OTEL_TRACES_SAMPLER", "sometimes"),
-        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
-        ("OTEL_TRACES_SAMPLER_ARG", "many"),
-        ("OTEL_TRACES_SAMPLER_ARG", "nan"),
-        ("OTEL_METRIC_EXPORT_INTERVAL", "soon"),
-        ("OTEL_METRIC_EXPORT_INTERVAL", "inf"),
-        ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
-        ("OTEL_SDK_DISABLED", "maybe"),
-        ("OTEL_RESOURCE_ATTRIBUTES", "a"),
-        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "nowhere"),
-        ("LOG_EXPORT_LEVEL", "loud"),
-        ("LOG_EXPORT_RATIO", "2"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_TRACES_SAMPLER", "always_off"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+        ("OTEL_SDK_DISABLED", "true"),
+        ("OTEL_SERVICE_NAME", "shop"),
+        ("LOG_EXPORT_LEVEL", "ERROR"),
     ],
 )
-def test_a_wrong_setting_is_named(name: str, value: str) -> None:
-    """Before anything is started."""
-    with pytest.raises(TelemetrySettingError, match=name):
-        Telemetry.start("test", "1", {name: value}, set_global=False)
+def test_a_blank_at_the_end_is_named_and_read_without(name: str, value: str) -> None:
+    """What is meant is plain; it is warned of all the same."""
+    read = TelemetrySettings.read({name: f"{value} "}, "test")
+    assert list(read.unused) == [name]
+    meant = TelemetrySettings.read({name: value}, "test")
+    assert (replace(read, unused={}), meant.unused) == (meant, {})
+
+
+def test_a_wrong_endpoint_of_a_signal_leaves_the_shared_one() -> None:
+    """That is its default."""
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "nowhere"}
+    read = TelemetrySettings.read(environ, "t")
+    assert read.traces_endpoint == "http://collector:4318/v1/traces"
+    assert list(read.unused) == ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]
+
+
+START = """
+import asyncio
+from ticketcap_observability import Telemetry, configure_logging, get_logger
+configure_logging("shop", "1")
+telemetry = Telemetry.start("shop", "1")
+with telemetry.tracer.start_as_current_span("work"):
+    get_logger("x").info("goes on")
+asyncio.run(telemetry.shutdown(timeout=0.1))
+"""
+
+
+def otel_variables() -> list[str]:
+    """Return the name of every variable that OpenTelemetry's packages know."""
+    modules = (opentelemetry.environment_variables, opentelemetry.sdk.environment_variables)
+    names = {str(value) for module in modules for value in vars(module).values()}
+    return sorted(name for name in names if re.fullmatch("OTEL_[A-Z_]+", name))
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf", "nonsense"])
+def test_no_variable_stops_a_process(protocol: str) -> None:
+    """Nonsense in all of them at once: as the SDK is imported and as telemetry begins. None is warned of twice."""
+    names = otel_variables()
+    assert {"OTEL_PROPAGATORS", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"} <= set(names)
+    environ = {**dict.fromkeys(names, "nonsense"), "SENTRY_DSN": "nonsense", "LOG_EXPORT_LEVEL": "nonsense"}
+    environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = protocol
+    if protocol != "nonsense":
+        environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "https://127.0.0.1:1"
+    done = run(START, environ)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    warned = [line["variable"] for line in lines if line["event"] == "telemetry.setting_unused"]
+    assert len(warned) == len(set(warned))
+    assert {"OTEL_SDK_DISABLED", "OTEL_TRACES_SAMPLER", "OTEL_PROPAGATORS", "SENTRY_DSN"} <= set(warned)
+    assert "goes on" in {line["event"] for line in lines}
 
 
 @pytest.mark.parametrize(
@@ -71,6 +151,41 @@ def test_endpoints_follow_the_protocol() -> None:
     assert read({**base, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "t").metrics_endpoint == base[next(iter(base))]
     own = {**base, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other/x"}
     assert read(own, "t").traces_endpoint == "http://other/x"
+
+
+@pytest.mark.parametrize(
+    ("environ", "endpoint"),
+    [
+        ({}, "https://collector:4317"),
+        ({"OTEL_EXPORTER_OTLP_INSECURE": "true"}, "http://collector:4317"),
+        ({"OTEL_EXPORTER_OTLP_INSECURE": "false"}, "https://collector:4317"),
+        ({"OTEL_EXPORTER_OTLP_INSECURE": "yes"}, "https://collector:4317"),
+        (
+            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "[::1]:1", "OTEL_EXPORTER_OTLP_TRACES_INSECURE": "TRUE"},
+            "http://[::1]:1",
+        ),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other:1"}, "http://other:1"),
+    ],
+)
+def test_the_endpoint_of_grpc_may_be_host_and_port(environ: dict[str, str], endpoint: str) -> None:
+    """Encrypted unless OTEL_EXPORTER_OTLP_INSECURE says otherwise, as the specification has it."""
+    base = {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    assert TelemetrySettings.read({**base, **environ}, "t").traces_endpoint == endpoint
+
+
+@pytest.mark.parametrize("value", ["collector", "4317", "collector:4317/path", "collector:port", ":4317", "a b:4317"])
+def test_what_is_no_host_and_port_is_named(value: str) -> None:
+    """Nothing is sent then."""
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": value, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    read = TelemetrySettings.read(environ, "t")
+    assert (read.traces_endpoint, list(read.unused)) == (None, ["OTEL_EXPORTER_OTLP_ENDPOINT"])
+
+
+def test_the_names_of_choices_may_be_written_large() -> None:
+    """The specification does not tell their letters apart."""
+    environ = {"OTEL_TRACES_SAMPLER": "Always_Off", "OTEL_EXPORTER_OTLP_PROTOCOL": "GRPC", "OTEL_SDK_DISABLED": "True"}
+    read = TelemetrySettings.read(environ, "t")
+    assert (read.sampling_ratio, read.protocol, read.disabled, read.unused) == (0.0, "grpc", True, {})
 
 
 def test_headers_suit_both_protocols() -> None:
@@ -193,6 +308,21 @@ def test_each_process_is_an_instance_of_its_service() -> None:
     named = {"OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=a,team=b%20c", "OTEL_SERVICE_NAME": "store"}
     own = Telemetry.start("shop", "1", named, set_global=False).tracer.start_span("x").resource.attributes  # type: ignore[attr-defined]  # as above
     assert (own["service.instance.id"], own["team"], own["service.name"]) == ("a", "b c", "store")
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=store"}, "store"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=store", "OTEL_SERVICE_NAME": "counter"}, "counter"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name="}, "shop"),
+        ({}, "shop"),
+    ],
+)
+def test_the_resource_may_name_the_service(environ: dict[str, str], name: str) -> None:
+    """OTEL_SERVICE_NAME goes before it."""
+    started = Telemetry.start("shop", "1", environ, set_global=False)
+    assert started.tracer.start_span("x").resource.attributes["service.name"] == name  # type: ignore[attr-defined]  # the SDK's span has one
 
 
 async def test_shutting_down_does_not_block_the_loop() -> None:

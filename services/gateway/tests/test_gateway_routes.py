@@ -218,6 +218,7 @@ async def test_health_follows_the_services(
     assert health.json()["checks"] == {
         "registration": "ok",
         "database": "ok",
+        "seat_feed": "ok",
         "payment": "ok",
         "payment_database": "ok",
     }
@@ -235,6 +236,11 @@ async def test_health_follows_the_services(
     # Free registrations go on without payments.
     assert (await client.get("/readyz")).status_code == 200
     assert registration.set_health is not None
+    # Seats are given away while nobody hears of it: told, and traffic is welcome.
+    await registration.set_health("seat_feed", serving=False)
+    health = await client.get("/api/health")
+    assert (health.status_code, health.json()["checks"]["seat_feed"]) == (503, "failing")
+    assert (await client.get("/readyz")).status_code == 200
     for service in ("", "database"):
         await registration.set_health(service, serving=False)
     health = await client.get("/api/health")

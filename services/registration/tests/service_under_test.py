@@ -1,7 +1,7 @@
 """Runs the registration service inside the test's process, on a real socket and a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -43,9 +43,10 @@ SERVICE = token("SERVICE")
 
 
 @contextmanager
-def migrated_database(server: EmbeddedPostgres) -> Iterator[str]:
+def migrated_database(server: EmbeddedPostgres, *, spelled: Callable[[str], str] = str) -> Iterator[str]:
+    """Yield the address of a database; the migration is given what ``spelled`` makes of it."""
     with fresh_database(server) as url:
-        migrate(url)
+        migrate(spelled(url))
         yield url
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 HOST: Final = "127.0.0.1"
 
@@ -50,10 +49,11 @@ class StackSettings:
             for field in fields(cls)
             if field.name.endswith("_port") and isinstance(field.default, int)
         }
+        registration, payment = _databases(environ)
         return cls(
             state_dir=Path(environ.get("TICKETCAP_STATE_DIR") or ".ticketcap").absolute(),
-            database_url=environ.get("DATABASE_URL") or None,
-            payment_database_url=environ.get("PAYMENT_DATABASE_URL") or _beside(environ.get("DATABASE_URL") or None),
+            database_url=registration,
+            payment_database_url=payment,
             yaadpay_base_url=environ.get("YAADPAY_BASE_URL") or None,
             otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
             **ports,
@@ -80,9 +80,23 @@ class StackSettings:
         return f"http://{HOST}:{self.prometheus_port}"
 
 
-def _beside(database_url: str | None) -> str | None:
-    """Return the address of the database ``payment`` on the same server."""
-    return urlsplit(database_url)._replace(path="/payment").geturl() if database_url else None
+def _databases(environ: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Return the addresses of registration's and payment's databases; None for each of the embedded server."""
+    registration, payment = (environ.get(name) or None for name in ("DATABASE_URL", "PAYMENT_DATABASE_URL"))
+    if registration is None and payment is None:
+        return None, None
+    # libpq takes time to load: only a server of one's own needs it.
+    from ticketcap_chassis.connection_string import WrongConnectionString, beside, connection_parameters
+
+    variable = "DATABASE_URL"
+    try:
+        next_to_it = beside(registration, "payment") if registration else None
+        variable = "PAYMENT_DATABASE_URL"
+        if payment:
+            connection_parameters(payment)
+    except WrongConnectionString as error:
+        raise SettingError(f"{variable}: {error}") from None
+    return registration, payment or next_to_it
 
 
 def _port(environ: Mapping[str, str], variable: str, default: int) -> int:

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from pydantic import Field
 from pydantic_settings import BaseSettings
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from ticketcap_observability import Telemetry, instrument_engine
 
+from ticketcap_chassis.connection_string import connection_parameters
 from ticketcap_chassis.link import Link, PoolLimits
 
 __all__ = ["DatabaseSettings", "PoolLimits", "create_engine", "driver_url", "link_of", "opened_engine"]
@@ -41,8 +42,11 @@ class DatabaseSettings(BaseSettings):
 
 
 def driver_url(database_url: str) -> URL:
-    """Return ``database_url`` for psycopg 3, whichever way its scheme was spelled."""
-    return make_url(database_url).set(drivername="postgresql+psycopg")
+    """Return SQLAlchemy's URL that hands psycopg exactly the parameters of ``database_url``."""
+    parameters = connection_parameters(database_url)
+    user, password, database = (parameters.pop(key, None) for key in ("user", "password", "dbname"))
+    # Hosts and ports go along as libpq's lists: SQLAlchemy's own fields hold one of each.
+    return URL.create("postgresql+psycopg", username=user, password=password, database=database, query=parameters)
 
 
 def create_engine(
@@ -62,9 +66,10 @@ def create_engine(
     The role is the session's default, so that RESET ROLE leads back to it and
     not to the login, which may own the tables.
     """
+    url = driver_url(database_url)
     link = link or Link(limits)
     engine = create_async_engine(
-        driver_url(database_url),
+        url,
         pool_size=limits.size,
         max_overflow=0,
         pool_timeout=limits.checkout_timeout,
@@ -75,7 +80,8 @@ def create_engine(
         connect_args={
             "async_creator_fn": link.connect,
             "application_name": f"ticketcap-{pool_name}",
-            "options": _session_options(role, limits, session),
+            # Of an option that is set twice the last counts: ours come after the connection string's.
+            "options": f"{url.query.get('options', '')} {_session_options(role, limits, session)}",
         },
     )
     _replace_distrusted(engine, link)

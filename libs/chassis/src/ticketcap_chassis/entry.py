@@ -5,7 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from ticketcap_observability import Telemetry, TelemetrySettingError, configure_logging
+from ticketcap_observability import Telemetry, configure_logging
 
 from ticketcap_chassis.settings import MigrateSettings, ServedSettings, load, release
 
@@ -34,7 +34,7 @@ async def _serve(name: str, settings: _Settings, serve: Callable[[_Settings, Tel
     configure_logging(name, release(), settings.log_level)
     try:
         telemetry = Telemetry.start(name, release(), metrics_address=settings.metrics_address)
-    except (OSError, TelemetrySettingError) as error:
+    except OSError as error:
         sys.exit(str(error))
     try:
         await serve(settings, telemetry)

@@ -217,13 +217,13 @@ class Link:
         return connection
 
     async def _connected(self, *arguments: Any, **parameters: Any) -> LimitedConnection:
+        # Each of several hosts has the whole limit: a silent first one must not use up the time of the others.
+        limit = self.limits.connect_timeout * (1 + str(parameters.get("host", "")).count(","))
         try:
             # Around all of it: psycopg's own limit does not hold for the look-up of the host's name.
-            async with asyncio.timeout(self.limits.connect_timeout):
+            async with asyncio.timeout(limit):
                 connection = await LimitedConnection.connect(*arguments, **{**parameters, **self.limits.of_tcp()})
         except TimeoutError:
-            raise psycopg.OperationalError(
-                f"no connection to the database within {self.limits.connect_timeout:.1f} s"
-            ) from None
+            raise psycopg.OperationalError(f"no connection to the database within {limit:.1f} s") from None
         connection.link = self
         return connection

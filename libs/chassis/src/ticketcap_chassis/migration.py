@@ -3,16 +3,18 @@
 Alembic is large: only migrations import this.
 """
 
+import sys
 from pathlib import Path
 from typing import Final
 
 from alembic import command, context
 from alembic.config import Config
-from sqlalchemy import URL, Connection, MetaData, NullPool, create_engine, text
+from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from ticketcap_observability import get_logger
 
 from ticketcap_chassis.database import driver_url
+from ticketcap_chassis.first_connection import must_be_direct, why_not
 
 _MAINTENANCE: Final = "postgres"
 
@@ -25,22 +27,34 @@ def migrate(database_url: str, migrations: Path, *, lock: int) -> None:
     ``lock`` is any number that nothing else in this database locks: one process migrates at a time. A database that
     is not there is made, where the login may do that.
     """
-    _make_database(driver_url(database_url))
-    engine = create_engine(driver_url(database_url), poolclass=NullPool)
-    with engine.connect() as connection:
+    url = driver_url(database_url)
+    _make_database(url)
+    with _connected(create_engine(url, poolclass=NullPool)) as connection:
+        # The lock below belongs to a session: through a pooler it would be left behind in one that is not ours.
+        must_be_direct(connection)
+        connection.rollback()
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": lock})
         connection.commit()
         command.upgrade(configuration(connection, migrations), "head")
         connection.commit()
 
 
+def _connected(engine: Engine) -> Connection:
+    try:
+        return engine.connect()
+    except DBAPIError as error:
+        sys.exit(why_not(error))
+
+
 def _make_database(url: URL) -> None:
+    if url.database is None:  # a service file or PGDATABASE names it, or it is the login's own
+        return
     engine = create_engine(url.set(database=_MAINTENANCE), poolclass=NullPool, isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
             there = connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": url.database})
             if not there:
-                quoted = connection.dialect.identifier_preparer.quote(url.database or "")
+                quoted = connection.dialect.identifier_preparer.quote(url.database)
                 connection.execute(text(f"CREATE DATABASE {quoted}"))
     except DBAPIError as error:
         # No way into the maintenance database, no right to make one, or another replica was first: connecting tells.

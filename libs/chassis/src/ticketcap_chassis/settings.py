@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ticketcap_chassis.connection_string import connection_parameters
 from ticketcap_chassis.identity import TokenVerifier
 
 _MIN_SECRET_LENGTH = 32
@@ -30,11 +31,19 @@ def _host_and_port_or_nothing(value: str) -> str:
     return _host_and_port(value) if value else value
 
 
+def _a_connection_string(value: str) -> str:
+    connection_parameters(value)
+    return value
+
+
 Address = Annotated[str, AfterValidator(_host_and_port)]
 """host:port"""
 
 OptionalAddress = Annotated[str, AfterValidator(_host_and_port_or_nothing)]
 """host:port, or nothing"""
+
+DatabaseUrl = Annotated[str, Field(repr=False), AfterValidator(_a_connection_string)]
+"""A connection string that libpq reads; never printed: it may hold a password."""
 
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
 """At least 32 characters; never printed."""
@@ -66,7 +75,7 @@ class ServedSettings(ServiceSettings):
 class MigrateSettings(ServiceSettings):
     """What ``migrate`` needs."""
 
-    database_url: str = Field(min_length=1)
+    database_url: DatabaseUrl
 
 
 class IdentitySettings(BaseSettings):
@@ -114,7 +123,9 @@ def explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
         variable = "_".join(str(part) for part in problem["loc"]).upper()
-        lines.append(f"{variable or 'settings'}: {problem['msg']}")
+        lines.append(f"{variable or 'settings'}: {problem['msg'].removeprefix('Value error, ')}")
+    if len(lines) == 1:
+        return f"the environment's settings are wrong: {lines[0]}"
     return "the environment's settings are wrong:\n  " + "\n  ".join(lines)
 
 

@@ -1,6 +1,7 @@
 """The telemetry that every TicketCap service shares: tracing, per-RPC metrics, logs."""
 
-from ticketcap_observability import schema, sentry
+# isolated_sdk is the first: what the others import would read the environment.
+from ticketcap_observability import isolated_sdk, schema, sentry  # noqa: F401 - imported for what it does
 from ticketcap_observability.http import HttpTelemetry
 from ticketcap_observability.logs import configure_logging, get_logger
 from ticketcap_observability.propagation import (
@@ -10,7 +11,6 @@ from ticketcap_observability.propagation import (
     set_school,
     traceparent_of,
 )
-from ticketcap_observability.settings import TelemetrySettingError
 from ticketcap_observability.sql import SqlTelemetry, instrument_engine
 from ticketcap_observability.telemetry import InMemoryTelemetry, Telemetry
 
@@ -19,7 +19,6 @@ __all__ = [
     "InMemoryTelemetry",
     "SqlTelemetry",
     "Telemetry",
-    "TelemetrySettingError",
     "configure_logging",
     "context_from_traceparent",
     "current_trace_id",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
 from opentelemetry._logs import SeverityNumber
-from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordLimits, ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import get_current_span
@@ -19,6 +19,8 @@ _EXPORTED_AT_ONCE: Final = 512
 _EXPORT_DELAY_MS: Final = 1000
 _UNUSED_TIMEOUT_MS: Final = 30_000
 """Given only so that no variable of the SDK's is read for it."""
+_LIMITS: Final = LogRecordLimits(128, LogRecordLimits.UNSET, 128, LogRecordLimits.UNSET)
+"""The SDK's own defaults, given so that no variable is read for them: a wrong one would stop the service."""
 _SEVERITIES: Final = (
     (logging.CRITICAL, SeverityNumber.FATAL),
     (logging.ERROR, SeverityNumber.ERROR),
@@ -82,7 +84,7 @@ class LogExport(logging.Handler):
 
     def __init__(self, resource: Resource, queue: LogQueue, *, level: str, ratio: float) -> None:
         super().__init__(level)
-        self._provider = LoggerProvider(resource, shutdown_on_exit=False)
+        self._provider = LoggerProvider(resource, shutdown_on_exit=False, log_record_limits=_LIMITS)
         self._provider.add_log_record_processor(queue)
         self._ratio = ratio
 

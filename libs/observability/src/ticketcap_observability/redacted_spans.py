@@ -3,11 +3,10 @@
 It is looked at by the thread that sends, not by the request that made it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import Attributes
 
@@ -15,25 +14,6 @@ from ticketcap_observability.redaction import Harmless, redact, redact_under
 
 _NONE: Final[dict[str, Any]] = {}
 _harmless: Final = Harmless()
-
-
-class RedactingExporter(SpanExporter):
-    """Hands spans on without personal data."""
-
-    def __init__(self, inner: SpanExporter) -> None:
-        self._inner = inner
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send ``spans``."""
-        return self._inner.export([redacted(span) for span in spans])
-
-    def shutdown(self) -> None:
-        """End."""
-        self._inner.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Send what is kept."""
-        return self._inner.force_flush(timeout_millis)
 
 
 def redacted(span: ReadableSpan) -> ReadableSpan:

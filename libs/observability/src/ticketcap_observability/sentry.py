@@ -57,7 +57,7 @@ class SentrySettings:
         """Read SENTRY_*; ``release`` is the one of every other signal, which SENTRY_RELEASE has named before."""
         deployment = environ.get("DEPLOYMENT_ENVIRONMENT") or "development"
         return cls(
-            dsn=environ.get("SENTRY_DSN", ""),
+            dsn=environ.get("SENTRY_DSN", "").strip(),
             environment=environ.get("SENTRY_ENVIRONMENT") or deployment,
             release=release,
             production=deployment == "production",
@@ -89,11 +89,10 @@ def start(settings: SentrySettings, dropped: Counter) -> Sentry | None:
     """Switch Sentry on if there is a DSN. Raises ValueError, without it, when it is none."""
     if not settings.dsn:
         return None
-    from sentry_sdk.utils import BadDsn
-
     try:
         return Sentry(settings, dropped)
-    except BadDsn:
+    except ValueError:
+        # Sentry's own text, or that of the address's parser, may quote a part of it.
         raise ValueError("must be an address like https://key@host/project") from None
 
 

@@ -14,7 +14,7 @@ import grpc.aio
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace import Tracer as SdkTracer
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -29,10 +29,12 @@ from ticketcap_observability.grpc_client import client_interceptors
 from ticketcap_observability.grpc_server import ServerTelemetry
 from ticketcap_observability.instruments import Counter, Histogram, Instruments, Look
 from ticketcap_observability.log_export import LogExport, LogQueue
+from ticketcap_observability.logs import get_logger
 from ticketcap_observability.metric_reader import SCOPE, SharedReader
 from ticketcap_observability.metrics_page import MetricsPage
+from ticketcap_observability.otlp import Rejected
 from ticketcap_observability.schema.kinds import CounterMetric, GaugeMetric, HistogramMetric
-from ticketcap_observability.settings import TelemetrySettingError, TelemetrySettings
+from ticketcap_observability.settings import BLANK, TelemetrySettings
 from ticketcap_observability.span_queue import SpanQueue
 from ticketcap_observability.tracing import QuickTracer
 
@@ -41,7 +43,20 @@ SHUTDOWN_SECONDS: Final = 4.0
 _QUEUE_SPANS: Final = 8192
 _QUEUE_LOGS: Final = 4096
 
+# Never looked at, our spans have bounds of their own: said so that the SDK reads no variable for them.
+_UNUSED_LIMITS: Final = SpanLimits(
+    max_span_attributes=128,
+    max_events=128,
+    max_links=128,
+    max_attributes=128,
+    max_event_attributes=128,
+    max_link_attributes=128,
+    max_attribute_length=SpanLimits.UNSET,
+    max_span_attribute_length=SpanLimits.UNSET,
+)
+
 _ids: Final = RandomIdGenerator()
+_log = get_logger(__name__)
 
 
 class Telemetry:
@@ -80,18 +95,25 @@ class Telemetry:
         """Begin. Without an endpoint nothing is exported, but traces still have ids.
 
         ``metrics_address`` (host:port) is where Prometheus reads; there is no page when it is empty.
-        Raises TelemetrySettingError, which names the variable, when a setting does not hold, and OSError when
-        the address is taken.
+        A variable that can't be used is warned of by its name. Raises OSError when the address is taken.
         """
         settings = TelemetrySettings.read(environ, service_name)
         resource = _resource(settings, service_version, environ)
-        reader = _reader(settings, scraped=bool(metrics_address))
+
+        def rejected(count: int) -> None:
+            # The counter is one of the metrics that are read: it is made below.
+            instruments.counter(schema.DROPPED).add(count, signal="metrics", reason="rejected")
+
+        reader = _reader(settings, rejected, scraped=bool(metrics_address))
         meters = MeterProvider(
             metric_readers=[reader] if reader else [],
             resource=resource,
             exemplar_filter=TraceBasedExemplarFilter(),
             shutdown_on_exit=False,
         )
+        if set_global:
+            # Before the SDK asks for it: else it loads what OTEL_PYTHON_METER_PROVIDER names, or raises.
+            metrics.set_meter_provider(meters)
         instruments = Instruments(meters.get_meter(SCOPE), strict=False, read=reader is not None)
         tracers = _tracers(settings, resource, instruments.counter(schema.DROPPED))
         runtime.watch_process(instruments)
@@ -103,9 +125,10 @@ class Telemetry:
             )
         if set_global:
             trace.set_tracer_provider(tracers)
-            metrics.set_meter_provider(meters)
         logs = _logs(settings, resource, instruments.counter(schema.DROPPED)) if set_global else None
         errors = _errors(environ, service_version, instruments.counter(schema.DROPPED)) if set_global else None
+        for variable, problem in settings.unused.items():
+            _log.warning("telemetry.setting_unused", variable=variable, problem=problem)
         return cls(settings, tracers, meters, instruments, page=page, logs=logs, errors=errors)
 
     @classmethod
@@ -238,18 +261,20 @@ def _resource(settings: TelemetrySettings, version: str, environ: Mapping[str, s
     )
 
 
-def _reader(settings: TelemetrySettings, *, scraped: bool) -> SharedReader | None:
+def _reader(settings: TelemetrySettings, rejected: Rejected, *, scraped: bool) -> SharedReader | None:
     """Return what reads metrics, or None when nobody would look at them."""
     if settings.disabled or not (scraped or settings.metrics_endpoint):
         return None
-    exporter = exporters.metric_exporter(settings) if settings.metrics_endpoint else None
+    exporter = exporters.metric_exporter(settings, rejected) if settings.metrics_endpoint else None
     return SharedReader(exporter, interval=settings.metric_interval)
 
 
 def _tracers(settings: TelemetrySettings, resource: Resource, dropped: Counter) -> "_Tracers":
-    tracers = _Tracers(resource=resource, sampler=_sampler(settings), shutdown_on_exit=False)
+    limits = _UNUSED_LIMITS
+    tracers = _Tracers(resource=resource, sampler=_sampler(settings), shutdown_on_exit=False, span_limits=limits)
     if settings.traces_endpoint and not settings.disabled:
-        tracers.add_span_processor(SpanQueue(exporters.span_exporter(settings), dropped, size=_QUEUE_SPANS))
+        exporter = exporters.span_exporter(settings, partial(dropped.add, signal="traces", reason="rejected"))
+        tracers.add_span_processor(SpanQueue(exporter, dropped, size=_QUEUE_SPANS))
     return tracers
 
 
@@ -257,17 +282,23 @@ def _logs(settings: TelemetrySettings, resource: Resource, dropped: Counter) -> 
     """Send log lines too, from now on, beside where configure_logging sends them."""
     if not settings.logs_endpoint or settings.disabled:
         return None
-    queue = LogQueue(exporters.log_exporter(settings), dropped, size=_QUEUE_LOGS)
+    exporter = exporters.log_exporter(settings, partial(dropped.add, signal="logs", reason="rejected"))
+    queue = LogQueue(exporter, dropped, size=_QUEUE_LOGS)
     export = LogExport(resource, queue, level=settings.logs_level, ratio=settings.logs_ratio)
     logging.getLogger().addHandler(export)
     return export
 
 
 def _errors(environ: Mapping[str, str], release: str, dropped: Counter) -> sentry.Sentry | None:
+    given = sentry.SentrySettings.read(environ, release)
     try:
-        return sentry.start(sentry.SentrySettings.read(environ, release), dropped)
+        started = sentry.start(given, dropped)
     except ValueError as error:
-        raise TelemetrySettingError("SENTRY_DSN", str(error)) from None
+        _log.warning("telemetry.setting_unused", variable="SENTRY_DSN", problem=f"{error}; no error is sent")
+        return None
+    if given.dsn != environ.get("SENTRY_DSN", ""):
+        _log.warning("telemetry.setting_unused", variable="SENTRY_DSN", problem=BLANK)
+    return started
 
 
 def _in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> asyncio.Future[None]:

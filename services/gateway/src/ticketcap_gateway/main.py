@@ -11,7 +11,7 @@ import uvloop
 from starlette.types import ASGIApp
 from ticketcap_chassis.lifecycle import background, give_memory_back, stop_requested
 from ticketcap_chassis.settings import load, release
-from ticketcap_observability import Telemetry, TelemetrySettingError, configure_logging, get_logger
+from ticketcap_observability import Telemetry, configure_logging, get_logger
 
 from ticketcap_gateway.capacity_hub import CapacityHub
 from ticketcap_gateway.claims import ClaimCoalescer
@@ -176,7 +176,7 @@ def main() -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
-    except (OSError, TelemetrySettingError) as error:
+    except OSError as error:
         _log.error("gateway.can_not_start", reason=str(error))
         return 1
     return 0

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
 from ticketcap_chassis.database import opened_engine
+from ticketcap_chassis.first_connection import must_connect
 from ticketcap_chassis.grpc_server import GrpcServer
 from ticketcap_chassis.health import DatabaseHealth
 from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_memory_back, stop_requested
@@ -72,6 +73,7 @@ async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | No
         opened = partial(opened_engine, settings.database_url, telemetry=telemetry, session=_PLANS, link=link)
         engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
         jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
+        await must_connect(engine)
         await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_payment migrate")
         yaadpay = _yaadpay(stack, settings, telemetry)
         registration = await stack.enter_async_context(

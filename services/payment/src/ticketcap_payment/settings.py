@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from ticketcap_chassis.database import DatabaseSettings
-from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, ServedSettings
+from ticketcap_chassis.settings import Address, DatabaseUrl, IdentitySettings, OptionalAddress, ServedSettings
 
 _HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
 """Where YaadPay answers; production speaks to nobody else."""
@@ -19,8 +19,8 @@ class Settings(ServedSettings, IdentitySettings, DatabaseSettings):
 
     listen_address: Address = "127.0.0.1:50052"
     metrics_address: OptionalAddress = "127.0.0.1:9462"
-    database_url: str = Field(min_length=1)
-    """postgresql://user:password@host:port/database; the login that ran the migrations."""
+    database_url: DatabaseUrl
+    """As libpq reads it: postgresql://user:password@host:port/database; the login that ran the migrations."""
     registration_target: str = Field(default="127.0.0.1:50051", min_length=1)
     service_token: SecretStr = SecretStr("")
     """A token of role SERVICE, where an identity provider makes them; else one is made with JWT_SECRET."""

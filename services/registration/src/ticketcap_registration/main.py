@@ -5,10 +5,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
-from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
+from ticketcap_chassis.connection_string import connection_parameters
 from ticketcap_chassis.database import opened_engine
+from ticketcap_chassis.first_connection import must_connect
 from ticketcap_chassis.grpc_server import GrpcServer
 from ticketcap_chassis.health import DatabaseHealth
 from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_memory_back, stop_requested
@@ -19,6 +20,7 @@ from ticketcap_registration.domain.holder_token import HolderTokens, Purpose
 from ticketcap_registration.domain.ledger import SeatRules
 from ticketcap_registration.jobs.audit import Audit
 from ticketcap_registration.jobs.feed import SeatFeed
+from ticketcap_registration.jobs.feed_check import FeedCheck
 from ticketcap_registration.jobs.hold_expiry import expire_due_holds
 from ticketcap_registration.jobs.housekeeping import delete_aged
 from ticketcap_registration.jobs.isolation import IsolationProbe
@@ -41,6 +43,7 @@ from ticketcap_registration.store.watchkeeping import Watchkeeping
 
 _JOBS_CONNECTIONS: Final = 4
 _HEALTH_SECONDS: Final = 0.5
+_FEED_HEALTH_SECONDS: Final = 0.25
 _LONG_TURN_SECONDS: Final = 600.0
 """How long a turn through all events, or through all that has aged, may take; each of its statements is short."""
 _DAY_SECONDS: Final = 86_400
@@ -69,6 +72,7 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         opened = partial(opened_engine, settings.database_url, telemetry=telemetry, session=_PLANS, link=link)
         engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
         jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
+        await must_connect(engine)
         await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_registration migrate")
         directory = Directory(jobs_engine)
         stack.push_async_callback(directory.close)
@@ -76,11 +80,11 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         lanes = _lanes(settings, engine, telemetry)
         telemetry.gauge(schema.LANE_DEPTH, lambda: [(sum(lanes.depths), {})])
         telemetry.gauge(schema.LANE_ACTIVE, lambda: [(len(lanes.depths), {})])
-        feed = SeatFeed(
-            make_url(settings.database_url).set(drivername="postgresql").render_as_string(False),
-            telemetry,
-            link,
-        )
+        checked = settings.feed_check_seconds
+        # A link of its own: losing the one connection of the feed is no reason to replace the pool's.
+        parameters = connection_parameters(settings.database_url)
+        feed = SeatFeed(parameters, telemetry, settings.link(), check_seconds=checked)
+        telemetry.gauge(schema.SEAT_FEED_AGE, lambda: [(feed.age, {})])
         server = GrpcServer(telemetry=telemetry)
         service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
@@ -88,8 +92,13 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         needs = {engine: roles.APP_NEEDS, jobs_engine: roles.JOBS_NEEDS}
         health = DatabaseHealth(needs, server, ["", SERVICE])
         await health.check()
+        feed_check = FeedCheck(jobs_engine, feed, server, seconds=checked)
+        await feed_check.tell()
         for name, seconds, limit, work in (
             ("health", _HEALTH_SECONDS, TURN_SECONDS, health.check),
+            ("feed_health", _FEED_HEALTH_SECONDS, TURN_SECONDS, feed_check.tell),
+            # It waits by itself.
+            ("feed_check", 0.0, TURN_SECONDS, feed_check.announce),
             ("hold_expiry", settings.hold_expiry_seconds, TURN_SECONDS, partial(expire_due_holds, watchkeeping, lanes)),
             ("audit", settings.audit_seconds, _LONG_TURN_SECONDS, Audit(watchkeeping, telemetry).run),
             ("isolation", settings.audit_seconds, TURN_SECONDS, IsolationProbe(engine, service.events, telemetry).run),

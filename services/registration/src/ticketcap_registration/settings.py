@@ -2,7 +2,7 @@
 
 from pydantic import Field
 from ticketcap_chassis.database import DatabaseSettings
-from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, Secret, ServedSettings
+from ticketcap_chassis.settings import Address, DatabaseUrl, IdentitySettings, OptionalAddress, Secret, ServedSettings
 
 
 class Settings(ServedSettings, IdentitySettings, DatabaseSettings):
@@ -10,8 +10,8 @@ class Settings(ServedSettings, IdentitySettings, DatabaseSettings):
 
     listen_address: Address = "127.0.0.1:50051"
     metrics_address: OptionalAddress = "127.0.0.1:9461"
-    database_url: str = Field(min_length=1)
-    """postgresql://user:password@host:port/database; the login that ran the migrations."""
+    database_url: DatabaseUrl
+    """As libpq reads it: postgresql://user:password@host:port/database; the login that ran the migrations."""
     manage_token_secret: Secret
     """Makes the manage tokens and the pay tokens."""
     manage_token_secret_old: Secret | None = None
@@ -27,6 +27,8 @@ class Settings(ServedSettings, IdentitySettings, DatabaseSettings):
     """How long a promoted registration of a paid event has to pay."""
 
     hold_expiry_seconds: float = Field(default=1.0, gt=0, le=60)
+    feed_check_seconds: float = Field(default=5.0, gt=0, le=15)
+    """How often the feed of seat changes is checked; three missed checks and health says so."""
     audit_seconds: float = Field(default=60.0, gt=0, le=3600)
     housekeeping_seconds: float = Field(default=300.0, gt=0, le=86_400)
     gauges_seconds: float = Field(default=15.0, gt=0, le=3600)

@@ -1,6 +1,6 @@
 """All drills: one for each alert, and what each is made of."""
 
-from ticketcap_local.drills.database import PAYMENT, CounterTamperedWith, Locked, Unprotected
+from ticketcap_local.drills.database import PAYMENT, CounterTamperedWith, DeafSeatFeed, Locked, Unprotected
 from ticketcap_local.drills.drill import FOR_TEN_MINUTES, FOR_TWO_MINUTES, Drill
 from ticketcap_local.drills.families import PRICE_AGOROT, OwnEvent
 from ticketcap_local.drills.processes import Killed, Paused, Stuttering
@@ -104,6 +104,11 @@ def _of_the_database() -> list[Drill]:
             "database-slow",
             "Something holds the whole table of events locked for a second at a time.",
             [slow, Locked(table, held=1.2, free=0.1), Repeated(slow.see, callers=6, pause=0.1)],
+        ),
+        Drill(
+            "seat-feed-stale",
+            "The connection on which seats are announced is ended, and the database takes no new one.",
+            [DeafSeatFeed()],
         ),
         Drill(
             "tenant-isolation-violation",

@@ -106,6 +106,26 @@ class CounterTamperedWith:
 
 
 @dataclass
+class DeafSeatFeed:
+    """No new connection to registration's database, and the feed's is ended; the pools keep those that they have."""
+
+    async def begin(self, ground: Ground) -> None:
+        """Refuse connections, then end the feed's: it can't make another."""
+        ground.part("postgres")
+        # From another database: one can't refuse connections to the database that it is in.
+        await insist(ground, PAYMENT, "ALTER DATABASE registration ALLOW_CONNECTIONS false")
+        await insist(
+            ground,
+            PAYMENT,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ticketcap-feed'",
+        )
+
+    async def end(self, ground: Ground) -> None:
+        """Take connections again; the feed makes its own within a second."""
+        await insist(ground, PAYMENT, "ALTER DATABASE registration ALLOW_CONNECTIONS true")
+
+
+@dataclass
 class Unprotected:
     """A table whose rows every school sees: row-level security is off. It is the keys', in which nobody is named."""
 

@@ -20,6 +20,7 @@ EVENTS: Final = (
     LogEvent(
         "feed.lost", "warning", REGISTRATION, "The listening connection is made anew.", ("error_type", "retry_seconds")
     ),
+    LogEvent("feed.deaf", "error", REGISTRATION, "No check came through: streams of seats stand still.", ("seconds",)),
     LogEvent("feed.unreadable", "warning", REGISTRATION, "Another replica announced in a shape of another version."),
     LogEvent(
         "capacity.audit.drift",
@@ -96,6 +97,13 @@ EVENTS: Final = (
     LogEvent("outbox.not_delivered", "warning", PAYMENT, "A part was down.", ("topic", "reason")),
     LogEvent("outbox.unexpected_error", "error", PAYMENT, "A delivery met a fault of ours.", ("topic", "exc_info")),
     LogEvent("reconciler.hanging", "warning", PAYMENT, "Something hung with nobody at it.", ("payment_id", "topic")),
+    LogEvent(
+        "telemetry.setting_unused",
+        "warning",
+        EVERY,
+        "A variable of telemetry can't be used as it stands.",
+        ("variable", "problem"),
+    ),
     LogEvent("job.failed", "error", EVERY, "The next turn comes.", ("job", "error_type", "exc_info")),
     LogEvent("rpc.unexpected_error", "error", EVERY, "An RPC met a fault of ours.", ("exc_info",)),
     LogEvent("database.unreachable", "error", EVERY, "Health says so until it is back.", ("reason",)),

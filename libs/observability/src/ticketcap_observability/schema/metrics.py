@@ -87,6 +87,12 @@ PROMOTION_DELAY: Final = HistogramMetric(
     (),
     _DELAY_BUCKETS,
 )
+SEAT_FEED_AGE: Final = GaugeMetric(
+    "seat.feed.age",
+    "s",
+    REGISTRATION,
+    "Since the feed of seat changes last heard its own check; streams of seats stand still before.",
+)
 HOLD_EXPIRED: Final = CounterMetric("hold.expired", "{hold}", REGISTRATION, "Holds whose time was over.")
 LANE_DEPTH: Final = GaugeMetric("lane.depth", "{command}", REGISTRATION, "Commands that wait, over all lanes.")
 LANE_ACTIVE: Final = GaugeMetric("lane.active", "{lane}", REGISTRATION, "Lanes in which something waits.")
@@ -215,7 +221,10 @@ DROPPED: Final = CounterMetric(
     "Spans, points, log lines, labels and reports that could not be kept or delivered.",
     (
         Label("signal", ("traces", "metrics", "logs", "errors")),
-        Label("reason", ("queue_full", "export_failed", "unknown_label", "unknown_value", "label_limit", "other")),
+        Label(
+            "reason",
+            ("queue_full", "export_failed", "rejected", "unknown_label", "unknown_value", "label_limit", "other"),
+        ),
     ),
 )
 EVENT_LOOP_LAG: Final = HistogramMetric(

@@ -21,9 +21,10 @@ from ticketcap_gateway.service_client import ServiceClient
 
 _TOPIC: Final = "Health"
 _CHECK_SECONDS: Final = 3.0
-# The health service's names of what is checked: a service as a whole, and its database.
+# The health service's names of what is checked: a service as a whole, its database, registration's seat changes.
 _WHOLE: Final = ""
 _DATABASE: Final = "database"
+_SEAT_FEED: Final = "seat_feed"
 
 Check = Literal["ok", "failing", "unreachable"]
 
@@ -55,7 +56,7 @@ class Health:
                 method="GET",
                 path="/api/health",
                 name="getHealth",
-                summary="Whether the registration and payment services and their databases answer; within 4 seconds.",
+                summary="Whether both services, their databases and the feed of seat changes answer; within 4 seconds.",
                 topic=_TOPIC,
                 handler=self.health,
                 answers=[
@@ -101,6 +102,7 @@ class Health:
         asked = {
             "registration": self._check(self._registration, _WHOLE),
             "database": self._check(self._registration, _DATABASE),
+            "seat_feed": self._check(self._registration, _SEAT_FEED),
             "payment": self._check(self._payment, _WHOLE),
             "payment_database": self._check(self._payment, _DATABASE),
         }

@@ -2,12 +2,18 @@
 
 Listens on one connection. After it was lost and made again, watchers are told
 to look for themselves: what was announced meanwhile is gone.
+
+A connection may be open and carry nothing: what listens through it never fails.
+So the feed listens to a channel of its own as well, on which the replica
+announces a check through another connection every few seconds (see
+``feed_check``). A feed that misses several of them is deaf: it connects anew.
 """
 
 import asyncio
+import secrets
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
@@ -21,8 +27,8 @@ from ticketcap_observability import Telemetry, get_logger, schema
 from ticketcap_registration.store.seats import CHANNEL, SeatNews, news
 
 _RECONNECT_SECONDS: Final = 1.0
-_PING_SECONDS: Final = 5.0
-_PING: Final = "SELECT current_setting('transaction_read_only')::bool"
+MISSED_CHECKS: Final = 3
+"""After so many the feed is deaf."""
 
 _log = get_logger(__name__)
 
@@ -68,16 +74,37 @@ class Watcher:
         self._changed.set()
 
 
+class DeafFeed(Exception):
+    """The connection stands, and carries no check."""
+
+
 class SeatFeed:
     """Passes announcements of the database on to watchers."""
 
-    def __init__(self, database_url: str, telemetry: Telemetry, link: Link) -> None:
-        self._url = database_url
+    def __init__(
+        self, parameters: Mapping[str, str], telemetry: Telemetry, link: Link, *, check_seconds: float
+    ) -> None:
+        self.check_channel: Final = f"seat_feed_check_{secrets.token_hex(8)}"
+        self._parameters = parameters
         self._link = link
+        self._check_seconds = check_seconds
+        self._heard_at = time.monotonic()
+        self.begins: Final = asyncio.Event()
+        """Set when it listens on a new connection, which has carried no check yet."""
         self._delay = telemetry.histogram(schema.PROMOTION_DELAY)
         self._lost = telemetry.counter(schema.DB_CONNECTION_ERRORS)
         self._watchers: defaultdict[UUID, set[Watcher]] = defaultdict(set)
         self._ended = False
+
+    @property
+    def age(self) -> float:
+        """Seconds since it last heard a check, or since it began."""
+        return time.monotonic() - self._heard_at
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether so many checks were missed that announcements of seats are missed too."""
+        return self.age > MISSED_CHECKS * self._check_seconds
 
     @contextmanager
     def watch(self, event_id: UUID) -> Iterator[Watcher]:
@@ -100,28 +127,39 @@ class SeatFeed:
             watcher.end()
 
     async def run(self) -> None:
-        """Listen for ever; connect again when the connection is lost."""
+        """Listen for ever; connect again when the connection is lost, or carries nothing."""
         while True:
             try:
                 await self._listen()
-            except (psycopg.Error, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - a feed that ended here would never be heard of again
                 self._lost.add(1)
                 _log.warning("feed.lost", error_type=type(error).__name__, retry_seconds=_RECONNECT_SECONDS)
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen(self) -> None:
-        connection = await self._link.connect(self._url, autocommit=True, application_name="ticketcap-feed")
-        async with connection:
+        """Listen on one connection for as long as it carries the checks."""
+        connection = await self._link.connect(**self._parameters, autocommit=True, application_name="ticketcap-feed")
+        try:
             await connection.execute(f"LISTEN {CHANNEL}")
+            await connection.execute(f"LISTEN {self.check_channel}")
+            self.begins.set()
             for watcher in self._all():
                 watcher.missed()
-            while True:
-                async for notify in connection.notifies(timeout=_PING_SECONDS):
-                    self._dispatch(notify.payload)
-                # Make sure that the other side is still there, and still where seats are written: after a failover
-                # the server of before may go on living, and would never announce anything again.
-                if (found := await (await connection.execute(_PING)).fetchone()) and found[0]:
-                    raise psycopg.OperationalError("the database takes no writes any more; listening somewhere else")
+            began = time.monotonic()
+            # A connection gets as long as the one before it to carry a check. After a failover the server of before may
+            # live on: the checks are announced where seats are written, so its silence is found here.
+            while not self.is_deaf or time.monotonic() - began < MISSED_CHECKS * self._check_seconds:
+                async for notify in connection.notifies(timeout=self._check_seconds):
+                    self._hear(notify)
+            raise DeafFeed
+        finally:
+            await connection.close()
+
+    def _hear(self, notify: psycopg.Notify) -> None:
+        if notify.channel == self.check_channel:
+            self._heard_at = time.monotonic()
+        else:
+            self._dispatch(notify.payload)
 
     def _dispatch(self, payload: str) -> None:
         try:

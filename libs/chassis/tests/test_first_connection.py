@@ -1,0 +1,141 @@
+"""The first connection: PgBouncer in front is refused in both of its modes, as is a server that is not there."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from ticketcap_chassis.database import PoolLimits, create_engine
+from ticketcap_chassis.first_connection import must_connect
+from ticketcap_local.postgres import EmbeddedPostgres
+from ticketcap_local.testing import free_port, postgres_server
+from ticketcap_observability import Telemetry
+from ticketcap_registration.store.migrate import migrate
+
+from tests.deploy.debian import program
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    with postgres_server() as server:
+        server.create_database("registration")
+        yield server
+
+
+@contextmanager
+def bouncer(server: EmbeddedPostgres, mode: str, ignored: str) -> Iterator[str]:
+    """Run PgBouncer before ``server``; yield the address of the database behind it."""
+    behind = conninfo_to_dict(server.url("registration"))
+    port = free_port()
+    lines = [
+        "[databases]",
+        f"* = host=127.0.0.1 port={behind['port']} user={behind['user']} password={behind['password']}",
+        "[pgbouncer]",
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =",
+        f"auth_type = any\npool_mode = {mode}\nignore_startup_parameters = {ignored}",
+    ]
+    # In a folder that the user can enter whom PgBouncer becomes: it does not run as root.
+    with tempfile.TemporaryDirectory(prefix="ticketcap-bouncer-") as folder:
+        Path(folder).chmod(0o755)
+        file = Path(folder) / "pgbouncer.ini"
+        file.write_text("\n".join(lines) + "\n")
+        file.chmod(0o644)
+        user = ["-u", "nobody"] if os.geteuid() == 0 else []
+        with subprocess.Popen([program("pgbouncer"), "-q", *user, file], stderr=subprocess.DEVNULL) as process:
+            try:
+                await_listener(process, port)
+                yield make_conninfo(server.url("registration"), port=port)
+            finally:
+                process.kill()
+
+
+def await_listener(process: "subprocess.Popen[bytes]", port: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except ConnectionRefusedError:
+            assert process.poll() is None, "PgBouncer has ended"
+            assert time.monotonic() < deadline, "PgBouncer does not listen"
+            time.sleep(0.02)
+        else:
+            return
+
+
+async def connect(database_url: str) -> None:
+    """Do what a service does first."""
+    engine = create_engine(
+        database_url, role="pg_monitor", pool_name="t", limits=PoolLimits(size=1), telemetry=Telemetry.in_memory()
+    )
+    try:
+        await must_connect(engine)
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.parametrize("ignored", ["extra_float_digits", "extra_float_digits, options"])
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+async def test_pgbouncer_is_refused_with_what_to_do(postgres: EmbeddedPostgres, mode: str, ignored: str) -> None:
+    """By services and by migrations, which leave nothing behind: no table, no lock."""
+    with bouncer(postgres, mode, ignored) as address:
+        with pytest.raises(SystemExit) as served:
+            await connect(address)
+        with pytest.raises(SystemExit) as migrated:
+            migrate(address)
+    for refused in (served, migrated):
+        told = str(refused.value.code)
+        assert told.startswith("DATABASE_URL: leads to a connection pooler")
+        assert "name PostgreSQL itself" in told
+        assert "\n" not in told
+    with psycopg.connect(postgres.url("registration")) as direct:
+        assert direct.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)
+        assert direct.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
+
+
+async def test_postgresql_itself_is_not_refused(postgres: EmbeddedPostgres) -> None:
+    """Whichever of several hosts it is, and whichever spelling."""
+    url = postgres.url("registration")
+    await connect(url)
+    await connect(url.replace("@127.0.0.1", f"@127.0.0.1:{free_port()},127.0.0.1"))
+    await connect(url.replace("postgresql://", "postgresql+psycopg://"))
+
+
+async def test_the_options_of_the_string_stand_beside_the_services_own(postgres: EmbeddedPostgres) -> None:
+    """And never instead of them: the role stays."""
+    url = postgres.url("registration") + "?options=-c%20work_mem%3D5MB%20-c%20role%3Dpg_read_all_data"
+    engine = create_engine(
+        url, role="pg_monitor", pool_name="t", limits=PoolLimits(size=1), telemetry=Telemetry.in_memory()
+    )
+    async with engine.connect() as connection:
+        found = await connection.exec_driver_sql("SELECT current_user, current_setting('work_mem')")
+        assert tuple(found.one()) == ("pg_monitor", "5MB")
+    await engine.dispose()
+
+
+def test_a_server_that_is_not_there_is_one_line(postgres: EmbeddedPostgres) -> None:
+    """Of a service and of a migration, without a value of the string."""
+    gone = make_conninfo(postgres.url("registration"), port=free_port())
+    environment = {**os.environ, "DATABASE_URL": gone, "JWT_SECRET": "j" * 32, "MANAGE_TOKEN_SECRET": "m" * 32}
+    done = subprocess.run(
+        [sys.executable, "-m", "ticketcap_registration"],
+        env={**environment, "METRICS_ADDRESS": "", "LISTEN_ADDRESS": "127.0.0.1:0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    with pytest.raises(SystemExit) as migrated:
+        migrate(gone)
+    for told in (done.stderr, str(migrated.value.code)):
+        assert told.startswith("DATABASE_URL: the database can't be reached")
+        assert len(told.splitlines()) == 1, told
+        assert "127.0.0.1" not in told
+    assert done.returncode == 1

@@ -1,0 +1,162 @@
+"""The feed of seat changes: any form of connection string, a connection that is refused or carries nothing, health."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from service_under_test import Replica, migrated_database, replica
+from ticketcap.registration.v1 import registration_pb2 as pb
+from ticketcap_local.postgres import EmbeddedPostgres
+from ticketcap_local.testing import free_port
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+CHECK_SECONDS = 0.2
+FEEDS = "FROM pg_stat_activity WHERE application_name = 'ticketcap-feed' AND datname = current_database()"
+
+
+@pytest.fixture
+async def checked(database: str) -> AsyncIterator[Replica]:
+    """A replica that checks its feed often."""
+    async with replica(database, feed_check_seconds=CHECK_SECONDS) as running:
+        yield running
+
+
+async def health_of(service: Replica, name: str) -> Any:
+    health = health_pb2_grpc.HealthStub(service.channel)
+    answer = await health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)  # type: ignore[attr-defined]  # set when it is made
+    return answer.status
+
+
+async def becomes(service: Replica, status: Any) -> None:
+    async with asyncio.timeout(30):
+        while await health_of(service, "seat_feed") != status:
+            await asyncio.sleep(0.05)
+
+
+def age(service: Replica) -> float:
+    (point,) = service.telemetry.points("seat.feed.age")
+    return float(point.value)
+
+
+@asynccontextmanager
+async def watching(service: Replica) -> AsyncIterator[Any]:
+    stream = service.stub.WatchEvent(pb.WatchEventRequest(school="herzl", event="spring-match"))
+    yield stream
+    stream.cancel()
+
+
+async def seats(stream: Any, confirmed: int) -> None:
+    """Wait until a watcher is told of so many confirmed spots."""
+    async with asyncio.timeout(15):
+        while (await stream.read()).seats.confirmed != confirmed:
+            pass
+
+
+def forms(url: str) -> list[str]:
+    """Spell the address of one server and of one that is not there."""
+    given = {key: str(value) for key, value in conninfo_to_dict(url).items()}
+    login, database = f"{given['user']}:{given['password']}", given["dbname"]
+    here, nowhere = f"127.0.0.1:{given['port']}", f"127.0.0.1:{free_port()}"
+    return [
+        f"postgresql://{login}@{nowhere},{here}/{database}?target_session_attrs=read-write",
+        f"postgresql+psycopg://{login}@/{database}?host={nowhere}&host={here}",
+        make_conninfo(**{**given, "host": "127.0.0.1,127.0.0.1", "port": f"{nowhere[10:]},{given['port']}"}),
+    ]
+
+
+@pytest.mark.parametrize("form", range(3), ids=["libpq", "sqlalchemy", "keywords"])
+async def test_two_hosts_serve_migrate_and_announce(postgres: EmbeddedPostgres, form: int) -> None:
+    """Whichever spelling: the pools, the migration and the feed take the host that answers."""
+    with migrated_database(postgres, spelled=lambda url: forms(url)[form]) as database:
+        async with replica(forms(database)[form], feed_check_seconds=CHECK_SECONDS) as service:
+            await service.open()
+            async with watching(service) as stream:
+                await stream.read()
+                await service.register(1)
+                await seats(stream, 1)
+            await becomes(service, SERVING)
+
+
+async def test_a_feed_that_can_not_connect_is_told_of(
+    checked: Replica, postgres: EmbeddedPostgres, database: str
+) -> None:
+    """By its own name: seats are given away meanwhile. It comes back by itself, and watchers learn what they missed."""
+    name = conninfo_to_dict(database)["dbname"]
+    await checked.open()
+    with psycopg.connect(postgres.url(), autocommit=True) as elsewhere:
+        async with watching(checked) as stream:
+            await stream.read()
+            await checked.register(1)
+            elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            elsewhere.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'ticketcap-feed' AND datname = %s",
+                (name,),
+            )
+            await becomes(checked, NOT_SERVING)
+            assert age(checked) > 3 * CHECK_SECONDS
+            assert await health_of(checked, "") == SERVING
+            await checked.register(2)
+            elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            await becomes(checked, SERVING)
+            await seats(stream, 2)
+
+
+async def test_a_new_connection_is_checked_at_once(database: str) -> None:
+    """However seldom the checks are: health is not wrong for the time of one."""
+    async with replica(database, feed_check_seconds=15) as service:
+        await becomes(service, SERVING)
+        with psycopg.connect(database, autocommit=True) as owner:
+            owner.execute(f"SELECT pg_terminate_backend(pid) {FEEDS}")
+        lost = age(service)
+        async with asyncio.timeout(14):
+            while age(service) >= lost:
+                await asyncio.sleep(0.05)
+
+
+@contextmanager
+def stopped(pids: list[int]) -> Iterator[None]:
+    """Let processes of the server stand still: their connections stay open and carry nothing."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_connection_that_carries_nothing_is_given_up(checked: Replica, database: str) -> None:
+    """Nothing fails on it: only the checks that do not come tell. Another one is made, and health is well again."""
+    await checked.open()
+    async with watching(checked) as stream:
+        await stream.read()
+        with psycopg.connect(database, autocommit=True) as owner:
+            former = [pid for (pid,) in owner.execute(f"SELECT pid {FEEDS}")]
+            with stopped(former):
+                async with asyncio.timeout(30):
+                    while not [pid for (pid,) in owner.execute(f"SELECT pid {FEEDS}") if pid not in former]:
+                        await asyncio.sleep(0.05)
+                await becomes(checked, SERVING)
+                await checked.register(1)
+                await seats(stream, 1)
+
+
+async def test_checks_are_no_news_to_other_replicas(checked: Replica, database: str) -> None:
+    """Each has a channel of its own: no watcher is woken, and nothing is unreadable."""
+    await checked.open()
+    async with replica(database, feed_check_seconds=CHECK_SECONDS) as other, watching(other) as stream:
+        await stream.read()
+        waiting = asyncio.ensure_future(stream.read())
+        await asyncio.sleep(4 * CHECK_SECONDS)
+        assert not waiting.done()
+        await checked.register(1)
+        assert (await asyncio.wait_for(waiting, 10)).seats.confirmed == 1
