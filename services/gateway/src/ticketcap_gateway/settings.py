@@ -48,6 +48,8 @@ class GatewaySettings(ServiceSettings, IdentitySettings):
     """How long a client may take nothing of an answer before it is cut off."""
     keep_alive_seconds: int = Field(default=30, ge=1, le=3_600)
     export_seconds: float = Field(default=60.0, gt=0, le=600)
+    watch_renew_seconds: float = Field(default=60.0, gt=0, le=3_600)
+    """How long one stream of seats from the registration service may go on before a new one replaces it."""
     heartbeat_seconds: float = Field(default=15.0, gt=0, le=300)
     drain_delay_seconds: float = Field(default=0.0, ge=0, le=60)
     """How long /readyz says no before the listener closes, so that a load balancer sees it."""
