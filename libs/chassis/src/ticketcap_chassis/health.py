@@ -9,10 +9,13 @@ from ticketcap_observability import get_logger
 
 from ticketcap_chassis.errors import ServiceError
 from ticketcap_chassis.grpc_server import GrpcServer
+from ticketcap_chassis.identity import KeyState, TokenVerifier
 from ticketcap_chassis.transactions import StoreUnavailable, translated_errors
 
 DATABASE: Final = "database"
 """The name under which the health service tells of the database alone."""
+IDENTITY: Final = "identity"
+"""The name under which the health service tells whether tokens can be verified."""
 
 _PING: Final = text("""-- health.ping
 SELECT 1""")
@@ -51,3 +54,19 @@ class DatabaseHealth:
         with translated_errors():
             async with self._engine.connect() as connection:
                 await connection.execute(_PING)
+
+
+class IdentityHealth:
+    """Keeps the identity provider's keys fresh, and reports under IDENTITY when there are none.
+
+    The service as a whole stays healthy without them: who registers needs no token.
+    """
+
+    def __init__(self, verifier: TokenVerifier, server: GrpcServer) -> None:
+        self._verifier = verifier
+        self._server = server
+
+    async def check(self) -> None:
+        """Fetch the keys when they are due, and report whether there are any."""
+        await self._verifier.refresh()
+        await self._server.set_health(IDENTITY, serving=self._verifier.keys is not KeyState.MISSING)

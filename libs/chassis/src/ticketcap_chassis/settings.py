@@ -3,14 +3,17 @@
 import os
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ticketcap_chassis.identity import TokenVerifier
+from ticketcap_chassis.identity import KeyLimits, TokenVerifier
 
 _MIN_SECRET_LENGTH = 32
+_STALE_REFRESHES: Final = 3
+"""After so many refreshes that failed the keys are stale."""
 
 
 def _host_and_port(value: str) -> str:
@@ -23,6 +26,13 @@ def _host_and_port(value: str) -> str:
 def _long_enough(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value()) < _MIN_SECRET_LENGTH:
         raise ValueError(f"must have at least {_MIN_SECRET_LENGTH} characters")
+    return value
+
+
+def _http_or_nothing(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise ValueError("must be an http or https address, like https://login.example.org/.well-known/jwks.json")
     return value
 
 
@@ -73,7 +83,11 @@ class IdentitySettings(BaseSettings):
     """How tokens are verified: a shared secret locally, an identity provider's keys in production."""
 
     jwt_secret: SecretStr = SecretStr("")
-    jwt_jwks_url: str = ""
+    jwt_jwks_url: Annotated[str, AfterValidator(_http_or_nothing)] = ""
+    jwt_jwks_seconds: float = Field(default=3.0, gt=0, le=30)
+    """How long the identity provider may take to answer with its keys."""
+    jwt_jwks_refresh_seconds: float = Field(default=60.0, gt=0, le=3600)
+    """How old keys are fetched again; three times as old they are reported as stale, and go on serving."""
     jwt_issuer: str = "ticketcap"
     jwt_audience: str = ""
 
@@ -92,6 +106,11 @@ class IdentitySettings(BaseSettings):
             jwks_url=self.jwt_jwks_url,
             audience=self.jwt_audience,
             issuer=self.jwt_issuer,
+            limits=KeyLimits(
+                fetch=self.jwt_jwks_seconds,
+                refresh=self.jwt_jwks_refresh_seconds,
+                stale=self.jwt_jwks_refresh_seconds * _STALE_REFRESHES,
+            ),
         )
 
 

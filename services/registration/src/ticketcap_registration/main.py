@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
 from ticketcap_chassis.database import opened_engine
 from ticketcap_chassis.grpc_server import GrpcServer
-from ticketcap_chassis.health import DatabaseHealth
+from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
+from ticketcap_chassis.identity import TokenVerifier
 from ticketcap_chassis.lifecycle import background, every, give_memory_back, stop_requested
 from ticketcap_chassis.row_security import must_be_bound
 from ticketcap_observability import Telemetry, get_logger, schema
@@ -41,6 +42,7 @@ from ticketcap_registration.store.watchkeeping import Watchkeeping
 
 _JOBS_CONNECTIONS: Final = 4
 _HEALTH_SECONDS: Final = 1.0
+_IDENTITY_SECONDS: Final = 1.0
 _DAY_SECONDS: Final = 86_400
 # Every statement looks rows up by an index, so one plan serves all values and all sizes of a table: made once for a
 # connection, never a scan because the table was nearly empty then, and never compiled.
@@ -75,13 +77,17 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         telemetry.gauge(schema.LANE_ACTIVE, lambda: [(len(lanes.depths), {})])
         feed = SeatFeed(make_url(settings.database_url).set(drivername="postgresql").render_as_string(False), telemetry)
         server = GrpcServer(telemetry=telemetry)
-        service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed)
+        verifier = settings.verifier()
+        service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed, verifier)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
 
         health = DatabaseHealth(jobs_engine, server, ["", SERVICE])
+        identity = IdentityHealth(verifier, server)
         await health.check()
+        await identity.check()
         for name, seconds, work in (
             ("health", _HEALTH_SECONDS, health.check),
+            ("identity", _IDENTITY_SECONDS, identity.check),
             ("hold_expiry", settings.hold_expiry_seconds, partial(expire_due_holds, watchkeeping, lanes)),
             ("audit", settings.audit_seconds, Audit(watchkeeping, telemetry).run),
             ("isolation", settings.audit_seconds, IsolationProbe(engine, service.events, telemetry).run),
@@ -114,9 +120,9 @@ def _service(
     directory: Directory,
     lanes: Lanes,
     feed: SeatFeed,
+    verifier: TokenVerifier,
 ) -> RegistrationService:
     manage_tokens, pay_tokens = (_tokens(settings, purpose) for purpose in (Purpose.MANAGE, Purpose.PAY))
-    verifier = settings.verifier()
     return RegistrationService(
         access=Access(verifier, directory, manage_tokens=manage_tokens, pay_tokens=pay_tokens),
         directory=directory,

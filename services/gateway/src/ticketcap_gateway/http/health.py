@@ -24,8 +24,10 @@ _CHECK_SECONDS: Final = 3.0
 # The health service's names of what is checked: a service as a whole, and its database.
 _WHOLE: Final = ""
 _DATABASE: Final = "database"
+_IDENTITY: Final = "identity"
+_SERVES: Final = frozenset({"ok", "stale"})
 
-Check = Literal["ok", "failing", "unreachable"]
+Check = Literal["ok", "stale", "failing", "unreachable"]
 
 
 class Health:
@@ -59,7 +61,12 @@ class Health:
                 topic=_TOPIC,
                 handler=self.health,
                 answers=[
-                    Answer(status=200, description="All is well.", body=schemas.Health),
+                    Answer(
+                        status=200,
+                        description="All is well; a check that is stale still serves, with the identity provider's "
+                        "last good keys.",
+                        body=schemas.Health,
+                    ),
                     Answer(status=503, description="Something is not.", body=schemas.Health),
                 ],
             ),
@@ -104,9 +111,16 @@ class Health:
             "payment": self._check(self._payment, _WHOLE),
             "payment_database": self._check(self._payment, _DATABASE),
         }
+        keys = self._access.verifier.keys
+        if keys is not None:
+            # Each service fetches the provider's keys for itself; these are the gateway's.
+            asked["registration_identity"] = self._check(self._registration, _IDENTITY)
+            asked["payment_identity"] = self._check(self._payment, _IDENTITY)
         results = await asyncio.gather(*asked.values())
         checks: dict[str, Check] = dict(zip(asked, results, strict=True))
-        healthy = set(results) == {"ok"}
+        if keys is not None:
+            checks["identity"] = keys.value
+        healthy = _SERVES.issuperset(checks.values())
         answer = schemas.Health(
             status="healthy" if healthy else "unhealthy",
             timestamp=datetime.now(UTC),
