@@ -3,15 +3,18 @@
 import os
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ticketcap_chassis.identity import KeyLimits, TokenVerifier
+from ticketcap_chassis.production import DATABASE_RULES, Rule, is_https, violations
 
 _MIN_SECRET_LENGTH = 32
+_UNSAFE: Final = "unsafe_in_production"
 _STALE_REFRESHES: Final = 3
 """After so many refreshes that failed the keys are stale."""
 
@@ -55,10 +58,19 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
+    production_rules: ClassVar[tuple[Rule, ...]] = ()
+    """What production demands of this service, all of it."""
+
     deployment_environment: Literal["development", "staging", "production"] = "development"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     drain_seconds: float = Field(default=10.0, ge=0, le=300)
     """How long a draining service lets its calls finish."""
+
+    @model_validator(mode="after")
+    def _safe_in_production(self) -> Self:
+        if self.in_production and (broken := violations(self, self.production_rules)):
+            raise PydanticCustomError(_UNSAFE, "{broken}", {"broken": "\n  ".join(broken)})
+        return self
 
     @property
     def in_production(self) -> bool:
@@ -75,6 +87,8 @@ class ServedSettings(ServiceSettings):
 
 class MigrateSettings(ServiceSettings):
     """What ``migrate`` needs."""
+
+    production_rules = DATABASE_RULES
 
     database_url: str = Field(min_length=1)
 
@@ -114,6 +128,31 @@ class IdentitySettings(BaseSettings):
         )
 
 
+IDENTITY_RULES: Final = (
+    Rule(
+        "JWT_SECRET",
+        "must not be set: a secret that several services share signs tokens of every role; set JWT_JWKS_URL instead",
+        lambda settings: not settings.jwt_secret.get_secret_value(),
+    ),
+    Rule(
+        "JWT_JWKS_URL",
+        "must be the https address of the identity provider's keys",
+        lambda settings: is_https(settings.jwt_jwks_url),
+    ),
+    Rule(
+        "JWT_AUDIENCE",
+        "must name this system: without it a token that was made for another application is accepted",
+        lambda settings: bool(settings.jwt_audience.strip()),
+    ),
+    Rule(
+        "JWT_ISSUER",
+        "must name the identity provider, as its tokens do",
+        lambda settings: bool(settings.jwt_issuer.strip()),
+    ),
+)
+"""What production demands of every service that verifies tokens."""
+
+
 _Settings = TypeVar("_Settings", bound=BaseSettings)
 
 
@@ -132,6 +171,9 @@ def explain(error: ValidationError) -> str:
     """Say which variables are wrong and how, without their values."""
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
+        if problem["type"] == _UNSAFE:
+            lines.append(problem["msg"])  # each line names its variable
+            continue
         variable = "_".join(str(part) for part in problem["loc"]).upper()
         lines.append(f"{variable or 'settings'}: {problem['msg']}")
     return "the environment's settings are wrong:\n  " + "\n  ".join(lines)
