@@ -38,10 +38,11 @@ class Stack:
     client: httpx.Client
     metrics: Mapping[str, str] = field(default_factory=dict)
     """Where each service's page for Prometheus is."""
+    tokens: "Tokens"
 
     def token(self, role: str, school: str | None = "herzl") -> dict[str, str]:
         """Return the header of an organiser."""
-        return bearer(role, school)
+        return self.tokens(role, school)
 
     def open_school(self, slug: str = "herzl") -> None:
         made = self.client.post(
@@ -98,6 +99,9 @@ def as_it_is(module: str) -> list[str]:
     return [sys.executable, "-m", module]
 
 
+Tokens = Callable[[str, str | None], dict[str, str]]
+"""Given a role and a school: the header of such an organiser."""
+
 Way = Callable[[Path, str], AbstractContextManager[str]]
 """Given a folder and the sink's URL: what runs before the sink, and the URL to send to."""
 
@@ -123,12 +127,13 @@ def stack(
     started: Callable[[str], list[str]] = as_it_is,
     way: Way = straight,
     database_way: DatabaseWay = at_its_own_address,
+    tokens: Tokens | None = None,
 ) -> Iterator[Stack]:
     """Run the system in ``folder`` on any free ports; nothing is left of it afterwards.
 
     ``settings`` are for all three services; ``started`` says how the one of a module is run; ``way`` is how telemetry
-    comes to the sink, ``database_way`` how the services come to PostgreSQL. A setting METRICS_ADDRESS without a port
-    gives each a page of its own.
+    comes to the sink, ``database_way`` how the services come to PostgreSQL; ``tokens`` are an identity provider's,
+    where the settings name one. A setting METRICS_ADDRESS without a port gives each a page of its own.
     """
     with ExitStack() as running:
         postgres = EmbeddedPostgres(folder / "postgres" / "data", free_port())
@@ -182,6 +187,7 @@ def stack(
             sink=sink,
             sink_url=sink_url,
             client=client,
+            tokens=tokens or bearer,
             metrics={
                 process.name: f"http://{address}/metrics"
                 for process in (registration.process, payment.process, gateway)

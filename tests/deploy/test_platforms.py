@@ -6,12 +6,17 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ticketcap_chassis.settings import ServiceSettings, load
+from ticketcap_gateway.settings import GatewaySettings
 from ticketcap_observability.settings import TelemetrySettings
+from ticketcap_payment.settings import Settings as PaymentSettings
+from ticketcap_registration.settings import Settings as RegistrationSettings
 
 from deploy.railway.__main__ import FOLDER, SECRET, commands, railway_file, services
 
@@ -72,9 +77,108 @@ def test_the_commands_take_secrets_from_the_environment_and_leave_references_to_
     """A shell that runs them sees one argument for each variable."""
     pairs = [shlex.split(command)[-1] for command in commands("registration")]
     assert "MANAGE_TOKEN_SECRET=$MANAGE_TOKEN_SECRET" in pairs
-    assert "DATABASE_URL=${{registration-db.DATABASE_URL}}" in pairs
+    assert "DATABASE_URL=${{registration-db.DATABASE_URL}}?sslmode=require" in pairs
     quoted = next(command for command in commands("registration") if "DATABASE_URL" in command)
-    assert quoted.endswith("'DATABASE_URL=${{registration-db.DATABASE_URL}}'")
+    assert quoted.endswith("'DATABASE_URL=${{registration-db.DATABASE_URL}}?sslmode=require'")
+
+
+# What an operator's environment and Railway itself put in the place of a secret and of a reference.
+GIVEN = {
+    "JWT_JWKS_URL": "https://login.example.org/jwks",
+    "JWT_ISSUER": "https://login.example.org",
+    "JWT_AUDIENCE": "ticketcap",
+    "SERVICE_TOKEN": "header.payload.signature-of-the-provider",
+    "MANAGE_TOKEN_SECRET": "3f9a1c0b7e5d2846b0c1d2e3f4a59687",
+    "YAADPAY_MASOF": "4501234567",
+    "YAADPAY_KEY": "the key of the real terminal",
+    "YAADPAY_PASSP": "the password of the real terminal",
+}
+REFERENCES = {
+    "-db.DATABASE_URL": "postgresql://postgres:hunter2@db.railway.internal:5432/railway",
+    "RAILWAY_PUBLIC_DOMAIN": "tickets.up.railway.app",
+    "RAILWAY_PRIVATE_DOMAIN": "service.railway.internal",
+    "RAILWAY_GIT_COMMIT_SHA": "abc1234",
+}
+SETTINGS: dict[str, type[ServiceSettings]] = {
+    "gateway": GatewaySettings,
+    "registration": RegistrationSettings,
+    "payment": PaymentSettings,
+}
+# Everything that production demands to be set, and that Railway therefore sets.
+DEMANDED = {
+    "gateway": {"JWT_JWKS_URL", "JWT_AUDIENCE", "PUBLIC_URL"},
+    "registration": {"JWT_JWKS_URL", "JWT_AUDIENCE", "DATABASE_URL", "MANAGE_TOKEN_SECRET"},
+    "payment": {"JWT_JWKS_URL", "JWT_AUDIENCE", "DATABASE_URL", "SERVICE_TOKEN", "YAADPAY_MASOF"},
+}
+
+
+def on_railway(name: str) -> dict[str, str]:
+    """Return a service's variables as Railway hands them over."""
+    made = {}
+    for variable, value in SERVICES[name]["variables"].items():
+        given = GIVEN.get(variable, "") if value == SECRET else value
+        made[variable] = re.sub(r"\$\{\{(.*?)\}\}", lambda match: _reference(match[1]), given)
+    return made
+
+
+def _reference(named: str) -> str:
+    return next(value for end, value in REFERENCES.items() if named.endswith(end))
+
+
+def started(monkeypatch: pytest.MonkeyPatch, name: str, environment: Mapping[str, str]) -> str:
+    """Return what stops a service's start in this environment, or ""."""
+    with monkeypatch.context() as patched:
+        for variable in {field.upper() for kind in SETTINGS.values() for field in kind.model_fields}:
+            patched.delenv(variable, raising=False)
+        for variable, value in environment.items():
+            patched.setenv(variable, value)
+        try:
+            load(SETTINGS[name])
+        except SystemExit as stopped:
+            return str(stopped.code)
+    return ""
+
+
+def test_the_page_lists_every_rule_of_production() -> None:
+    """In the rules' own words, with the services that they hold for."""
+    services_of: dict[tuple[str, str], list[str]] = {}
+    for name, kind in SETTINGS.items():
+        for rule in kind.production_rules:
+            services_of.setdefault((rule.variable, rule.demanded), []).append(name)
+    rows = [
+        f"| `{variable}` | {demanded} | {'all' if len(names) == len(SETTINGS) else ', '.join(names)} |"
+        for (variable, demanded), names in services_of.items()
+    ]
+    page = (ROOT / "docs/production.md").read_text().splitlines()
+    assert [line for line in page if line.startswith("| `")] == rows
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_railway_sets_what_production_demands(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """All of its variables start the service; without a demanded one it does not start, and says which."""
+    variables = on_railway(name)
+    assert started(monkeypatch, name, variables) == ""
+    for demanded in DEMANDED[name]:
+        without = {variable: value for variable, value in variables.items() if variable != demanded}
+        assert demanded in started(monkeypatch, name, without)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_composes_settings_do_not_start_production(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Each secret that docker-compose.yml publishes is refused by name, also beside settings that are good."""
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][name]["environment"]
+    published = {
+        variable: re.sub(r"\$\{\w+:?-(.*?)\}", r"\1", str(value))
+        for variable, value in compose.items()
+        if re.search(r"SECRET|DATABASE_URL|YAADPAY_|PUBLIC_URL", variable)
+    }
+    assert published
+    for variable, value in published.items():
+        message = started(monkeypatch, name, {**on_railway(name), variable: value})
+        assert f"{variable}: in production" in message, (variable, message)
+        assert value not in message
+    whole = started(monkeypatch, name, {**published, "DEPLOYMENT_ENVIRONMENT": "production"})
+    assert len(whole.splitlines()) > len(published)
 
 
 def compose(*options: str) -> subprocess.CompletedProcess[str]:

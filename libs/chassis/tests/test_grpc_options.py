@@ -1,5 +1,6 @@
 """Options of gRPC: a name that the library does not know is ignored without a word."""
 
+import ast
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -34,3 +35,25 @@ def test_a_server_takes_pings_as_often_as_our_channels_send_them() -> None:
     allowed, sent = dict(grpc_server.OPTIONS), dict(grpc_channel.OPTIONS)
     assert allowed["grpc.http2.min_ping_interval_without_data_ms"] < sent["grpc.keepalive_time_ms"]
     assert allowed["grpc.keepalive_permit_without_calls"] == sent["grpc.keepalive_permit_without_calls"] == 1
+
+
+def calls(*names: str) -> list[tuple[str, set[str | None]]]:
+    """Return the calls of functions with these names in services: the module, and the arguments named."""
+    root = Path(__file__).resolve().parents[3]
+    paths = [path for folder in ("libs", "services") for path in (root / folder).glob("*/src/**/*.py")]
+    assert len(paths) > 100
+    return [
+        (path.name, {keyword.arg for keyword in node.keywords})
+        for path in paths
+        if "stubs" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names
+    ]
+
+
+def test_every_call_to_a_peer_has_a_limit_on_this_side() -> None:
+    """One module makes channels, and gives each call a deadline; an HTTP client says how long it waits."""
+    assert [module for module, _ in calls("insecure_channel", "secure_channel")] == ["grpc_channel.py"]
+    clients = calls("AsyncClient", "Client", "HTTPConnection", "HTTPSConnection", "urlopen")
+    assert {module for module, _ in clients} >= {"client.py", "provider_keys.py"}
+    assert [module for module, named in clients if "timeout" not in named] == []

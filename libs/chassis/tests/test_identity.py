@@ -24,6 +24,10 @@ def signed(secret: str = SECRET, **claims: Any) -> str:
     return jwt.encode(kept, secret, algorithm="HS256")
 
 
+def with_header(header: bytes) -> str:
+    return f"{base64.urlsafe_b64encode(header).rstrip(b'=').decode()}.e30.x"
+
+
 async def test_a_good_token_is_its_principal() -> None:
     """Subject, role and school; SUPER_ADMIN has none."""
     verifier = TokenVerifier(secret=SECRET)
@@ -42,7 +46,12 @@ async def test_a_good_token_is_its_principal() -> None:
         (signed(school=None), "TOKEN_INVALID"),
         (signed(school=7), "TOKEN_INVALID"),
         (signed(iss="other"), "TOKEN_INVALID"),
+        (signed(exp=[1]), "TOKEN_INVALID"),
+        (signed(exp=float("inf")), "TOKEN_INVALID"),
         ("a.b.c", "TOKEN_INVALID"),
+        (with_header(b"[" * 2900), "TOKEN_INVALID"),
+        (with_header(b'{"alg":"HS256","x":' + b"[" * 2000), "TOKEN_INVALID"),
+        (with_header(b"\xff"), "TOKEN_INVALID"),
         ("x" * 5000, "UNAUTHENTICATED"),
     ],
 )
@@ -62,7 +71,8 @@ async def test_an_unsigned_token_is_refused() -> None:
 
 def test_exactly_one_source_of_keys() -> None:
     """A verifier without keys, or with two kinds, is a mistake at start."""
-    for wrong in ({}, {"secret": SECRET, "jwks_url": "https://keys.example"}):
+    both: dict[str, Any] = {"secret": SECRET, "jwks_url": "https://keys.example"}
+    for wrong in ({}, both):
         with pytest.raises(ValueError, match="exactly one"):
             TokenVerifier(**wrong)
 

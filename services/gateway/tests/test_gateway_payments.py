@@ -18,6 +18,7 @@ from ticketcap_gateway.testing import (
     FakeRegistration,
     bearer,
     running_gateway,
+    token,
 )
 
 PAYMENTS = f"/api/v1/registrations/{REGISTRATION_ID}/payments"
@@ -64,6 +65,40 @@ async def test_only_the_holder_pays(client: httpx.AsyncClient, payment: FakePaym
         assert (organiser.status_code, organiser.json()["code"]) == (403, "PERMISSION_DENIED")
         assert "only the holder" in organiser.json()["detail"]
     assert not payment.asked
+
+
+FORGED = token("OWNER", secret="y" * 40)
+EXPIRED = token("OWNER", seconds=-60)
+
+
+@pytest.mark.parametrize(("bad", "code"), [(FORGED, "TOKEN_INVALID"), (EXPIRED, "TOKEN_EXPIRED")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", PAYMENTS),
+        ("GET", ONE),
+        ("POST", REFUNDS),
+        ("GET", f"/api/v1/registrations/{REGISTRATION_ID}"),
+        ("POST", f"/api/v1/registrations/{REGISTRATION_ID}/cancel"),
+        ("GET", ESCALATIONS),
+        ("GET", "/api/v1/schools/herzl/stats"),
+        ("GET", "/api/v1/schools/herzl/payments.csv"),
+    ],
+)
+async def test_a_bad_token_is_401_wherever_a_token_counts(
+    client: httpx.AsyncClient, payment: FakePayment, method: str, path: str, bad: str, code: str
+) -> None:
+    """Never 403 or 404, which speak of a valid token. No service is called."""
+    answer = await client.request(method, path, headers={"authorization": f"Bearer {bad}"})
+    assert (answer.status_code, answer.json()["code"]) == (401, code)
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert not payment.asked
+
+
+async def test_a_bad_token_as_manage_token_opens_no_payment_and_is_401(client: httpx.AsyncClient) -> None:
+    """In the header of the manage token too."""
+    for bad in (FORGED, EXPIRED):
+        assert (await client.post(PAYMENTS, headers={"x-manage-token": bad})).status_code == 401
 
 
 RUNNING = {"payment_id": PAYMENT_ID, "state": "REDIRECTED", "redirect_url": REDIRECT_URL}

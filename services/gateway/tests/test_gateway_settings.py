@@ -1,15 +1,72 @@
 """What the environment says, and what it says when it is wrong."""
 
+from collections.abc import Mapping
+
 import pytest
 from ticketcap_chassis.settings import load
 from ticketcap_gateway.http.links import Links
-from ticketcap_gateway.settings import GatewaySettings
+from ticketcap_gateway.settings import PRODUCTION_RULES, GatewaySettings
 from ticketcap_gateway.testing import SECRET
+
+PRODUCTION = {
+    "DEPLOYMENT_ENVIRONMENT": "production",
+    "PUBLIC_URL": "https://tickets.example.org",
+    "TRUSTED_PROXIES": "100.64.0.0/10,fd00::/8",
+    "JWT_JWKS_URL": "https://login.example.org/jwks",
+    "JWT_AUDIENCE": "ticketcap",
+    "JWT_ISSUER": "https://login.example.org",
+}
+BROKEN = [
+    ("PUBLIC_URL", "http://tickets.example.org"),
+    ("PUBLIC_URL", "https://localhost"),
+    ("PUBLIC_URL", "https://127.0.0.1:8443"),
+    ("PUBLIC_URL", "https://[::1]"),
+    ("TRUSTED_PROXIES", "0.0.0.0/0"),
+    ("TRUSTED_PROXIES", "::/0"),
+    ("TRUSTED_PROXIES", "0.0.0.0/1,128.0.0.0/1"),
+    ("TRUSTED_PROXIES", "10.0.0.0/8,2000::/3"),
+    ("TEST_ERROR_ENABLED", "true"),
+    ("JWT_SECRET", "0123456789abcdef-0123456789ABCDEF"),
+    ("JWT_JWKS_URL", "http://login.example.org/jwks"),
+    ("JWT_AUDIENCE", ""),
+    ("JWT_ISSUER", ""),
+]
 
 
 @pytest.fixture(autouse=True)
 def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRET", SECRET)
+
+
+def told(monkeypatch: pytest.MonkeyPatch, changed: Mapping[str, str]) -> list[str]:
+    """Return the lines that stop the start with settings that production takes but for these."""
+    monkeypatch.delenv("JWT_SECRET")
+    for name, value in {**PRODUCTION, **changed}.items():
+        monkeypatch.setenv(name, value)
+    try:
+        load(GatewaySettings)
+    except SystemExit as stopped:
+        return [line.strip() for line in str(stopped.code).partition("wrong:")[2].strip().splitlines()]
+    return []
+
+
+@pytest.mark.parametrize(("name", "value"), BROKEN)
+def test_production_refuses_open_doors(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """Each rule is reported by name, without the value; development accepts the same value."""
+    [line] = told(monkeypatch, {name: value})
+    assert line.startswith(f"{name}: in production")
+    assert not value or value not in line
+    monkeypatch.setenv("DEPLOYMENT_ENVIRONMENT", "development")
+    if name != "JWT_SECRET":
+        load(GatewaySettings)
+
+
+def test_every_rule_has_a_case_and_all_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rule is without a test, and one start reports all that are broken."""
+    assert told(monkeypatch, {}) == []
+    monkeypatch.setenv("JWT_SECRET", "")
+    lines = told(monkeypatch, dict(reversed(BROKEN)))
+    assert lines == [f"{rule.variable}: in production it {rule.demanded}" for rule in PRODUCTION_RULES]
 
 
 @pytest.mark.parametrize(
@@ -26,6 +83,10 @@ def test_the_rate_limit_depends_on_the_environment(
     monkeypatch: pytest.MonkeyPatch, environment: str, setting: str, limit: int | None
 ) -> None:
     """20 in production, off in development, unless it is set."""
+    if environment == "production":
+        monkeypatch.delenv("JWT_SECRET")
+        for name, value in PRODUCTION.items():
+            monkeypatch.setenv(name, value)
     monkeypatch.setenv("DEPLOYMENT_ENVIRONMENT", environment)
     if setting:
         monkeypatch.setenv("REGISTRATIONS_PER_HOUR", setting)

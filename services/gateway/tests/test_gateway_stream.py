@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.errors import NotFound
 from ticketcap_gateway.testing import FakeRegistration, running_gateway, running_registration, seats
 
@@ -113,6 +114,24 @@ async def test_a_restart_of_the_service_is_survived() -> None:
             await stream.__aexit__(None, None, None)
             await client.aclose()
             await gateway_context.__aexit__(None, None, None)
+
+
+async def test_a_service_that_hangs_does_not_freeze_a_stream(registration: FakeRegistration) -> None:
+    """Its stream neither tells nor ends; a new one, after WATCH_RENEW_SECONDS, brings what was missed."""
+    async with (
+        running_gateway(registration.target, watch_renew_seconds=0.2) as gateway,
+        httpx.AsyncClient(base_url=gateway.url) as client,
+        watching(client) as watcher,
+    ):
+        assert (await watcher.next())["version"] == 1
+        # The service changes its seats and publishes nothing to the streams that are open.
+        registration.changes.append(pb.WatchEventResponse(seats=seats(version=2, confirmed=61)))
+        assert (await watcher.next())["version"] == 2
+        # Without a change nothing is sent, however often a new stream replaces the old one.
+        await _until(lambda: registration.watches > 4)
+        registration.publish(seats(version=3))
+        assert (await watcher.next())["version"] == 3
+        assert registration.watching <= 1
 
 
 async def test_silence_is_filled_with_heartbeats_and_streams_are_bounded(registration: FakeRegistration) -> None:

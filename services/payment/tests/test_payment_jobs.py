@@ -174,8 +174,6 @@ async def test_what_is_drained_shares_one_bound() -> None:
 class OneRow:
     """An outbox with one row, due whenever it is asked for."""
 
-    lease_seconds = 0.1
-
     def __init__(self) -> None:
         self.postponed = asyncio.Event()
         self.leased = 0
@@ -196,7 +194,7 @@ class OneRow:
         self.postponed.set()
 
 
-async def test_a_hung_delivery_ends_with_its_lease() -> None:
+async def test_a_hung_delivery_is_ended_and_its_row_given_back() -> None:
     """It waits for something that never comes: its row goes back, and the registration's next turn is its own."""
     row = OneRow()
 
@@ -204,7 +202,7 @@ async def test_a_hung_delivery_ends_with_its_lease() -> None:
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
-    deliveries = Deliveries(cast("Outbox", row), Telemetry.in_memory().tracer, {Topic.CONFIRM_SEAT: hang})
+    deliveries = Deliveries(cast("Outbox", row), Telemetry.in_memory().tracer, {Topic.CONFIRM_SEAT: hang}, seconds=0.1)
     registration_id = uuid4()
     for turn in range(1, 3):
         row.postponed.clear()

@@ -115,6 +115,21 @@ async def test_another_schools_payment_is_not_there(here: World) -> None:
         assert error.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
+async def test_a_bad_token_does_not_learn_whether_a_payment_exists(here: World) -> None:
+    """UNAUTHENTICATED for a payment that is there and for one that is not."""
+    opened = await here.create(await here.hold())
+    forged = (("authorization", f"{token('OWNER', 'herzl')[0][1]}x"),)
+    for payment in (opened.payment_id, "01999999-0000-7000-8000-000000000000"):
+        for metadata in (forged, ()):
+            for call in (
+                here.stub.GetPayment(pb.GetPaymentRequest(id=payment), metadata=metadata),
+                here.refund_as(payment, metadata),
+            ):
+                with pytest.raises(grpc.aio.AioRpcError) as error:
+                    await call
+                assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
 async def test_todays_whole_charge_is_undone_and_a_part_refunded(here: World) -> None:
     """CancelTrans before the cut-off, zikoyAPI for everything else."""
     whole, part = await captured(here, 1), await captured(here, 2)

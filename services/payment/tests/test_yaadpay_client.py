@@ -1,10 +1,12 @@
 """The client against the simulator, action by action: what it sends, what it makes of every answer."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
 from payment_under_test import GOOD_CARD, KEY, MASOF, PASSP, Simulator, simulator_client
+from ticketcap_chassis import deadlines
 from ticketcap_local.testing import free_port
 from ticketcap_observability import InMemoryTelemetry, Telemetry
 from ticketcap_payment.domain.order import new_order
@@ -234,3 +236,22 @@ async def test_calls_are_measured_by_action_and_outcome(
         (("action", "SIGN"), ("outcome", "success")),
         (("action", "commitTrans"), ("outcome", "success")),
     }
+
+
+async def test_a_question_ends_within_its_callers_time(simulator: Simulator, telemetry: InMemoryTelemetry) -> None:
+    """YaadPay hangs for longer than the caller waits: no second try, and time is left to answer and to store it."""
+    patient = YaadPayClient(
+        f"{simulator.url}/p/",
+        Terminal(masof=MASOF, key=KEY, password=PASSP),
+        telemetry,
+        page_url=f"{simulator.url}/p/",
+        seconds=60,
+        money_seconds=60,
+    )
+    await simulator.fault("SIGN", "timeout_before", seconds=30, times=2)
+    with deadlines.within(1.5):
+        async with asyncio.timeout(20):
+            with pytest.raises(YaadPayUnavailable):
+                await patient.sign(a_page())
+    await patient.close()
+    assert len(await simulator.requests("SIGN")) == 1

@@ -5,9 +5,11 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, LiteralString
 
+import grpc
+import grpc.aio
 import psycopg
 import pytest
-from service_under_test import Replica, claim, migrated_database, replica
+from service_under_test import Replica, claim, migrated_database, refusal, replica
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_local.postgres import EmbeddedPostgres
 from ticketcap_local.silent_proxy import SilentProxy
@@ -28,10 +30,10 @@ def database(postgres: EmbeddedPostgres) -> Iterator[str]:
 
 
 @pytest.fixture
-async def service(database: str, proxy: SilentProxy) -> AsyncIterator[Replica]:
+async def service(database: str, proxy: SilentProxy, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replica]:
     """A replica that waits two seconds for its database, over a way that can fall silent."""
-    waits = {"database_answer_seconds": ANSWER_SECONDS, "feed_check_seconds": 0.3}
-    async with replica(proxy.led(database), **waits) as running:
+    monkeypatch.setenv("DATABASE_ANSWER_SECONDS", str(ANSWER_SECONDS))
+    async with replica(proxy.led(database), feed_check_seconds=0.3) as running:
         await running.open(capacity=100)
         yield running
 
@@ -94,3 +96,39 @@ async def confirmed_becomes(stream: Any, spots: int) -> bool:
         while (await stream.read()).seats.confirmed != spots:
             pass
     return True
+
+
+@pytest.mark.parametrize(
+    ("break_it", "mend_it", "reason"),
+    [
+        pytest.param(
+            "REVOKE INSERT ON registrations FROM registration_app",
+            "GRANT INSERT ON registrations TO registration_app",
+            "STORE_UNFIT",
+            id="a privilege",
+        ),
+        pytest.param(
+            "ALTER TABLE outbox RENAME TO gone", "ALTER TABLE gone RENAME TO outbox", "STORE_UNFIT", id="a table"
+        ),
+        pytest.param(
+            """CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = '53100'; END $$;
+               CREATE TRIGGER full_disk BEFORE UPDATE ON events FOR EACH ROW EXECUTE FUNCTION full_disk()""",
+            "DROP TRIGGER full_disk ON events",
+            "STORE_EXHAUSTED",
+            id="disk",
+        ),
+    ],
+)
+async def test_a_state_of_the_database_is_no_poisoned_item(
+    service: Replica, database: str, break_it: LiteralString, mend_it: LiteralString, reason: str
+) -> None:
+    """The caller hears that the database can't, and when to come again; mended, the lane goes on."""
+    await asked_of(database, break_it)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await service.register(1)
+    error = refusal(refused.value)
+    assert (refused.value.code(), error.reason) == (grpc.StatusCode.UNAVAILABLE, reason)
+    assert error.retry_after
+    await asked_of(database, mend_it)
+    assert (await service.register(1)).id

@@ -11,6 +11,7 @@ from ticketcap_observability import get_logger
 from ticketcap_chassis.database import link_of
 from ticketcap_chassis.errors import ServiceError, Unavailable
 from ticketcap_chassis.grpc_server import GrpcServer
+from ticketcap_chassis.identity import KeyState, TokenVerifier
 from ticketcap_chassis.transactions import (
     StoreExhausted,
     StoreReadOnly,
@@ -21,6 +22,8 @@ from ticketcap_chassis.transactions import (
 
 DATABASE: Final = "database"
 """The name under which the health service tells of the database alone."""
+IDENTITY: Final = "identity"
+"""The name under which the health service tells whether tokens can be verified."""
 
 Needs = Mapping[str, Sequence[str]]
 """The privileges that a role needs: SELECT, INSERT, UPDATE, DELETE; and on which tables."""
@@ -94,3 +97,19 @@ class DatabaseHealth:
             if self._serving is not False:
                 _log.error("database.unfit", missing=list(found.missing))
             raise StoreUnfit
+
+
+class IdentityHealth:
+    """Keeps the identity provider's keys fresh, and reports under IDENTITY when there are none.
+
+    The service as a whole stays healthy without them: who registers needs no token.
+    """
+
+    def __init__(self, verifier: TokenVerifier, server: GrpcServer) -> None:
+        self._verifier = verifier
+        self._server = server
+
+    async def check(self) -> None:
+        """Fetch the keys when they are due, and report whether there are any."""
+        await self._verifier.refresh()
+        await self._server.set_health(IDENTITY, serving=self._verifier.keys is not KeyState.MISSING)

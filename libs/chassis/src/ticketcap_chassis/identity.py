@@ -1,18 +1,19 @@
 """Who is calling: verifies JSON Web Tokens and answers what a role may do."""
 
-import asyncio
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import jwt
 
-from ticketcap_chassis.errors import NotFound, PermissionDenied, Unauthenticated, Unavailable
+from ticketcap_chassis.errors import NotFound, PermissionDenied, Unauthenticated
+
+if TYPE_CHECKING:
+    from ticketcap_chassis.provider_keys import ProviderKeys
 
 ISSUER: Final = "ticketcap"
 _LEEWAY_SECONDS: Final = 10
-_JWKS_TIMEOUT_SECONDS: Final = 5
 _MAX_TOKEN_LENGTH: Final = 4096
 
 
@@ -61,6 +62,30 @@ class Principal:
         return self.role in {Role.SUPER_ADMIN, Role.SERVICE} or self.school == school
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyLimits:
+    """Times of the key set, in seconds.
+
+    ``fetch`` bounds one fetch; keys older than ``refresh`` are fetched again, those older than ``stale`` are reported.
+    ``pause`` lies between two fetches, so that neither an outage nor tokens with invented key ids flood the provider.
+    """
+
+    fetch: float = 3.0
+    refresh: float = 60.0
+    stale: float = 180.0
+    pause: float = 2.0
+
+
+class KeyState(enum.StrEnum):
+    """What health reports of the keys."""
+
+    OK = "ok"
+    STALE = "stale"
+    """The provider has not answered for a while; the last good keys still verify tokens."""
+    MISSING = "failing"
+    """The provider has never answered; no token can be verified."""
+
+
 class TokenVerifier:
     """Verifies tokens against a shared secret (HS256) or an identity provider's keys (JWKS).
 
@@ -68,32 +93,53 @@ class TokenVerifier:
     never be passed off as a shared secret.
     """
 
-    def __init__(self, *, secret: str = "", jwks_url: str = "", audience: str = "", issuer: str = ISSUER) -> None:
+    def __init__(
+        self,
+        *,
+        secret: str = "",
+        jwks_url: str = "",
+        audience: str = "",
+        issuer: str = ISSUER,
+        limits: KeyLimits | None = None,
+    ) -> None:
         if bool(secret) == bool(jwks_url):
             raise ValueError("set exactly one of JWT_SECRET and JWT_JWKS_URL")
         self._secret = secret
-        self._keys = jwt.PyJWKClient(jwks_url, timeout=_JWKS_TIMEOUT_SECONDS) if jwks_url else None
+        self._keys = _provider_keys(jwks_url, limits) if jwks_url else None
         self._audience = audience or None
         self._issuer = issuer or None
 
+    @property
+    def keys(self) -> KeyState | None:
+        """How the identity provider's keys are; None with a shared secret."""
+        return None if self._keys is None else self._keys.state
+
+    async def refresh(self) -> None:
+        """Fetch the provider's keys when they are due. Run it every second: no request then waits for the provider."""
+        if self._keys is not None:
+            await self._keys.refresh()
+
     async def verify(self, token: str) -> Principal:
-        """Return the caller that ``token`` stands for, or raise Unauthenticated."""
+        """Return the caller that ``token`` stands for, or raise Unauthenticated.
+
+        Raises Unavailable when the token names a key that only the provider, who does not answer, can know.
+        """
         if len(token) > _MAX_TOKEN_LENGTH:
             raise Unauthenticated(f"the token is longer than {_MAX_TOKEN_LENGTH} characters")
         try:
             return _principal(await self._claims(token))
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("the token has expired; get a new one", reason="TOKEN_EXPIRED") from None
-        except jwt.PyJWKClientConnectionError:
-            raise Unavailable("the identity provider's keys can't be fetched") from None
         except (jwt.PyJWTError, ValueError):
-            raise Unauthenticated("the token does not hold", reason="TOKEN_INVALID") from None
+            raise Unauthenticated("the token is invalid; get a new one", reason="TOKEN_INVALID") from None
 
     async def _claims(self, token: str) -> dict[str, Any]:
         if self._keys is None:
             return self._decode(token, self._secret, ["HS256"])
-        # Fetching keys blocks on the network now and then; never on the event loop.
-        key = await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)
+        kid = jwt.get_unverified_header(token).get("kid")
+        if not kid:
+            raise jwt.InvalidTokenError("the token names no key")
+        key = await self._keys.key(kid)
         return self._decode(token, key.key, ["RS256", "ES256", "EdDSA"])
 
     def _decode(self, token: str, key: Any, algorithms: Sequence[str]) -> dict[str, Any]:
@@ -106,6 +152,13 @@ class TokenVerifier:
             leeway=_LEEWAY_SECONDS,
             options={"require": ["sub", "role", "exp"], "verify_aud": self._audience is not None},
         )
+
+
+def _provider_keys(url: str, limits: KeyLimits | None) -> "ProviderKeys":
+    # httpx is large, and only an identity provider needs it.
+    from ticketcap_chassis.provider_keys import ProviderKeys
+
+    return ProviderKeys(url, limits)
 
 
 def _principal(claims: dict[str, Any]) -> Principal:

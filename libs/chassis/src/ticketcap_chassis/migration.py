@@ -17,6 +17,8 @@ from ticketcap_chassis.database import driver_url
 from ticketcap_chassis.first_connection import must_be_direct, why_not
 
 _MAINTENANCE: Final = "postgres"
+_LOCK_SECONDS: Final = 120
+"""How long a migration waits for another process's locks before it fails."""
 
 _log = get_logger(__name__)
 
@@ -32,7 +34,8 @@ def migrate(database_url: str, migrations: Path, *, lock: int) -> None:
     with _connected(create_engine(url, poolclass=NullPool)) as connection:
         # The lock below belongs to a session: through a pooler it would be left behind in one that is not ours.
         must_be_direct(connection)
-        connection.rollback()
+        # For the lock below, and for each table's: a migration that waits for a table holds all others' statements up.
+        connection.execute(text(f"SET lock_timeout = '{_LOCK_SECONDS}s'"))
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": lock})
         connection.commit()
         command.upgrade(configuration(connection, migrations), "head")

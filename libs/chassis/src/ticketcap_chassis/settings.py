@@ -3,15 +3,21 @@
 import os
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ticketcap_chassis.connection_string import connection_parameters
-from ticketcap_chassis.identity import TokenVerifier
+from ticketcap_chassis.identity import KeyLimits, TokenVerifier
+from ticketcap_chassis.production import DATABASE_RULES, Rule, is_https, violations
 
 _MIN_SECRET_LENGTH = 32
+_UNSAFE: Final = "unsafe_in_production"
+_STALE_REFRESHES: Final = 3
+"""After so many refreshes that failed the keys are stale."""
 
 
 def _host_and_port(value: str) -> str:
@@ -24,6 +30,13 @@ def _host_and_port(value: str) -> str:
 def _long_enough(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value()) < _MIN_SECRET_LENGTH:
         raise ValueError(f"must have at least {_MIN_SECRET_LENGTH} characters")
+    return value
+
+
+def _http_or_nothing(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise ValueError("must be an http or https address, like https://login.example.org/.well-known/jwks.json")
     return value
 
 
@@ -54,10 +67,19 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
+    production_rules: ClassVar[tuple[Rule, ...]] = ()
+    """What production demands of this service, all of it."""
+
     deployment_environment: Literal["development", "staging", "production"] = "development"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     drain_seconds: float = Field(default=10.0, ge=0, le=300)
     """How long a draining service lets its calls finish."""
+
+    @model_validator(mode="after")
+    def _safe_in_production(self) -> Self:
+        if self.in_production and (broken := violations(self, self.production_rules)):
+            raise PydanticCustomError(_UNSAFE, "{broken}", {"broken": "\n".join(broken)})
+        return self
 
     @property
     def in_production(self) -> bool:
@@ -75,6 +97,8 @@ class ServedSettings(ServiceSettings):
 class MigrateSettings(ServiceSettings):
     """What ``migrate`` needs."""
 
+    production_rules = DATABASE_RULES
+
     database_url: DatabaseUrl
 
 
@@ -82,7 +106,11 @@ class IdentitySettings(BaseSettings):
     """How tokens are verified: a shared secret locally, an identity provider's keys in production."""
 
     jwt_secret: SecretStr = SecretStr("")
-    jwt_jwks_url: str = ""
+    jwt_jwks_url: Annotated[str, AfterValidator(_http_or_nothing)] = ""
+    jwt_jwks_seconds: float = Field(default=3.0, gt=0, le=30)
+    """How long the identity provider may take to answer with its keys."""
+    jwt_jwks_refresh_seconds: float = Field(default=60.0, gt=0, le=3600)
+    """How old keys are fetched again; three times as old they are reported as stale, and go on serving."""
     jwt_issuer: str = "ticketcap"
     jwt_audience: str = ""
 
@@ -101,7 +129,37 @@ class IdentitySettings(BaseSettings):
             jwks_url=self.jwt_jwks_url,
             audience=self.jwt_audience,
             issuer=self.jwt_issuer,
+            limits=KeyLimits(
+                fetch=self.jwt_jwks_seconds,
+                refresh=self.jwt_jwks_refresh_seconds,
+                stale=self.jwt_jwks_refresh_seconds * _STALE_REFRESHES,
+            ),
         )
+
+
+IDENTITY_RULES: Final = (
+    Rule(
+        "JWT_SECRET",
+        "must not be set: a secret that several services share signs tokens of every role; set JWT_JWKS_URL instead",
+        lambda settings: not settings.jwt_secret.get_secret_value(),
+    ),
+    Rule(
+        "JWT_JWKS_URL",
+        "must be the https address of the identity provider's keys",
+        lambda settings: is_https(settings.jwt_jwks_url),
+    ),
+    Rule(
+        "JWT_AUDIENCE",
+        "must name this system: without it a token that was made for another application is accepted",
+        lambda settings: bool(settings.jwt_audience.strip()),
+    ),
+    Rule(
+        "JWT_ISSUER",
+        "must name the identity provider, as its tokens do",
+        lambda settings: bool(settings.jwt_issuer.strip()),
+    ),
+)
+"""What production demands of every service that verifies tokens."""
 
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)
@@ -122,6 +180,9 @@ def explain(error: ValidationError) -> str:
     """Say which variables are wrong and how, without their values."""
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
+        if problem["type"] == _UNSAFE:
+            lines += problem["msg"].split("\n")  # each line names its variable
+            continue
         variable = "_".join(str(part) for part in problem["loc"]).upper()
         lines.append(f"{variable or 'settings'}: {problem['msg'].removeprefix('Value error, ')}")
     if len(lines) == 1:

@@ -39,9 +39,10 @@ class SeatsUpdate:
 class _Feed:
     """The newest seats of one event, kept so by a task of its own."""
 
-    def __init__(self, source: EventWatcher, request: pb.WatchEventRequest) -> None:
+    def __init__(self, source: EventWatcher, request: pb.WatchEventRequest, *, renew_seconds: float) -> None:
         self._source = source
         self._request = request
+        self._renew_seconds = renew_seconds
         self.seats: pb.Seats | None = None
         self.changes = 0
         self.promoted = 0
@@ -67,7 +68,8 @@ class _Feed:
         while True:
             changes = self.changes
             try:
-                await self._follow()
+                if await self._follow():
+                    continue
             except _PASSING as error:
                 if self.seats is None:
                     return self._end(error)
@@ -81,10 +83,19 @@ class _Feed:
             backoff = _FIRST_BACKOFF_SECONDS if self.changes > changes else min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
             await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects
 
-    async def _follow(self) -> None:
-        async with aclosing(self._source.watch_event(self._request)) as responses:
-            async for response in responses:
-                self._publish(response)
+    async def _follow(self) -> bool:
+        """Publish what one stream brings; True when its time was over, False when the service ended it."""
+        try:
+            # A service that hangs looks like an event where nothing happens: only a new stream tells them apart.
+            async with (
+                asyncio.timeout(self._renew_seconds),
+                aclosing(self._source.watch_event(self._request)) as responses,
+            ):
+                async for response in responses:
+                    self._publish(response)
+        except TimeoutError:
+            return True
+        return False
 
     def _publish(self, response: pb.WatchEventResponse) -> None:
         if self.seats == response.seats and not response.promoted:
@@ -131,10 +142,14 @@ class Subscription:
 
 
 class CapacityHub:
-    """Every watched event's feed. A feed ends when nobody watches it any more."""
+    """Every watched event's feed. A feed ends with its last watcher.
 
-    def __init__(self, source: EventWatcher, *, max_watchers: int) -> None:
+    A new stream to the service replaces a feed's stream after ``renew_seconds``.
+    """
+
+    def __init__(self, source: EventWatcher, *, max_watchers: int, renew_seconds: float) -> None:
         self._source = source
+        self._renew_seconds = renew_seconds
         self._max_watchers = max_watchers
         self._feeds: dict[tuple[str, str], _Feed] = {}
         self._watchers = 0
@@ -176,7 +191,8 @@ class CapacityHub:
     def _feed(self, school: str, event: str) -> _Feed:
         feed = self._feeds.get((school, event))
         if feed is None or feed.ended:
-            feed = _Feed(self._source, pb.WatchEventRequest(school=school, event=event))
+            request = pb.WatchEventRequest(school=school, event=event)
+            feed = _Feed(self._source, request, renew_seconds=self._renew_seconds)
             self._feeds[school, event] = feed
         return feed
 

@@ -9,7 +9,8 @@ from typing import Final
 
 import uvloop
 from starlette.types import ASGIApp
-from ticketcap_chassis.lifecycle import background, give_memory_back, stop_requested
+from ticketcap_chassis.identity import TokenVerifier
+from ticketcap_chassis.lifecycle import background, every, give_memory_back, stop_requested
 from ticketcap_chassis.settings import load, release
 from ticketcap_observability import Telemetry, configure_logging, get_logger
 
@@ -41,6 +42,7 @@ from ticketcap_gateway.registration_client import RegistrationClient, open_regis
 from ticketcap_gateway.settings import GatewaySettings
 
 _SERVICE: Final = "gateway"
+_IDENTITY_SECONDS: Final = 1.0
 
 _log = get_logger(__name__)
 
@@ -57,16 +59,18 @@ class Gateway:
 @asynccontextmanager
 async def wired(settings: GatewaySettings, telemetry: Telemetry) -> AsyncIterator[Gateway]:
     """Wire every part; when the code inside ends, so do the calls that are still under way."""
+    verifier = settings.verifier()
     async with (
         open_registration_channel(settings.registration_target, telemetry) as registration_channel,
         open_payment_channel(settings.payment_target, telemetry) as payment_channel,
+        background(every(_IDENTITY_SECONDS, verifier.refresh, name="identity")),
     ):
         registration = RegistrationClient(registration_channel)
         payment = PaymentClient(payment_channel)
         claims = ClaimCoalescer(registration, max_waiting=settings.max_waiting_claims)
-        hub = CapacityHub(registration, max_watchers=settings.max_streams)
+        hub = CapacityHub(registration, max_watchers=settings.max_streams, renew_seconds=settings.watch_renew_seconds)
         draining = Draining()
-        operations = _operations(settings, registration, payment, claims, hub, draining)
+        operations = _operations(settings, registration, payment, claims, hub, draining, verifier)
         served = app.build(operations, telemetry=telemetry, request_seconds=settings.request_seconds, version=release())
         try:
             yield Gateway(app=served, hub=hub, draining=draining)
@@ -82,8 +86,8 @@ def _operations(
     claims: ClaimCoalescer,
     hub: CapacityHub,
     draining: Draining,
+    verifier: TokenVerifier,
 ) -> Sequence[Operation]:
-    verifier = settings.verifier()
     access = Access(verifier, settings.trusted_proxies)
     bodies = BodyReader(settings.max_body_bytes)
     links = Links(settings.public_url)

@@ -6,16 +6,49 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, TypeAdapter, field_validator
 from pydantic_settings import NoDecode
-from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, ServiceSettings
+from ticketcap_chassis.production import Rule, is_https, is_local
+from ticketcap_chassis.settings import IDENTITY_RULES, Address, IdentitySettings, OptionalAddress, ServiceSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _PRODUCTION_REGISTRATIONS_PER_HOUR: Final = 20
 _NETWORKS: Final[TypeAdapter[tuple[Network, ...]]] = TypeAdapter(tuple[Network, ...])
+# By IP version. Every address in such a network decides which client it speaks for.
+_WIDEST_PREFIX: Final = {4: 8, 6: 32}
+_PRIVATE_IPV6: Final = (ipaddress.IPv6Network("fc00::/7"), ipaddress.IPv6Network("fe80::/10"))
 
 
-class GatewaySettings(ServiceSettings, IdentitySettings):
+def _is_narrow(network: Network) -> bool:
+    if isinstance(network, ipaddress.IPv6Network) and any(network.subnet_of(private) for private in _PRIVATE_IPV6):
+        return True
+    return network.prefixlen >= _WIDEST_PREFIX[network.version]
+
+
+PRODUCTION_RULES: Final = (
+    *IDENTITY_RULES,
+    Rule(
+        "PUBLIC_URL",
+        "must be the https address under which people reach this gateway",
+        lambda settings: is_https(settings.public_url) and not is_local(urlsplit(settings.public_url).hostname or ""),
+    ),
+    Rule(
+        "TRUSTED_PROXIES",
+        "must name the proxies' own networks, at most /8 (IPv6: /32) wide: any address in them may claim to be another",
+        lambda settings: all(_is_narrow(network) for network in settings.trusted_proxies),
+    ),
+    Rule(
+        "TEST_ERROR_ENABLED",
+        "must not be switched on: /api/test-error fails on purpose",
+        lambda settings: not settings.test_error_enabled,
+    ),
+)
+"""What production demands of this service."""
+
+
+class GatewaySettings(IdentitySettings, ServiceSettings):
     """Every limit of the gateway, once. Sizes are in bytes, times in seconds."""
+
+    production_rules = PRODUCTION_RULES
 
     listen_address: Address = "127.0.0.1:8080"
     metrics_address: OptionalAddress = "127.0.0.1:9460"
@@ -48,6 +81,8 @@ class GatewaySettings(ServiceSettings, IdentitySettings):
     """How long a client may take nothing of an answer before it is cut off."""
     keep_alive_seconds: int = Field(default=30, ge=1, le=3_600)
     export_seconds: float = Field(default=60.0, gt=0, le=600)
+    watch_renew_seconds: float = Field(default=60.0, gt=0, le=3_600)
+    """How long one stream of seats from the registration service may go on before a new one replaces it."""
     heartbeat_seconds: float = Field(default=15.0, gt=0, le=300)
     drain_delay_seconds: float = Field(default=0.0, ge=0, le=60)
     """How long /readyz says no before the listener closes, so that a load balancer sees it."""

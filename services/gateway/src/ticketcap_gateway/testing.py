@@ -444,7 +444,7 @@ async def running_payment(
 
 @asynccontextmanager
 async def _serving(fake: _Fake, server: GrpcServer, port: int) -> AsyncIterator[None]:
-    for service in ("", "database", "seat_feed"):
+    for service in ("", "database", "seat_feed", "identity"):
         await server.set_health(service, serving=True)
     try:
         fake.target = f"127.0.0.1:{port}"
@@ -477,13 +477,9 @@ async def running_gateway(
     **settings: Any,
 ) -> AsyncIterator[RunningGateway]:
     """Run a gateway in front of ``target``, and of a payment service or none, on any free port."""
-    configured = GatewaySettings(
-        jwt_secret=SecretStr(SECRET),
-        registration_target=target,
-        payment_target=payment_target,
-        drain_seconds=1,
-        **settings,
-    )
+    if "jwt_jwks_url" not in settings:
+        settings["jwt_secret"] = SecretStr(SECRET)
+    configured = GatewaySettings(registration_target=target, payment_target=payment_target, drain_seconds=1, **settings)
     async with wired(configured, telemetry or Telemetry.in_memory()) as parts:
         with listen("127.0.0.1:0") as listener:
             server = HttpServer(

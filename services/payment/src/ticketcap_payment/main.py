@@ -11,7 +11,8 @@ from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
 from ticketcap_chassis.database import opened_engine
 from ticketcap_chassis.first_connection import must_connect
 from ticketcap_chassis.grpc_server import GrpcServer
-from ticketcap_chassis.health import DatabaseHealth
+from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
+from ticketcap_chassis.identity import TokenVerifier
 from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_memory_back, stop_requested
 from ticketcap_chassis.row_security import must_be_bound
 from ticketcap_observability import Telemetry, get_logger
@@ -45,6 +46,7 @@ from ticketcap_payment.yaadpay.client import Terminal, YaadPayClient
 
 _JOBS_CONNECTIONS: Final = 4
 _HEALTH_SECONDS: Final = 0.5
+_IDENTITY_SECONDS: Final = 1.0
 _MEASURE_SECONDS: Final = 5.0
 _CLEAN_SECONDS: Final = 300.0
 _LONG_TURN_SECONDS: Final = 600.0
@@ -81,18 +83,22 @@ async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | No
         )
         saga = _saga(settings, telemetry, engine, yaadpay, registration, steps or NoSteps())
         outbox = Outbox(engine, jobs_engine, lease_seconds=settings.outbox_lease_seconds)
-        service = _service(settings, saga, jobs_engine, outbox)
+        verifier = settings.verifier()
+        service = _service(settings, saga, jobs_engine, outbox, verifier)
         server = GrpcServer(telemetry=telemetry)
         pb_grpc.add_PaymentServiceServicer_to_server(service, server.server)
 
         needs = {engine: roles.APP_NEEDS, jobs_engine: roles.JOBS_NEEDS}
         health = DatabaseHealth(needs, server, ["", SERVICE])
+        identity = IdentityHealth(verifier, server)
         await health.check()
+        await identity.check()
         watchkeeping = Watchkeeping(jobs_engine)
         reconciler = Reconciler(saga, watchkeeping, outbox, page_seconds=settings.page_seconds)
         changes = RegistrationChanges(saga, Feed(jobs_engine, "registration.changes"))
         for name, seconds, limit, work in (
             ("health", _HEALTH_SECONDS, TURN_SECONDS, health.check),
+            ("identity", _IDENTITY_SECONDS, TURN_SECONDS, identity.check),
             ("outbox", settings.outbox_poll_seconds, TURN_SECONDS, service.deliveries.start_due),
             ("registration_changes", settings.feed_poll_seconds, _LONG_TURN_SECONDS, changes.follow),
             ("reconciler", settings.reconcile_seconds, _LONG_TURN_SECONDS, reconciler.reconcile),
@@ -167,9 +173,10 @@ def _saga(
     )
 
 
-def _service(settings: Settings, saga: Saga, jobs_engine: AsyncEngine, outbox: Outbox) -> PaymentService:
+def _service(
+    settings: Settings, saga: Saga, jobs_engine: AsyncEngine, outbox: Outbox, verifier: TokenVerifier
+) -> PaymentService:
     directory = Directory(jobs_engine)
-    verifier = settings.verifier()
     returns = Returns(saga, directory, key=settings.yaadpay_key.get_secret_value())
     refunds = Refunds(saga, CancelRule(cutoff=settings.yaadpay_cancel_cutoff, preferred=settings.refund_by_cancelling))
     deliver = {

@@ -13,11 +13,18 @@ from uuid import UUID
 import grpc.aio
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc
-from ticketcap_chassis.errors import AlreadyExists, FailedPrecondition, NotFound
+from ticketcap_chassis.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+    Unavailable,
+)
 from ticketcap_chassis.grpc_channel import open_channel
 from ticketcap_chassis.messages import moment
 from ticketcap_chassis.status import from_rpc_error
-from ticketcap_observability import Telemetry
+from ticketcap_observability import Telemetry, get_logger
 
 from ticketcap_payment.domain.intent import Hold
 from ticketcap_payment.service_identity import ServiceIdentity
@@ -28,6 +35,8 @@ RETRIED: Final = ("ConfirmHold", "ReclaimHold", "GetHold", "ListChanges")
 _STATUS: Final = "REGISTRATION_STATUS_"
 _FINAL: Final = (FailedPrecondition, NotFound, AlreadyExists)
 _Answer = TypeVar("_Answer")
+
+_log = get_logger(__name__)
 
 
 class SeatGone(Exception):
@@ -115,8 +124,16 @@ class RegistrationClient:
     async def _ask(self, call: Awaitable[_Answer]) -> _Answer:
         try:
             return await call
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+        except grpc.aio.AioRpcError as failure:
+            error = from_rpc_error(failure)
+            if isinstance(error, Unauthenticated | PermissionDenied):
+                # The token is this service's own: its caller's token is not at fault, and can't be renewed to help.
+                _log.error("registration.refused_this_service", reason=error.reason)
+                raise Unavailable(
+                    "the registration service refuses this service's own token; an operator must renew SERVICE_TOKEN",
+                    reason="SERVICE_TOKEN_REFUSED",
+                ) from failure
+            raise error from failure
 
 
 def _hold(answer: pb.GetHoldResponse) -> Hold:

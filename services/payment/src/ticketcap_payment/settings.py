@@ -6,7 +6,15 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from ticketcap_chassis.database import DatabaseSettings
-from ticketcap_chassis.settings import Address, DatabaseUrl, IdentitySettings, OptionalAddress, ServedSettings
+from ticketcap_chassis.production import DATABASE_RULES, Rule, different, vendor_secret_rules
+from ticketcap_chassis.settings import (
+    IDENTITY_RULES,
+    Address,
+    DatabaseUrl,
+    IdentitySettings,
+    OptionalAddress,
+    ServedSettings,
+)
 
 _HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
 """Where YaadPay answers; production speaks to nobody else."""
@@ -14,8 +22,46 @@ _HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
 _PUBLIC_TERMINALS: Final = frozenset({"0010131918", "0010345518", "0010020610", "0010072619", "0010070211"})
 
 
-class Settings(ServedSettings, IdentitySettings, DatabaseSettings):
+def _is_yaadpay(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.scheme == "https" and parts.netloc.lower().removesuffix(":443") in _HOSTS
+
+
+PRODUCTION_RULES: Final = (
+    *IDENTITY_RULES,
+    *DATABASE_RULES,
+    Rule(
+        "SERVICE_TOKEN",
+        "must be the identity provider's token for this service, of role SERVICE",
+        lambda settings: bool(settings.service_token.get_secret_value()),
+    ),
+    *vendor_secret_rules("yaadpay_key"),
+    *vendor_secret_rules("yaadpay_passp"),
+    different("yaadpay_passp", "yaadpay_key"),
+    Rule(
+        "YAADPAY_BASE_URL",
+        f"must be https at one of {', '.join(sorted(_HOSTS))}",
+        lambda settings: _is_yaadpay(settings.yaadpay_base_url),
+    ),
+    Rule("YAADPAY_PAGE_URL", "must not be set", lambda settings: not settings.yaadpay_page_url),
+    Rule(
+        "YAADPAY_MASOF",
+        "must not be a public test terminal",
+        lambda settings: settings.yaadpay_masof not in _PUBLIC_TERMINALS,
+    ),
+    Rule(
+        "YAADPAY_CHECK_SIGN",
+        "must be true when YAADPAY_VERIFY_POSTPONED is false: one of both must vouch for a return",
+        lambda settings: settings.yaadpay_check_sign or settings.yaadpay_verify_postponed,
+    ),
+)
+"""What production demands of this service."""
+
+
+class Settings(IdentitySettings, ServedSettings, DatabaseSettings):
     """A field's name in capitals is its variable. Times are in seconds."""
+
+    production_rules = PRODUCTION_RULES
 
     listen_address: Address = "127.0.0.1:50052"
     metrics_address: OptionalAddress = "127.0.0.1:9462"
@@ -76,19 +122,6 @@ class Settings(ServedSettings, IdentitySettings, DatabaseSettings):
         if parts.scheme not in {"http", "https"} or not parts.hostname or not parts.path.endswith("/"):
             raise ValueError("must be an address like https://pay.hyp.co.il/p/, with the slash at its end")
         return value
-
-    @model_validator(mode="after")
-    def _real_money_in_production(self) -> Self:
-        if not self.in_production:
-            return self
-        if self.yaadpay_page_url:
-            raise ValueError("YAADPAY_PAGE_URL: must not be set in production")
-        address = urlsplit(self.yaadpay_base_url)
-        if address.scheme != "https" or address.hostname not in _HOSTS or address.port not in {None, 443}:
-            raise ValueError(f"YAADPAY_BASE_URL: in production it must be https at one of {', '.join(sorted(_HOSTS))}")
-        if self.yaadpay_masof in _PUBLIC_TERMINALS:
-            raise ValueError("YAADPAY_MASOF: in production it must not be a public test terminal")
-        return self
 
     @model_validator(mode="after")
     def _one_identity(self) -> Self:

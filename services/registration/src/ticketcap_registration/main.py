@@ -11,7 +11,8 @@ from ticketcap_chassis.connection_string import connection_parameters
 from ticketcap_chassis.database import opened_engine
 from ticketcap_chassis.first_connection import must_connect
 from ticketcap_chassis.grpc_server import GrpcServer
-from ticketcap_chassis.health import DatabaseHealth
+from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
+from ticketcap_chassis.identity import TokenVerifier
 from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_memory_back, stop_requested
 from ticketcap_chassis.row_security import must_be_bound
 from ticketcap_observability import Telemetry, get_logger, schema
@@ -44,6 +45,7 @@ from ticketcap_registration.store.watchkeeping import Watchkeeping
 _JOBS_CONNECTIONS: Final = 4
 _HEALTH_SECONDS: Final = 0.5
 _FEED_HEALTH_SECONDS: Final = 0.25
+_IDENTITY_SECONDS: Final = 1.0
 _LONG_TURN_SECONDS: Final = 600.0
 """How long a turn through all events, or through all that has aged, may take; each of its statements is short."""
 _DAY_SECONDS: Final = 86_400
@@ -86,16 +88,20 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         feed = SeatFeed(parameters, telemetry, settings.link(), check_seconds=checked)
         telemetry.gauge(schema.SEAT_FEED_AGE, lambda: [(feed.age, {})])
         server = GrpcServer(telemetry=telemetry)
-        service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed)
+        verifier = settings.verifier()
+        service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed, verifier)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
 
         needs = {engine: roles.APP_NEEDS, jobs_engine: roles.JOBS_NEEDS}
         health = DatabaseHealth(needs, server, ["", SERVICE])
+        identity = IdentityHealth(verifier, server)
         await health.check()
+        await identity.check()
         feed_check = FeedCheck(jobs_engine, feed, server, seconds=checked)
         await feed_check.tell()
         for name, seconds, limit, work in (
             ("health", _HEALTH_SECONDS, TURN_SECONDS, health.check),
+            ("identity", _IDENTITY_SECONDS, TURN_SECONDS, identity.check),
             ("feed_health", _FEED_HEALTH_SECONDS, TURN_SECONDS, feed_check.tell),
             # It waits by itself.
             ("feed_check", 0.0, TURN_SECONDS, feed_check.announce),
@@ -131,9 +137,9 @@ def _service(
     directory: Directory,
     lanes: Lanes,
     feed: SeatFeed,
+    verifier: TokenVerifier,
 ) -> RegistrationService:
     manage_tokens, pay_tokens = (_tokens(settings, purpose) for purpose in (Purpose.MANAGE, Purpose.PAY))
-    verifier = settings.verifier()
     return RegistrationService(
         access=Access(verifier, directory, manage_tokens=manage_tokens, pay_tokens=pay_tokens),
         directory=directory,

@@ -1,12 +1,34 @@
 """What the environment says to the registration service."""
 
+from typing import Final
+
 from pydantic import Field
 from ticketcap_chassis.database import DatabaseSettings
-from ticketcap_chassis.settings import Address, DatabaseUrl, IdentitySettings, OptionalAddress, Secret, ServedSettings
+from ticketcap_chassis.production import DATABASE_RULES, different, secret_rules
+from ticketcap_chassis.settings import (
+    IDENTITY_RULES,
+    Address,
+    DatabaseUrl,
+    IdentitySettings,
+    OptionalAddress,
+    Secret,
+    ServedSettings,
+)
+
+PRODUCTION_RULES: Final = (
+    *IDENTITY_RULES,
+    *DATABASE_RULES,
+    *secret_rules("manage_token_secret"),
+    *secret_rules("manage_token_secret_old"),
+    different("manage_token_secret", "jwt_secret", "manage_token_secret_old"),
+)
+"""What production demands of this service."""
 
 
-class Settings(ServedSettings, IdentitySettings, DatabaseSettings):
+class Settings(IdentitySettings, ServedSettings, DatabaseSettings):
     """A field's name in capitals is its variable. Times are in seconds."""
+
+    production_rules = PRODUCTION_RULES
 
     listen_address: Address = "127.0.0.1:50051"
     metrics_address: OptionalAddress = "127.0.0.1:9461"

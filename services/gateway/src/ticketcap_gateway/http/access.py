@@ -8,7 +8,7 @@ from typing import Final, get_args
 
 from starlette.requests import Request
 from ticketcap_chassis.errors import InvalidInput, NotFound, PermissionDenied, Unauthenticated
-from ticketcap_chassis.identity import Role, TokenVerifier, bearer_token, looks_like_jwt
+from ticketcap_chassis.identity import Principal, Role, TokenVerifier, bearer_token, looks_like_jwt
 from ticketcap_observability import sentry, set_school
 
 from ticketcap_gateway.http.schemas import EscalationKind
@@ -46,8 +46,7 @@ class Access:
         token = bearer_token(request.headers.get("authorization", ""))
         if not token:
             raise Unauthenticated("this call takes a token: send 'Authorization: Bearer <token>'")
-        principal = await self.verifier.verify(token)
-        sentry.set_user(principal.subject, principal.role)
+        principal = await self._verified(token)
         if school is None:
             principal.require(roles)
         else:
@@ -67,8 +66,11 @@ class Access:
             )
         return Credentials("", _clipped(manage_token))
 
-    def holder(self, request: Request) -> str:
-        """Return the manage token of who holds the registration; organisers are told that they can't do this."""
+    async def holder(self, request: Request) -> str:
+        """Return the manage token of who holds the registration.
+
+        Raises PermissionDenied for an organiser, and Unauthenticated for a JSON Web Token that is invalid.
+        """
         bearer = bearer_token(request.headers.get("authorization", ""))
         manage_token = request.headers.get("x-manage-token", "").strip() or bearer
         if not manage_token:
@@ -76,8 +78,15 @@ class Access:
                 "this call takes the registration's manage token: X-Manage-Token, or Authorization: Bearer"
             )
         if looks_like_jwt(manage_token):
+            # Verified first: only a valid token has a role that could be the wrong one.
+            await self._verified(manage_token)
             raise PermissionDenied("only the holder of a registration pays for it: send its manage token, not a JWT")
         return _clipped(manage_token)
+
+    async def _verified(self, token: str) -> Principal:
+        principal = await self.verifier.verify(token)
+        sentry.set_user(principal.subject, principal.role)
+        return principal
 
     def address(self, request: Request) -> str:
         """Return the address that the request really came from."""

@@ -25,8 +25,10 @@ _CHECK_SECONDS: Final = 3.0
 _WHOLE: Final = ""
 _DATABASE: Final = "database"
 _SEAT_FEED: Final = "seat_feed"
+_IDENTITY: Final = "identity"
+_SERVES: Final = frozenset({"ok", "stale"})
 
-Check = Literal["ok", "failing", "unreachable"]
+Check = Literal["ok", "stale", "failing", "unreachable"]
 
 
 class Health:
@@ -60,7 +62,12 @@ class Health:
                 topic=_TOPIC,
                 handler=self.health,
                 answers=[
-                    Answer(status=200, description="All is well.", body=schemas.Health),
+                    Answer(
+                        status=200,
+                        description="All is well; a check that is stale still serves, with the identity provider's "
+                        "last good keys.",
+                        body=schemas.Health,
+                    ),
                     Answer(status=503, description="Something is not.", body=schemas.Health),
                 ],
             ),
@@ -106,9 +113,16 @@ class Health:
             "payment": self._check(self._payment, _WHOLE),
             "payment_database": self._check(self._payment, _DATABASE),
         }
+        keys = self._access.verifier.keys
+        if keys is not None:
+            # Each service fetches the provider's keys for itself; these are the gateway's.
+            asked["registration_identity"] = self._check(self._registration, _IDENTITY)
+            asked["payment_identity"] = self._check(self._payment, _IDENTITY)
         results = await asyncio.gather(*asked.values())
         checks: dict[str, Check] = dict(zip(asked, results, strict=True))
-        healthy = set(results) == {"ok"}
+        if keys is not None:
+            checks["identity"] = keys.value
+        healthy = _SERVES.issuperset(checks.values())
         answer = schemas.Health(
             status="healthy" if healthy else "unhealthy",
             timestamp=datetime.now(UTC),

@@ -81,7 +81,7 @@ class Payments:
     async def create(self, request: Request) -> Response:
         """Open a payment."""
         registration = registration_of(request)
-        manage_token = self._access.holder(request)
+        manage_token = await self._access.holder(request)
         key = idempotency_key(request)
         body = await self._bodies.read_optional(request, schemas.PaymentCreate)
         self._openings.use(self._access.address(request))

@@ -364,7 +364,7 @@ class Health(Output):
     status: Literal["healthy", "unhealthy"]
     timestamp: Time
     version: str
-    checks: dict[str, Literal["ok", "failing", "unreachable"]]
+    checks: dict[str, Literal["ok", "stale", "failing", "unreachable"]]
 
 
 class Readiness(Output):

@@ -38,21 +38,27 @@ class Access:
 
     async def payment(self, payment: str, manage_token: str) -> PaymentKey:
         """Let the holder in, or an OWNER or ADMIN; whoever has no right to a payment is told that there is none."""
-        key = await self._directory.payment(payment)
-        set_school(key.school)
         if manage_token:
-            await self._must_hold(key, payment, manage_token)
-            return key
+            return await self._held(payment, manage_token)
+        # The caller first: whether a payment exists is not told to a token that is missing or invalid.
         principal = await caller_or_none(self._verifier)
         if principal is None:
             raise Unauthenticated("send the registration's manage token, or an organiser's token")
+        key = await self._found(payment)
         if not principal.belongs_to(key.school):
             raise PaymentNotFound(payment)
         principal.require(ADMINS)
         return key
 
-    async def _must_hold(self, key: PaymentKey, payment: str, manage_token: str) -> None:
+    async def _held(self, payment: str, manage_token: str) -> PaymentKey:
+        key = await self._found(payment)
         try:
             await self._registration.hold(str(key.registration_id), manage_token=manage_token)
         except NotFound:
             raise PaymentNotFound(payment) from None
+        return key
+
+    async def _found(self, payment: str) -> PaymentKey:
+        key = await self._directory.payment(payment)
+        set_school(key.school)
+        return key

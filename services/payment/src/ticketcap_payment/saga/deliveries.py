@@ -20,17 +20,22 @@ Deliver = Callable[[Delivery], Awaitable[Ending]]
 _AT_ONCE: Final = 16
 _STEPS: Final = 20
 """Deliveries that one turn takes on for one registration; what is left has the next turn."""
+_HUNG_SECONDS: Final = 300.0
+"""Longer than all waits of a delivery together may take, those for YaadPay included."""
 
 _log = get_logger(__name__)
 
 
 class Deliveries:
-    """Delivers at least once. ``deliver`` says who does what."""
+    """Delivers at least once. ``deliver`` says who does what; a delivery that takes longer than ``seconds`` hangs."""
 
-    def __init__(self, outbox: Outbox, tracer: Tracer, deliver: Mapping[Topic, Deliver]) -> None:
+    def __init__(
+        self, outbox: Outbox, tracer: Tracer, deliver: Mapping[Topic, Deliver], *, seconds: float = _HUNG_SECONDS
+    ) -> None:
         self._outbox = outbox
         self._tracer = tracer
         self._deliver = deliver
+        self._seconds = seconds
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
         self._closed = False
@@ -93,9 +98,11 @@ class Deliveries:
 
     async def _ended(self, delivery: Delivery) -> Ending:
         try:
-            # Its lease ends then: another worker may take the row, and two at one charge are one too many.
-            async with asyncio.timeout(self._outbox.lease_seconds):
+            async with asyncio.timeout(self._seconds):
                 return await self._deliver[delivery.topic](delivery)
+        except TimeoutError:
+            _log.warning("outbox.not_delivered", topic=delivery.topic, reason="HUNG")
+            return Later("hung")
         except ServiceError as error:
             _log.warning("outbox.not_delivered", topic=delivery.topic, reason=error.reason)
             return Later(error.reason)

@@ -100,7 +100,7 @@ class Outbox:
     def __init__(self, engine: AsyncEngine, jobs_engine: AsyncEngine, *, lease_seconds: float) -> None:
         self._engine = engine
         self._jobs_engine = jobs_engine
-        self.lease_seconds = lease_seconds
+        self._lease_seconds = lease_seconds
 
     async def due(self, limit: int) -> Sequence[UUID]:
         """Return registrations for which something is due and nobody is at it."""
@@ -109,7 +109,7 @@ class Outbox:
 
     async def lease(self, registration_id: UUID) -> Delivery | None:
         """Take a registration's oldest row, None when it is not due or another's."""
-        values = {"registration_id": registration_id, "seconds": self.lease_seconds}
+        values = {"registration_id": registration_id, "seconds": self._lease_seconds}
         async with begun(self._jobs_engine) as connection:
             row = (await connection.execute(_LEASE, values)).one_or_none()
         if row is None:

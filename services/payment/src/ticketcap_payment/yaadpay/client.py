@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from opentelemetry.trace import SpanKind, Status, StatusCode
+from ticketcap_chassis import deadlines
 from ticketcap_observability import Telemetry, get_logger, schema
 
 from ticketcap_payment.yaadpay.amounts import coin, decimal
@@ -28,6 +29,8 @@ _INFO_LENGTH: Final = 100
 _NAME_LENGTH: Final = 50
 _J5_AUTHORIZER: Final = "7"
 _CONNECT_SECONDS: Final = 5.0
+_SLACK_SECONDS: Final = 1.0
+"""What the caller's deadline leaves for storing and telling what YaadPay said."""
 _UNREACHED: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UTF8: Final = {"UTF8": "True", "UTF8out": "True"}
 
@@ -282,15 +285,21 @@ class YaadPayClient:
         return money_answer(body)
 
     async def _safely(self, action: str, parameters: Sequence[tuple[str, str | bytes]]) -> bytes:
-        """Send what moves no money, and once more when nothing readable came."""
-        for _ in range(_SAFE_TRIES - 1):
+        """Send what moves no money, within the caller's time, and once more when nothing readable came."""
+        for tries_left in reversed(range(_SAFE_TRIES)):
             try:
-                body = await self._send(action, parameters, self._seconds)
+                body = await self._send(action, parameters, self._time_to_ask())
             except YaadPayUnavailable:
+                if not tries_left or not self._time_to_ask():
+                    raise
                 continue
-            if _is_readable(body):
+            if not tries_left or _is_readable(body):
                 return body
-        return await self._send(action, parameters, self._seconds)
+        raise AssertionError("the last try returns or raises")
+
+    def _time_to_ask(self) -> float:
+        """Return the seconds that a question may take; 0 when its caller has no time left for the answer."""
+        return max(0.0, deadlines.bounded(self._seconds + _SLACK_SECONDS) - _SLACK_SECONDS)
 
     def _authenticated(self, action: str, parameters: Mapping[str, str]) -> list[tuple[str, str | bytes]]:
         ours = {"action": action, "Masof": self._terminal.masof, "PassP": self._terminal.password}
