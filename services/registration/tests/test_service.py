@@ -274,6 +274,42 @@ async def test_pages_hold_everything_once_oldest_first(service: Replica) -> None
     assert (await refused(service.stub.ListRegistrations(bad, metadata=OWNER)))[0] is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_lists_and_exports_hold_the_positions_of_the_waitlist(service: Replica) -> None:
+    """The position that GetRegistration shows, over page borders; others have none, other events do not count."""
+    await service.open(capacity=2)
+    await service.event(slug="other", capacity=1)
+    for number in range(3):
+        await service.register(number, event="other")
+    made = [await service.register(number) for number in range(8)]
+    await service.cancel(made[0])
+    await service.cancel(made[4])
+    shown = [await service.get(answer) for answer in made]
+    expected = [one.waitlist_position if one.HasField("waitlist_position") else None for one in shown]
+    assert expected == [None, None, None, 1, None, 2, 3, 4]
+    assert [_position(item) for item in await _listed(service, limit=3)] == expected
+    assert [_position(item) for item in await _listed(service, status=WAITLISTED, limit=2)] == [1, 2, 3, 4]
+    assert {_position(item) for item in await _listed(service, status=CONFIRMED)} == {None}
+    request = pb.ExportRegistrationsRequest(school="herzl", event="spring-match")
+    export = service.stub.ExportRegistrations(request, metadata=OWNER)
+    assert [_position(item) async for part in export for item in part.items] == expected
+
+
+def _position(registration: pb.Registration) -> int | None:
+    return registration.waitlist_position if registration.HasField("waitlist_position") else None
+
+
+async def _listed(service: Replica, **wanted: Any) -> list[pb.Registration]:
+    """Return every page of a list."""
+    items: list[pb.Registration] = []
+    cursor = ""
+    while not items or cursor:
+        request = pb.ListRegistrationsRequest(school="herzl", event="spring-match", cursor=cursor, **wanted)
+        page = await service.stub.ListRegistrations(request, metadata=OWNER)
+        items += page.items
+        cursor = page.next_cursor
+    return items
+
+
 async def test_open_events_are_listed_soonest_first(service: Replica) -> None:
     """Closed ones are not; pages go on where the last one ended."""
     await service.school()
