@@ -17,20 +17,21 @@ def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("development", "", None),
         ("development", "5", 5),
-        ("staging", "", 20),
-        ("production", "", 20),
+        ("staging", "", 300),
+        ("production", "", 300),
         ("production", "0", None),
     ],
 )
 def test_the_rate_limit_depends_on_the_environment(
     monkeypatch: pytest.MonkeyPatch, environment: str, setting: str, limit: int | None
 ) -> None:
-    """20 in production, off in development, unless it is set."""
+    """300 in production, off in development, unless it is set."""
     monkeypatch.setenv("DEPLOYMENT_ENVIRONMENT", environment)
     if setting:
         monkeypatch.setenv("REGISTRATIONS_PER_HOUR", setting)
     settings = load(GatewaySettings)
     assert settings.public_writes_per_hour == limit
+    assert settings.refused_returns_per_hour == (limit and min(limit, 20))
     assert settings.has_test_error is (environment != "production")
 
 

@@ -107,7 +107,8 @@ def _payment_operations(
 ) -> Sequence[Operation]:
     seconds = settings.payment_seconds
     # One share for both ways to open a payment, and one for what YaadPay did not send.
-    openings, refusals = (RateLimiter(settings.public_writes_per_hour) for _ in range(2))
+    openings = RateLimiter(settings.public_writes_per_hour)
+    refusals = RateLimiter(settings.refused_returns_per_hour)
     return (
         *Payments(payment, access, bodies, openings, seconds=seconds).operations(),
         *YaadPayReturn(payment, access, refusals, seconds=settings.return_seconds).operations(),

@@ -10,7 +10,9 @@ from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddres
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_PRODUCTION_REGISTRATIONS_PER_HOUR: Final = 20
+# A whole school registers from one address: its Wi-Fi, or its carrier's.
+_PRODUCTION_REGISTRATIONS_PER_HOUR: Final = 300
+_REFUSED_RETURNS_PER_HOUR: Final = 20
 _NETWORKS: Final[TypeAdapter[tuple[Network, ...]]] = TypeAdapter(tuple[Network, ...])
 
 
@@ -26,7 +28,10 @@ class GatewaySettings(ServiceSettings, IdentitySettings):
     """Where people reach this gateway; links to its pages begin with it."""
 
     registrations_per_hour: int | None = Field(default=None, ge=0, le=1_000_000)
-    """Public writes of a kind of one client address in an hour; 0 is no limit. Unset: 20, and none in development."""
+    """Public writes of a kind, of one client address to one event or registration, in an hour; 0 is no limit.
+
+    Unset: 300, and none in development.
+    """
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
     """Whose X-Forwarded-For counts; addresses or networks, separated by commas."""
 
@@ -73,10 +78,16 @@ class GatewaySettings(ServiceSettings, IdentitySettings):
 
     @property
     def public_writes_per_hour(self) -> int | None:
-        """The limit that holds for one client address; None is no limit."""
+        """The limit of one client address for one event or registration; None is no limit."""
         if self.registrations_per_hour is not None:
             return self.registrations_per_hour or None
         return None if self.deployment_environment == "development" else _PRODUCTION_REGISTRATIONS_PER_HOUR
+
+    @property
+    def refused_returns_per_hour(self) -> int | None:
+        """The limit of returns that YaadPay did not send, for one client address; None is no limit."""
+        limit = self.public_writes_per_hour
+        return None if limit is None else min(limit, _REFUSED_RETURNS_PER_HOUR)
 
     @property
     def has_test_error(self) -> bool:
