@@ -120,6 +120,32 @@ async def test_a_repeated_key_gets_the_first_answer_and_another_body_is_refused(
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED")
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"name": "דנה כהן"}, {"phone": "050-9999999"}, {"email": "a@example.org"}, {"email": None}, {"spots": 2}],
+    ids=str,
+)
+async def test_a_key_alone_reveals_nothing(service: Replica, changed: dict[str, Any]) -> None:
+    """Who guesses a key but not the whole body is refused without any token, code or id; the person itself replays."""
+    await service.open()
+    body: dict[str, Any] = {
+        "name": "דנה  כהן-לוי",
+        "phone": "050-1234567",
+        "email": "Dana@example.org",
+        "idempotency_key": "1",
+    }
+    first = await service.register(1, **body)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await service.register(1, **(body | changed))
+    assert refusal(caught.value).reason == "IDEMPOTENCY_KEY_REUSED"
+    told = repr(caught.value.trailing_metadata()) + (caught.value.details() or "")
+    for secret in (first.manage_token, first.id, first.confirmation_code):
+        assert secret not in told
+    spelled = body | {"name": "דנה כהן-לוי ", "phone": "+972501234567", "email": "dana@example.org"}
+    again = await service.register(1, **spelled)
+    assert (again.replayed, again.manage_token) == (True, first.manage_token)
+
+
 async def test_simultaneous_repeats_have_one_effect(service: Replica) -> None:
     """Each of 20 equal requests gets the one registration, or is told to ask again."""
     await service.open()

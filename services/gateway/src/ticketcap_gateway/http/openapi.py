@@ -43,7 +43,8 @@ _RETRY_AFTER: Final = frozenset({409, 429, 503})
 _IDEMPOTENCY_KEY: Final[Json] = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "A repeat with the same key and body gets the first answer; with another body, 422.",
+    "description": "A repeat with the same key and body gets the first answer; with another body, 422. "
+    "The key is secret, since that answer may hold secrets: use a random one for each request, such as a UUID.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
 }
 _SECURITY: Final[dict[Caller, list[Json]]] = {
