@@ -12,6 +12,7 @@ PACKAGES = {
     "amtool": "prometheus-alertmanager",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "sh": "dash",
+    "soffice": "libreoffice-calc-nogui",
 }
 
 
