@@ -1,8 +1,9 @@
 """The shapes of JSON that the gateway takes and gives. Requests are strict; in answers, what is not set is absent."""
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     MISSING,
@@ -11,11 +12,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
     PlainValidator,
     WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SLUG: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -26,12 +29,41 @@ _VISIBLE: Final = re.compile(r"[!-~]+")
 # The registration service decides what a number is; here is only refused what can't be one, beside the other fields.
 _PHONE: Final = re.compile(r"[0-9 \-().+/\u2010-\u2013\u05be\u200e\u200f\u00a0]*")
 _PHONE_DIGITS: Final = range(7, 16)
+_BETWEEN_DIGITS: Final = r"[ \-().+/\u2010-\u2013\u05be\u200e\u200f\u00a0]*"
 # The e-mail rule of the HTML standard, which is also the one of the protos.
 _EMAIL: Final = re.compile(
     r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
     r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*"
 )
 _YEARS: Final = range(2000, 2101)
+
+# The same rules for the document, as JSON Schema has them: regular expressions of ECMA-262.
+SLUG_PATTERN: Final = "^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+_LINE_PATTERN: Final = r"^[^\u0000-\u001f\u007f]*$"
+_TEXT_PATTERN: Final = r"^[^\u0000]*$"
+_PHONE_PATTERN: Final = f"^{_BETWEEN_DIGITS}([0-9]{_BETWEEN_DIGITS}){{7,15}}$"
+_DAYS_PATTERN: Final = (
+    "(20[0-9]{2}|2100)-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    "|02-(0[1-9]|1[0-9]|2[0-8]))|20([02468][048]|[13579][26])-02-29"
+)
+_TIME_PATTERN: Final = (
+    f"^({_DAYS_PATTERN})[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{{1,6}})?"
+    "([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Documented:
+    """Adds to a field's JSON schema what its validator checks in Python."""
+
+    keywords: dict[str, Any]
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(core_schema) | self.keywords
+
+
+def _pattern(pattern: str) -> _Documented:
+    return _Documented({"pattern": pattern})
 
 
 def _refuse(message: str) -> PydanticCustomError:
@@ -113,14 +145,20 @@ def _visible(value: str) -> str:
     return value
 
 
-Line = Annotated[str, AfterValidator(_one_line)]
-Text = Annotated[str, AfterValidator(_no_nul)]
-Slug = Annotated[str, Field(min_length=1, max_length=63), AfterValidator(_slug)]
-Phone = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_phone)]
-Email = Annotated[str, Field(max_length=254), AfterValidator(_email)]
+Line = Annotated[str, AfterValidator(_one_line), _pattern(_LINE_PATTERN)]
+Text = Annotated[str, AfterValidator(_no_nul), _pattern(_TEXT_PATTERN)]
+Slug = Annotated[str, Field(min_length=1, max_length=63), AfterValidator(_slug), _pattern(SLUG_PATTERN)]
+Phone = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_phone), _pattern(_PHONE_PATTERN)]
+Email = Annotated[str, Field(max_length=254), AfterValidator(_email), _pattern(f"^{_EMAIL.pattern}$")]
 # Not pydantic's own parser: it takes numbers of seconds and times without a zone.
-TimeIn = Annotated[datetime, PlainValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+TimeIn = Annotated[
+    datetime, PlainValidator(_time), WithJsonSchema({"type": "string", "format": "date-time", "pattern": _TIME_PATTERN})
+]
 Time = Annotated[datetime, PlainSerializer(_utc), WithJsonSchema({"type": "string", "format": "date-time"})]
+# The bounds stand before the validator of the text: behind it they would not reach the document.
+Limit = Annotated[int, Field(ge=1, le=200), BeforeValidator(_whole_number)]
+# In answers, where nothing is to be checked.
+Count = Annotated[int, _Documented({"minimum": 0})]
 
 EventStatus = Literal["OPEN", "PAUSED", "CLOSED"]
 WaitlistPolicy = Literal["FIRST_FIT", "STRICT_FIFO"]
@@ -203,7 +241,7 @@ class EventCreate(EventPatch):
 class Price(Output):
     """The price of one spot, in agorot."""
 
-    agorot: int
+    agorot: Count
     currency: str
 
 
@@ -219,19 +257,19 @@ class Event(Output):
     starts_at: Time
     ends_at: Time | None
     status: EventStatus
-    capacity: int
-    confirmed: int
-    held: int
-    waitlisted: int
-    available: int
-    max_spots_per_registration: int
+    capacity: Count
+    confirmed: Count
+    held: Count
+    waitlisted: Count
+    available: Count
+    max_spots_per_registration: Count
     price: Price
-    price_agorot: int
+    price_agorot: Count
     currency: str
     waitlist_enabled: bool
     waitlist_policy: WaitlistPolicy
-    hold_seconds: int
-    cancellation_deadline_hours: int
+    hold_seconds: Count
+    cancellation_deadline_hours: Count
     created_at: Time
     updated_at: Time
 
@@ -246,7 +284,7 @@ class EventPage(Output):
 class Page(Query):
     """Which page to show."""
 
-    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=200)] = 50
+    limit: Limit = 50
     cursor: Annotated[Text, Field(max_length=500)] = ""
 
 
@@ -278,8 +316,8 @@ class RegistrationCreated(Output):
     id: str
     status: RegistrationStatus
     confirmation_code: str
-    spots: int
-    waitlist_position: int | MISSING = MISSING
+    spots: Count
+    waitlist_position: Count | MISSING = MISSING
     hold_expires_at: Time | MISSING = MISSING
     manage_token: str
     pay_url: PayUrl | MISSING = MISSING
@@ -296,9 +334,9 @@ class Registration(Output):
     name: str
     phone: str
     email: str | MISSING = MISSING
-    spots: int
+    spots: Count
     confirmation_code: str
-    waitlist_position: int | MISSING = MISSING
+    waitlist_position: Count | MISSING = MISSING
     hold_expires_at: Time | MISSING = MISSING
     pay_url: PayUrl | MISSING = MISSING
     created_at: Time
@@ -329,19 +367,19 @@ class CheckInCreate(Input):
 class SchoolStats(Output):
     """A school's events added up: counts of registrations, except where spots are named."""
 
-    events: int
-    active_events: int
-    registrations: int
-    confirmed: int
-    pending_payment: int
-    waitlisted: int
-    cancelled: int
-    expired: int
-    checked_in: int
-    capacity_spots: int
-    confirmed_spots: int
-    held_spots: int
-    capacity_utilization: float
+    events: Count
+    active_events: Count
+    registrations: Count
+    confirmed: Count
+    pending_payment: Count
+    waitlisted: Count
+    cancelled: Count
+    expired: Count
+    checked_in: Count
+    capacity_spots: Count
+    confirmed_spots: Count
+    held_spots: Count
+    capacity_utilization: Annotated[float, _Documented({"minimum": 0})]
 
 
 class Seats(Output):
@@ -349,13 +387,21 @@ class Seats(Output):
 
     event_id: str
     status: EventStatus
-    capacity: int
-    confirmed: int
-    held: int
-    waitlisted: int
-    available: int
-    promoted: int
-    version: int
+    capacity: Count
+    confirmed: Count
+    held: Count
+    waitlisted: Count
+    available: Count
+    promoted: Count
+    version: Count
+
+
+class SeatsEvent(Output):
+    """One event of a stream. data is JSON: event_id, status, five counts of spots, promoted and version."""
+
+    event: Literal["seats"]
+    id: Annotated[str, Field(description="the version of the seats")]
+    data: Annotated[str, _Documented({"contentMediaType": "application/json"})]
 
 
 class Health(Output):
@@ -389,7 +435,7 @@ SeatState = Literal["HELD", "SECURED", "CONFIRMED", "GONE"]
 RefundState = Literal["REQUESTED", "SENT", "DONE", "REFUSED", "UNKNOWN"]
 RefundReason = Literal["CANCELLED", "SEAT_GONE", "ORGANISER", "SURPLUS"]
 EscalationKind = Literal["payment", "refund", "return", "seat"]
-Agorot = Annotated[int, Field(description="minor units: agorot for ILS")]
+Agorot = Annotated[int, Field(description="minor units: agorot for ILS"), _Documented({"minimum": 0})]
 RefundAgorot = Annotated[int, Field(ge=1, le=100_000_000_000, description="agorot; absent: everything that is left")]
 
 
@@ -438,7 +484,7 @@ class Payment(Output):
     refund_pending_agorot: Agorot
     order: Annotated[str, Field(description="our reference at YaadPay")]
     yaadpay_id: str | MISSING = MISSING
-    ccode: Annotated[int, Field(description="what YaadPay answered last")] | MISSING = MISSING
+    ccode: Annotated[Count, Field(description="what YaadPay answered last")] | MISSING = MISSING
     failure: str | MISSING = MISSING
     escalation: Annotated[str, Field(description="set when only a person can settle it")] | MISSING = MISSING
     created_at: Time
@@ -472,16 +518,19 @@ class RefundCreated(Output):
     payment: Payment
 
 
+Day = Annotated[str, AfterValidator(_day), _Documented({"format": "date", "pattern": f"^({_DAYS_PATTERN})$"})]
+
+
 class BookQuery(Query):
     """Which day's money to show: a day in Israel, like 2026-12-31; today when it is absent."""
 
-    day: Annotated[str, AfterValidator(_day), Field(json_schema_extra={"format": "date"})] | MISSING = MISSING
+    day: Day | MISSING = MISSING
 
 
 class EscalationQuery(Query):
     """How many to show."""
 
-    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=200)] = 50
+    limit: Limit = 50
 
 
 class Escalation(Output):
@@ -505,11 +554,14 @@ class EscalationList(Output):
     items: list[Escalation]
 
 
+Digits = Annotated[str, AfterValidator(_digits), Field(min_length=1, max_length=20), _pattern("^[0-9]*$")]
+
+
 class Resolution(Input):
     """What a person found in YaadPay's portal; again sends a refund, or asks about a return, once more."""
 
     moved: Annotated[bool, Field(description="whether money moved")]
-    yaadpay_id: Annotated[str, AfterValidator(_digits), Field(min_length=1, max_length=20)] | MISSING = MISSING
+    yaadpay_id: Digits | MISSING = MISSING
     again: bool | MISSING = MISSING
 
 
@@ -534,14 +586,17 @@ class PayPageQuery(PageQuery):
 class ResultPageQuery(PageQuery):
     """How often the page has looked by itself."""
 
-    looked: Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=1_000)] = 0
+    looked: Annotated[int, Field(ge=0, le=1_000), BeforeValidator(_whole_number)] = 0
+
+
+Visible = Annotated[str, AfterValidator(_visible), _pattern("^[!-~]*$")]
 
 
 class PayForm(Input):
     """What the button of a payment page sends; key is the page's own, so that pressing twice pays once."""
 
-    token: Annotated[str, AfterValidator(_visible), Field(min_length=1, max_length=200)]
-    key: Annotated[str, AfterValidator(_visible), Field(min_length=16, max_length=64)]
+    token: Annotated[Visible, Field(min_length=1, max_length=200)]
+    key: Annotated[Visible, Field(min_length=16, max_length=64)]
     lang: Language
 
 
@@ -557,7 +612,7 @@ class Problem(Output):
 
     type: str
     title: str
-    status: int
+    status: Annotated[int, _Documented({"minimum": 400, "maximum": 599})]
     detail: str
     code: str
     trace_id: str
