@@ -1,6 +1,9 @@
 """The OpenAPI document is valid, complete, and true."""
 
+import itertools
+import re
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import httpx
@@ -113,6 +116,24 @@ def _numbers(part: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(part, list):
         for each in part:
             yield from _numbers(each)
+
+
+async def test_the_pattern_of_a_day_knows_the_calendar(document: dict[str, Any]) -> None:
+    """Every day of 2000 to 2100, leap days included, and none that does not exist."""
+    [day] = document["paths"]["/api/v1/schools/{school}/payments.csv"]["get"]["parameters"][1:]
+    for year in (1999, *range(2000, 2101), 2101):
+        for month, number in itertools.product(range(14), range(33)):
+            text = f"{year}-{month:02}-{number:02}"
+            exists = year in range(2000, 2101) and _exists(text)
+            assert bool(re.search(day["schema"]["pattern"], text)) is exists, text
+
+
+def _exists(day: str) -> bool:
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return False
+    return True
 
 
 async def test_every_call_names_what_the_connection_answers(document: dict[str, Any]) -> None:
