@@ -1,5 +1,6 @@
 """Whatever bytes, texts, numbers, times and tokens reach any RPC of both services: a refusal, never a fault."""
 
+import itertools
 import logging
 import os
 import random
@@ -76,7 +77,28 @@ TEXTS = (
 )
 WHOLE = (0, 1, 2, -1, 50, 200, 86_400, 100_000, 10_000_000, 2**31 - 1, -(2**31), 2**63 - 1, -(2**63))
 SECONDS = (0, 1, -1, 1_900_000_000, 4_133_980_799, 4_133_980_800, -62_135_596_800, 253_402_300_800, 2**63 - 1, -(2**63))
+# What the sweep puts into each field alone; the random calls take from all of the above.
+WORST = ("\x00", "a\x00b", "ab\x85", "\u202eab", "0001-01-01", "9999-12-31", "א" * 3_000)
 NANOS = (0, 0, 0, 999_999_999, 1_000_000_000, -1, 2**31 - 1, -(2**31))
+
+
+def ways(of: Descriptor) -> Iterator[tuple[FieldDescriptor, ...]]:
+    """Yield the way to every field of a request that is no message itself."""
+    for field in of.fields:
+        if field.message_type:
+            yield from ((field, *rest) for rest in ways(field.message_type))
+        else:
+            yield (field,)
+
+
+def worst(field: FieldDescriptor) -> Sequence[Any]:
+    if field.name == "nanos":
+        return NANOS
+    return {
+        FieldDescriptor.TYPE_STRING: WORST,
+        FieldDescriptor.TYPE_INT32: [number for number in WHOLE if -(2**31) <= number < 2**31],
+        FieldDescriptor.TYPE_INT64: SECONDS if field.name == "seconds" else WHOLE,
+    }.get(field.type, ())
 
 
 @dataclass
@@ -86,21 +108,36 @@ class Fuzz:
     random: random.Random
     known: dict[str, Sequence[str]]
     wild: float = 0.0
+    filled: float = 1.0
     """How likely a field is odd. Most requests have one odd field at most, so that the handlers are reached."""
 
     def data(self, of: Descriptor) -> bytes:
         """Return a request: any bytes, a damaged message, or a message whose fields hold anything."""
         kind = self.random.random()
-        self.wild = self.random.choice([0.0, 0.05, 0.15, 0.8])
+        self.wild, self.filled = self.random.choice([0.0, 0.05, 0.15, 0.8]), 0.9
         if kind < 0.1:
             return self.random.randbytes(self.random.randrange(60))
         data = self.message(of).SerializeToString()
         return self._damaged(data) if kind < 0.25 and data else data
 
+    def sweep(self, of: Descriptor) -> Iterator[bytes]:
+        """Yield requests that are right in all but one field, for each field and each of its worst values."""
+        self.wild, self.filled = 0.0, 1.0
+        for way in ways(of):
+            for value in worst(way[-1]):
+                whole = self.message(of)
+                message: Any = whole
+                for field in way[:-1]:
+                    inner = getattr(message, field.name)
+                    message = (inner or [inner.add()])[0] if field.is_repeated else inner
+                if not way[-1].is_repeated:
+                    setattr(message, way[-1].name, value)
+                yield whole.SerializeToString()
+
     def message(self, of: Descriptor) -> Message:
         message = GetMessageClass(of)()
         for field in of.fields:
-            if self.random.random() < 0.9:
+            if self.random.random() < self.filled:
                 self._fill(message, field)
         return message
 
@@ -212,8 +249,9 @@ async def play(here: World, fuzz: Fuzz, method: MethodDescriptor, caplog: pytest
     """Call a method many times and return how it answered."""
     channel = here.channel if method.containing_service.name == "PaymentService" else here.registration.channel
     seen: Counter[str] = Counter()
-    for number in range(CALLS):
-        data, metadata = fuzz.data(method.input_type), fuzz.random.choice(TOKENS)
+    swept = ((data, SUPER_ADMIN) for data in fuzz.sweep(method.input_type))
+    random_ones = ((fuzz.data(method.input_type), fuzz.random.choice(TOKENS)) for _ in range(CALLS))
+    for number, (data, metadata) in enumerate(itertools.chain(swept, random_ones)):
         about = f"FUZZ_SEED={SEED}: {method.name}, call {number}: {data[:300]!r}"
         try:
             answered, refusal = await answers(channel, method, data, metadata), None
