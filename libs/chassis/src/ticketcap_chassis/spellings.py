@@ -54,9 +54,9 @@ def email(pasted: str) -> str | None:
 
 
 def confirmation_code(pasted: str) -> str | None:
-    """Return a code in capitals without spaces and hyphens: 1 to 32 characters."""
+    """Return a code in capitals without spaces and hyphens: 1 to 32 letters and digits of ASCII."""
     code = folded_ascii(pasted).replace("-", "").replace(" ", "").upper()
-    return code if 0 < len(code) <= _CODE_LENGTH and not has_control(code) else None
+    return code if len(code) <= _CODE_LENGTH and code.isascii() and code.isalnum() else None
 
 
 def slug(pasted: str) -> str | None:
