@@ -70,6 +70,7 @@ def test_links_begin_with_the_public_url(monkeypatch: pytest.MonkeyPatch) -> Non
         ("PUBLIC_URL", "https://tickets.example.org/?a=b"),
         ("PAYMENT_SECONDS", "0"),
         ("RETURN_SECONDS", "301"),
+        ("SERVICE_TOKEN", "beside a shared secret"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_its_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -80,3 +81,13 @@ def test_a_wrong_setting_stops_the_start_with_its_name(monkeypatch: pytest.Monke
     message = str(stopped.value)
     assert name in message or (name == "JWT_SECRET" and "32 characters" in message)
     assert "short" not in message
+
+
+def test_with_an_identity_provider_the_gateway_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it every batch of claims would be refused: the start stops instead."""
+    monkeypatch.delenv("JWT_SECRET")
+    monkeypatch.setenv("JWT_JWKS_URL", "https://id.example.org/keys")
+    with pytest.raises(SystemExit, match="SERVICE_TOKEN"):
+        load(GatewaySettings)
+    monkeypatch.setenv("SERVICE_TOKEN", "a.b.c")
+    assert load(GatewaySettings).identity("gateway").metadata() == (("authorization", "Bearer a.b.c"),)

@@ -1,6 +1,7 @@
 """The shapes of JSON that the gateway takes and gives. Requests are strict; in answers, what is not set is absent."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Literal
@@ -19,35 +20,41 @@ from pydantic import (
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
+from ticketcap_chassis import spellings
+from ticketcap_chassis.pasted_text import (
+    folded,
+    folded_ascii,
+    folded_line,
+    has_control,
+    has_control_besides_lines,
+    has_override,
+    is_visible,
+)
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_SLUG: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+# Fractions of more than 6 digits are cut off: nothing here counts less than microseconds.
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _VISIBLE: Final = re.compile(r"[!-~]+")
-# The registration service decides what a number is; here is only refused what can't be one, beside the other fields.
-_PHONE: Final = re.compile(r"[0-9 \-().+/\u2010-\u2013\u05be\u200e\u200f\u00a0]*")
-_PHONE_DIGITS: Final = range(7, 16)
-_BETWEEN_DIGITS: Final = r"[ \-().+/\u2010-\u2013\u05be\u200e\u200f\u00a0]*"
-# The e-mail rule of the HTML standard, which is also the one of the protos.
-_EMAIL: Final = re.compile(
-    r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-    r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*"
-)
+_BETWEEN_DIGITS: Final = r"[ \-().+/]*"
 _YEARS: Final = range(2000, 2101)
 
 # The same rules for the document, as JSON Schema has them: regular expressions of ECMA-262.
 SLUG_PATTERN: Final = "^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
-_LINE_PATTERN: Final = r"^[^\u0000-\u001f\u007f]*$"
-_TEXT_PATTERN: Final = r"^[^\u0000]*$"
+_LINE_PATTERN: Final = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+_TITLE_PATTERN: Final = r"^[^\u0000-\u001f\u007f-\u009f\u202d\u202e]*$"
+_TEXT_PATTERN: Final = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
+_EMAIL_PATTERN: Final = (
+    "^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+    "(?:[.][a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"
+)
 _PHONE_PATTERN: Final = f"^{_BETWEEN_DIGITS}([0-9]{_BETWEEN_DIGITS}){{7,15}}$"
 _DAYS_PATTERN: Final = (
     "(20[0-9]{2}|2100)-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
     "|02-(0[1-9]|1[0-9]|2[0-8]))|20([02468][048]|[13579][26])-02-29"
 )
 _TIME_PATTERN: Final = (
-    f"^({_DAYS_PATTERN})[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{{1,6}})?"
+    f"^({_DAYS_PATTERN})[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{{1,9}})?"
     "([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
 
@@ -70,35 +77,48 @@ def _refuse(message: str) -> PydanticCustomError:
     return PydanticCustomError("rule", "{message}", {"message": message})
 
 
+def _pasted(fold: Callable[[str], str]) -> BeforeValidator:
+    """Fold a text before anything is judged, its length included. It stands last, so that it runs first."""
+    return BeforeValidator(lambda value: fold(value) if isinstance(value, str) else value)
+
+
+def _judged(rule: Callable[[str], str | None], message: str) -> AfterValidator:
+    """Keep what a rule of the services returns; refuse with ``message`` where it returns None."""
+
+    def judge(value: str) -> str:
+        kept = rule(value)
+        if kept is None:
+            raise _refuse(message)
+        return kept
+
+    return AfterValidator(judge)
+
+
 def _one_line(value: str) -> str:
-    if _CONTROL.search(value):
+    if has_control(value):
         raise _refuse("must not hold control characters")
     return value
 
 
-def _no_nul(value: str) -> str:
-    if "\x00" in value:
-        raise _refuse("must not hold NUL")
+def _lines(value: str) -> str:
+    if has_control_besides_lines(value):
+        raise _refuse("must not hold control characters other than tabs and line breaks")
     return value
 
 
-def _slug(value: str) -> str:
-    if not _SLUG.fullmatch(value):
-        raise _refuse("must be lower-case letters, digits and single hyphens, and begin with a letter")
+def _title(value: str) -> str:
+    if has_control(value) or has_override(value):
+        raise _refuse("must not hold control characters or bidirectional overrides")
+    if not is_visible(value):
+        raise _refuse("must hold a visible character")
     return value
 
 
-def _phone(value: str) -> str:
-    digits = sum(character.isdigit() for character in value)
-    if digits not in _PHONE_DIGITS or not _PHONE.fullmatch(value):
-        raise _refuse("must be a valid Israeli phone number, like 050-123-4567")
-    return value
-
-
-def _email(value: str) -> str:
-    if not _EMAIL.fullmatch(value):
-        raise _refuse("must be a valid e-mail address")
-    return value
+def _person(value: str) -> str:
+    # Before folding, which drops overrides too.
+    if has_control(value) or has_override(value):
+        raise _refuse("must not hold control characters or bidirectional overrides")
+    return folded_line(value)
 
 
 def _time(value: object) -> datetime:
@@ -146,10 +166,45 @@ def _visible(value: str) -> str:
 
 
 Line = Annotated[str, AfterValidator(_one_line), _pattern(_LINE_PATTERN)]
-Text = Annotated[str, AfterValidator(_no_nul), _pattern(_TEXT_PATTERN)]
-Slug = Annotated[str, Field(min_length=1, max_length=63), AfterValidator(_slug), _pattern(SLUG_PATTERN)]
-Phone = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_phone), _pattern(_PHONE_PATTERN)]
-Email = Annotated[str, Field(max_length=254), AfterValidator(_email), _pattern(f"^{_EMAIL.pattern}$")]
+Text = Annotated[str, AfterValidator(_lines), _pattern(_TEXT_PATTERN)]
+ShownName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_title), _pattern(_TITLE_PATTERN)]
+Slug = Annotated[
+    str,
+    Field(min_length=1, max_length=63),
+    _judged(spellings.slug, "must be lower-case letters, digits and single hyphens, and begin with a letter"),
+    _pasted(folded_ascii),
+    _pattern(SLUG_PATTERN),
+]
+PersonName = Annotated[
+    str,
+    Field(min_length=2, max_length=100),
+    _judged(spellings.person_name, "must be 2 to 100 characters and hold a letter"),
+    _pasted(_person),
+    _pattern(_TITLE_PATTERN),
+]
+# The registration service decides what a number is; here is only refused what can't be one, beside the other fields.
+Phone = Annotated[
+    str,
+    Field(min_length=1, max_length=40),
+    _judged(spellings.phone, "must be a valid Israeli phone number, like 050-123-4567"),
+    _pasted(lambda value: spellings.phone(value) or folded_ascii(value)),
+    _pattern(_PHONE_PATTERN),
+]
+Email = Annotated[
+    str,
+    Field(max_length=254),
+    _judged(spellings.email, "must be a valid e-mail address"),
+    _pasted(folded_ascii),
+    _pattern(_EMAIL_PATTERN),
+]
+Code = Annotated[
+    str,
+    Field(min_length=1, max_length=32),
+    _judged(spellings.confirmation_code, "must be 1 to 32 letters and digits"),
+    _pasted(folded_ascii),
+    _pattern("^[A-Za-z0-9]*$"),
+]
+Reason = Annotated[Text, Field(max_length=500), _pasted(folded)]
 # Not pydantic's own parser: it takes numbers of seconds and times without a zone.
 TimeIn = Annotated[
     datetime, PlainValidator(_time), WithJsonSchema({"type": "string", "format": "date-time", "pattern": _TIME_PATTERN})
@@ -187,7 +242,7 @@ class SchoolCreate(Input):
     """A new tenant."""
 
     slug: Slug
-    name: Annotated[Line, Field(min_length=1, max_length=200)]
+    name: ShownName
 
 
 class School(Output):
@@ -199,7 +254,7 @@ class School(Output):
     created_at: Time
 
 
-Title = Annotated[Line, Field(min_length=1, max_length=200)]
+Title = ShownName
 Description = Annotated[Text, Field(max_length=5_000)]
 Location = Annotated[Line, Field(max_length=200)]
 Capacity = Annotated[int, Field(ge=1, le=100_000, description="spots")]
@@ -297,7 +352,7 @@ class RegistrationPageQuery(Page):
 class RegistrationCreate(Input):
     """A claim of spots."""
 
-    name: Annotated[Line, Field(min_length=2, max_length=100)]
+    name: PersonName
     phone: Phone
     email: Email | None = None
     spots: Annotated[int, Field(ge=1, le=100)]
@@ -355,13 +410,13 @@ class RegistrationPage(Output):
 class Cancellation(Input):
     """Why a registration is cancelled."""
 
-    reason: Annotated[Text, Field(max_length=500)] | None = None
+    reason: Reason | None = None
 
 
 class CheckInCreate(Input):
     """Who arrived."""
 
-    confirmation_code: Annotated[Line, Field(min_length=1, max_length=32)]
+    confirmation_code: Code
 
 
 class SchoolStats(Output):

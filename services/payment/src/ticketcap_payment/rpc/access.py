@@ -37,18 +37,27 @@ class Access:
         return await self._registration.hold(registration, manage_token=manage_token, pay_token=pay_token)
 
     async def payment(self, payment: str, manage_token: str) -> PaymentKey:
-        """Let the holder in, or an OWNER or ADMIN; whoever has no right to a payment is told that there is none."""
-        key = await self._directory.payment(payment)
-        set_school(key.school)
+        """Let the holder in, or an OWNER or ADMIN.
+
+        Another caller gets PaymentNotFound, for a payment that exists as for one that does not.
+        """
         if manage_token:
+            key = await self._found(payment)
             await self._must_hold(key, payment, manage_token)
             return key
+        # The token comes first: without it, or with an invalid one, the answer must not depend on the payment.
         principal = await caller_or_none(self._verifier)
         if principal is None:
             raise Unauthenticated("send the registration's manage token, or an organiser's token")
+        key = await self._found(payment)
         if not principal.belongs_to(key.school):
             raise PaymentNotFound(payment)
         principal.require(ADMINS)
+        return key
+
+    async def _found(self, payment: str) -> PaymentKey:
+        key = await self._directory.payment(payment)
+        set_school(key.school)
         return key
 
     async def _must_hold(self, key: PaymentKey, payment: str, manage_token: str) -> None:
