@@ -13,6 +13,7 @@ PACKAGES = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "pgbouncer": "pgbouncer",
     "sh": "dash",
+    "soffice": "libreoffice-calc-nogui",
 }
 
 

@@ -69,7 +69,8 @@ def test_a_service_is_built_from_its_dockerfile_and_given_what_it_reads(name: st
     assert all(variables[variable] == SECRET for variable in secrets)
     settings = ROOT / f"services/{name}/src/ticketcap_{name}/settings.py"
     assert (ROOT / service["build"]["dockerfile"]).exists()
-    known = fields(settings) | fields(ROOT / "libs/chassis/src/ticketcap_chassis/settings.py")
+    chassis = ROOT / "libs/chassis/src/ticketcap_chassis"
+    known = fields(settings) | fields(chassis / "settings.py") | fields(chassis / "service_identity.py")
     assert variables.keys() <= known | TELEMETRY | PLATFORM
 
 

@@ -74,7 +74,9 @@ def test_every_call_has_its_contracts(world: World, played: dict[str, Played]) -
         (operation["operationId"], int(status))
         for path in document["paths"].values()
         for operation in path.values()
-        for status in operation["responses"]
+        for status, response in operation["responses"].items()
+        # What every call shares is answered by the connection, before there is a request that could have a trace.
+        if "$ref" not in response
     }
     missing = documented - contracted.keys()
     assert {name for name, _ in documented} <= {name for name, _ in contracted}

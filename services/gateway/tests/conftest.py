@@ -12,7 +12,14 @@ from ticketcap_gateway.testing import (
     running_payment,
     running_registration,
 )
+from ticketcap_observability import configure_logging
 from ticketcap_observability.telemetry import InMemoryTelemetry, Telemetry
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logging() -> None:
+    """Log as a service does: the console's tracebacks with all locals take seconds on a busy machine."""
+    configure_logging("gateway-tests", "0", "ERROR")
 
 
 @pytest.fixture

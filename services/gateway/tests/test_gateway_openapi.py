@@ -1,5 +1,9 @@
 """The OpenAPI document is valid, complete, and true."""
 
+import itertools
+import re
+from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import httpx
@@ -19,6 +23,7 @@ from ticketcap_chassis.errors import (
     ServiceError,
     Unavailable,
 )
+from ticketcap_gateway.http.openapi import resolved
 from ticketcap_gateway.testing import (
     MANAGE_TOKEN,
     PAY_TOKEN,
@@ -84,6 +89,61 @@ async def test_the_document_is_valid(document: dict[str, Any]) -> None:
     OpenAPIV31SpecValidator(document).validate()
     names = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(names) == len(set(names)) == len(CALLS) + 1
+
+
+async def test_every_number_is_bounded(document: dict[str, Any]) -> None:
+    """What a caller sends has a minimum and a maximum; what it gets has a minimum, but for Retry-After's maximum."""
+    calls = [operation for path in document["paths"].values() for operation in path.values()]
+    parameters = [parameter["schema"] for call in calls for parameter in call["parameters"]]
+    shapes = document["components"]["schemas"]
+    bodies = {
+        content["schema"]["$ref"].rsplit("/", 1)[1]
+        for call in calls
+        for content in call.get("requestBody", {}).get("content", {}).values()
+    }
+    sent = [*_numbers(parameters), *_numbers([shapes[name] for name in bodies])]
+    assert len(sent) > 8
+    assert [schema for schema in sent if not {"minimum", "maximum"} <= schema.keys()] == []
+    assert [schema for schema in _numbers(document) if "minimum" not in schema] == []
+
+
+def _numbers(part: Any) -> Iterator[dict[str, Any]]:
+    """Yield the schema of every number in a part of the document."""
+    if isinstance(part, dict):
+        if str(part.get("type")) in {"integer", "number"}:
+            yield part
+        yield from _numbers(list(part.values()))
+    elif isinstance(part, list):
+        for each in part:
+            yield from _numbers(each)
+
+
+async def test_the_pattern_of_a_day_knows_the_calendar(document: dict[str, Any]) -> None:
+    """Every day of 2000 to 2100, leap days included, and none that does not exist."""
+    [day] = document["paths"]["/api/v1/schools/{school}/payments.csv"]["get"]["parameters"][1:]
+    for year in (1999, *range(2000, 2101), 2101):
+        for month, number in itertools.product(range(14), range(33)):
+            text = f"{year}-{month:02}-{number:02}"
+            exists = year in range(2000, 2101) and _exists(text)
+            assert bool(re.search(day["schema"]["pattern"], text)) is exists, text
+
+
+def _exists(day: str) -> bool:
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return False
+    return True
+
+
+async def test_every_call_names_what_the_connection_answers(document: dict[str, Any]) -> None:
+    """Not HTTP, too slow, headers too large, too many connections: they come before any call, and so to any."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status in ("400", "408", "431", "503"):
+                response = resolved(document, operation["responses"][status])
+                assert "application/problem+json" in response["content"]
+                assert status != "503" or "Retry-After" in response["headers"]
 
 
 def _described(document: dict[str, Any], method: str, path: str) -> dict[str, Any]:

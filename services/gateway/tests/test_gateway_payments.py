@@ -295,18 +295,23 @@ async def test_operators_see_and_settle_what_waits(client: httpx.AsyncClient, pa
 
 
 async def test_openings_are_limited_by_address(registration: FakeRegistration, payment: FakePayment) -> None:
-    """The API and the page share one limit; a wrong body, and every other call, does not count."""
+    """The API and the page share one limit; a wrong body, a failure, and every other call, does not count."""
     async with (
         running_gateway(registration.target, payment_target=payment.target, registrations_per_hour=2) as gateway,
         httpx.AsyncClient(base_url=gateway.url) as client,
     ):
         assert (await client.post(PAYMENTS, json={"language": "fr"}, headers=HOLDER)).status_code == 422
+        payment.failures["CreatePayment"] = errors.Unavailable("away", reason="YAADPAY_UNAVAILABLE")
+        assert [(await client.post(PAYMENTS, headers=HOLDER)).status_code for _ in range(3)] == [503] * 3
+        payment.failures.clear()
         assert (await client.post(PAYMENTS, headers=HOLDER)).status_code == 201
         form = {"token": "t", "key": "k" * 32, "lang": "he"}
         assert (await client.post(f"/pay/{REGISTRATION_ID}", data=form)).status_code == 303
         limited = await client.post(PAYMENTS, headers=HOLDER)
         assert (limited.status_code, limited.json()["code"]) == (429, "RATE_LIMITED")
-        page = await client.post(f"/pay/{REGISTRATION_ID}", data=form)
+        # The same press again is free; another page's press is not.
+        assert (await client.post(f"/pay/{REGISTRATION_ID}", data=form)).status_code == 303
+        page = await client.post(f"/pay/{REGISTRATION_ID}", data=form | {"key": "l" * 32})
         assert (page.status_code, page.headers["content-type"]) == (429, "text/html; charset=utf-8")
         assert int(page.headers["retry-after"]) > 0
         assert (await client.post(REFUNDS, headers=bearer())).status_code == 201

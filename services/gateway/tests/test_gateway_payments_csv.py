@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis.errors import NotFound, Unavailable
 from ticketcap_gateway.http import money
-from ticketcap_gateway.http.csv_file import Figure, lines
+from ticketcap_gateway.http.csv_file import as_text
 from ticketcap_gateway.http.payments_csv import COLUMNS
 from ticketcap_gateway.testing import EVENT_ID, PAYMENT_ID, REFUND_ID, REGISTRATION_ID, FakePayment, bearer
 
@@ -39,7 +39,7 @@ def _entry(kind: str, amount_agorot: int, at: str, *, order: str = "TCABCDEFGH23
 
 
 async def test_the_file_holds_the_day(client: httpx.AsyncClient, payment: FakePayment) -> None:
-    """BOM, CRLF, a name with school and day; refunds are negative numbers; times are Israel's."""
+    """BOM, CRLF, a name with school and day; refunds are negative; times are Israel's; every figure is a text."""
     entries = [
         _entry("payment", 10_005, "2026-11-30T22:10:00Z"),
         _entry("refund", -5, "2026-12-01T10:00:00Z", order='=HYPERLINK("x")'),
@@ -49,7 +49,7 @@ async def test_the_file_holds_the_day(client: httpx.AsyncClient, payment: FakePa
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/csv; charset=utf-8"
     assert response.headers["content-disposition"] == 'attachment; filename="herzl-payments-2026-12-01.csv"'
-    assert response.content.startswith(b"\xef\xbb\xbfkind,id,payment_id,")
+    assert response.content.startswith(b'\xef\xbb\xbf"kind","id","payment_id",')
     rows = list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"), newline="")))
     assert rows[0] == {
         "kind": "payment",
@@ -58,14 +58,14 @@ async def test_the_file_holds_the_day(client: httpx.AsyncClient, payment: FakePa
         "registration_id": REGISTRATION_ID,
         "event_id": EVENT_ID,
         "order": "TCABCDEFGH23456789JK",
-        "yaadpay_id": "12788261",
+        "yaadpay_id": "'12788261",
         "state": "CAPTURED",
-        "amount_agorot": "10005",
-        "amount": "100.05",
+        "amount_agorot": "'10005",
+        "amount": "'100.05",
         "currency": "ILS",
-        "at": "2026-12-01 00:10:00",
+        "at": "2026-12-01 00:10:00+02:00[Asia/Jerusalem]",
     }
-    assert (rows[1]["amount_agorot"], rows[1]["amount"]) == ("-5", "-0.05")
+    assert (rows[1]["amount_agorot"], rows[1]["amount"]) == ("'-5", "'-0.05")
     assert rows[1]["order"].startswith("'=")
     assert payment.asked["ExportPayments"] == [pb.ExportPaymentsRequest(school="herzl", day="2026-12-01")]
 
@@ -75,7 +75,7 @@ async def test_the_day_is_today_in_israel(client: httpx.AsyncClient, payment: Fa
     before = datetime.now(ZoneInfo("Asia/Jerusalem")).date()
     response = await client.get(PATH, headers=bearer())
     after = datetime.now(ZoneInfo("Asia/Jerusalem")).date()
-    assert response.content == b"\xef\xbb\xbf" + ",".join(COLUMNS).encode() + b"\r\n"
+    assert response.content == b"\xef\xbb\xbf" + ",".join(f'"{name}"' for name in COLUMNS).encode() + b"\r\n"
     assert payment.asked["ExportPayments"][0].day in {before.isoformat(), after.isoformat()}
 
 
@@ -109,11 +109,11 @@ async def test_a_file_that_breaks_off_is_no_whole_file(client: httpx.AsyncClient
 
 @given(INT64)
 def test_amounts_are_exact(agorot: int) -> None:
-    """Two decimals, the very amount, whatever its size and sign; a spreadsheet gets a number."""
+    """Two decimals, the very amount, whatever its size and sign; a spreadsheet gets a text."""
     text = money.decimal(agorot)
     assert Decimal(text) * 100 == agorot
     assert len(text.rpartition(".")[2]) == 2
-    assert lines([[Figure(text)]]) == f"{text}\r\n".encode()
+    assert as_text(text) == f"'{text}"
 
 
 @given(INT64, st.sampled_from(["ILS", "USD", "EUR", "GBP", "XYZ"]))

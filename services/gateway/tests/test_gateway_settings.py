@@ -15,6 +15,7 @@ PRODUCTION = {
     "JWT_JWKS_URL": "https://login.example.org/jwks",
     "JWT_AUDIENCE": "ticketcap",
     "JWT_ISSUER": "https://login.example.org",
+    "SERVICE_TOKEN": "a token of the provider",
 }
 BROKEN = [
     ("PUBLIC_URL", "http://tickets.example.org"),
@@ -30,6 +31,7 @@ BROKEN = [
     ("JWT_JWKS_URL", "http://login.example.org/jwks"),
     ("JWT_AUDIENCE", ""),
     ("JWT_ISSUER", ""),
+    ("SERVICE_TOKEN", ""),
 ]
 
 
@@ -57,7 +59,7 @@ def test_production_refuses_open_doors(monkeypatch: pytest.MonkeyPatch, name: st
     assert line.startswith(f"{name}: in production")
     assert not value or value not in line
     monkeypatch.setenv("DEPLOYMENT_ENVIRONMENT", "development")
-    if name != "JWT_SECRET":
+    if name not in {"JWT_SECRET", "SERVICE_TOKEN"}:
         load(GatewaySettings)
 
 
@@ -74,15 +76,15 @@ def test_every_rule_has_a_case_and_all_are_reported_at_once(monkeypatch: pytest.
     [
         ("development", "", None),
         ("development", "5", 5),
-        ("staging", "", 20),
-        ("production", "", 20),
+        ("staging", "", 300),
+        ("production", "", 300),
         ("production", "0", None),
     ],
 )
 def test_the_rate_limit_depends_on_the_environment(
     monkeypatch: pytest.MonkeyPatch, environment: str, setting: str, limit: int | None
 ) -> None:
-    """20 in production, off in development, unless it is set."""
+    """300 in production, off in development, unless it is set."""
     if environment == "production":
         monkeypatch.delenv("JWT_SECRET")
         for name, value in PRODUCTION.items():
@@ -92,6 +94,7 @@ def test_the_rate_limit_depends_on_the_environment(
         monkeypatch.setenv("REGISTRATIONS_PER_HOUR", setting)
     settings = load(GatewaySettings)
     assert settings.public_writes_per_hour == limit
+    assert settings.refused_returns_per_hour == (limit and min(limit, 20))
     assert settings.has_test_error is (environment != "production")
 
 
@@ -130,6 +133,7 @@ def test_links_begin_with_the_public_url(monkeypatch: pytest.MonkeyPatch) -> Non
         ("PUBLIC_URL", "https://tickets.example.org/?a=b"),
         ("PAYMENT_SECONDS", "0"),
         ("RETURN_SECONDS", "301"),
+        ("SERVICE_TOKEN", "beside a shared secret"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_its_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -140,3 +144,13 @@ def test_a_wrong_setting_stops_the_start_with_its_name(monkeypatch: pytest.Monke
     message = str(stopped.value)
     assert name in message or (name == "JWT_SECRET" and "32 characters" in message)
     assert "short" not in message
+
+
+def test_with_an_identity_provider_the_gateway_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it every batch of claims would be refused: the start stops instead."""
+    monkeypatch.delenv("JWT_SECRET")
+    monkeypatch.setenv("JWT_JWKS_URL", "https://id.example.org/keys")
+    with pytest.raises(SystemExit, match="SERVICE_TOKEN"):
+        load(GatewaySettings)
+    monkeypatch.setenv("SERVICE_TOKEN", "a.b.c")
+    assert load(GatewaySettings).identity("gateway").metadata() == (("authorization", "Bearer a.b.c"),)

@@ -12,6 +12,8 @@ from payment_under_test import (
     seat_of,
     state_of,
 )
+from ticketcap.registration.v1 import registration_pb2 as pb
+from ticketcap_payment.saga import creation
 from ticketcap_payment.yaadpay.answer import Answer, Outcome
 from ticketcap_payment.yaadpay.client import YaadPayClient
 
@@ -329,6 +331,30 @@ async def test_a_page_that_does_not_open_can_be_asked_for_again(here: World, kin
     settled = await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
     assert state_of(settled.result) == "CAPTURED"
     await here.books_agree()
+
+
+async def test_tries_whose_page_never_opened_are_no_attempts(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While YaadPay is away as many as the limit fail; afterwards the holder pays. Their number is bounded too."""
+    monkeypatch.setattr(creation, "_ATTEMPTS", 2)
+    monkeypatch.setattr(creation, "_FAILED_ATTEMPTS", 4)
+    made, other = await here.hold(), await here.hold(2)
+    await here.simulator.fault("SIGN", "empty", times=100)
+    for number in range(3):
+        assert await _refused(here, made, f"away {number}") is grpc.StatusCode.UNAVAILABLE
+    for number in range(4):
+        assert await _refused(here, other, f"away {number}") is grpc.StatusCode.UNAVAILABLE
+    assert await _refused(here, other, "one too many") is grpc.StatusCode.RESOURCE_EXHAUSTED
+    await here.simulator.http.delete("/simulator/faults")
+    opened = await here.create(made, idempotency_key="back")
+    settled = await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
+    assert state_of(settled.result) == "CAPTURED"
+    await here.books_agree()
+
+
+async def _refused(here: World, made: pb.RegisterResponse, key: str) -> grpc.StatusCode:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await here.create(made, idempotency_key=key)
+    return refused.value.code()
 
 
 async def test_a_hold_at_yaadpay_instead_of_a_charge_is_no_sale(here: World) -> None:

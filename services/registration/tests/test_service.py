@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 import psycopg
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from opentelemetry.sdk.trace import ReadableSpan
 from service_under_test import OWNER, SERVICE, SUPER_ADMIN, Replica, after, claim, refusal, replica, token
@@ -48,10 +49,20 @@ async def test_a_batch_answers_each_item_for_itself(service: Replica) -> None:
     await service.open(capacity=2)
     requests = [claim(1), claim(2, phone="12"), claim(3, event="nowhere"), claim(1), claim(4, spots=0), claim(5)]
     batch = pb.RegisterBatchRequest(items=[pb.RegisterBatchRequest.Item(request=request) for request in requests])
-    results = (await service.stub.RegisterBatch(batch)).results
+    results = (await service.stub.RegisterBatch(batch, metadata=SERVICE)).results
     codes = [result.error.code for result in results]
     assert codes == [0, *(code.value[0] for code in BAD), 0]
     assert [results[index].response.status for index in (0, 5)] == [CONFIRMED, CONFIRMED]
+
+
+async def test_a_batch_is_taken_from_a_service_only(service: Replica) -> None:
+    """A batch is many people's: without a token, or with an organiser's, nothing of it is done."""
+    await service.open(capacity=2)
+    batch = pb.RegisterBatchRequest(items=[pb.RegisterBatchRequest.Item(request=claim(1))])
+    assert (await refused(service.stub.RegisterBatch(batch)))[0] is grpc.StatusCode.UNAUTHENTICATED
+    denied = await refused(service.stub.RegisterBatch(batch, metadata=OWNER))
+    assert denied[0] is grpc.StatusCode.PERMISSION_DENIED
+    assert (await service.seats()).confirmed == 0
 
 
 BAD = (
@@ -68,6 +79,11 @@ BAD = (
         ({"name": "x"}, "name"),
         ({"name": "x" * 101}, "name"),
         ({"name": "a\x00b"}, "name"),
+        ({"name": "ab\x85"}, "name"),
+        ({"name": "a\u202eb"}, "name"),
+        ({"name": "\u3164\u3164"}, "name"),
+        ({"name": "x\u200b\u200b"}, "name"),
+        ({"email": "a@b c"}, "email"),
         ({"name": "12 34"}, "name"),
         ({"phone": "050-12345"}, "phone"),
         ({"phone": "050-123-4567-89"}, "phone"),
@@ -86,6 +102,47 @@ async def test_a_wrong_field_is_named(service: Replica, fields: dict[str, Any], 
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert [field.field for field in refusal(caught.value).fields] == [wrong]
     assert (await service.seats()).confirmed == 0
+
+
+@pytest.mark.parametrize(
+    "starts_at",
+    [
+        Timestamp(seconds=-62_135_596_800),
+        Timestamp(seconds=253_402_300_800),
+        Timestamp(seconds=946_684_799),
+        Timestamp(seconds=4_133_980_800),
+        Timestamp(seconds=2**63 - 1),
+        Timestamp(seconds=1_900_000_000, nanos=-1),
+    ],
+)
+async def test_a_time_that_no_event_has_is_a_wrong_field(service: Replica, starts_at: Timestamp) -> None:
+    """Day 0001-01-01, the year 10000, what is no time: INVALID_ARGUMENT, for a new event and for a change."""
+    await service.open()
+    for call in (service.event(slug="other", starts_at=starts_at), service.change(starts_at=starts_at)):
+        assert (await refused(call))[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_what_is_pasted_is_what_was_meant(service: Replica) -> None:
+    """Invisible characters, other dashes, spaces and digits change no name, phone, e-mail, code, reason or slug."""
+    await service.school()
+    event = await service.event(slug="\u200espring\u2013match\ufeff")
+    assert event.slug == "spring-match"
+    pasted = claim(
+        1,
+        name="\u2067אורי\u00a0בן\u05beדוד\u2069",
+        phone="\u202atel:+972\u201150\u2009\uff11\u0662\u0663-4567\u202c",
+        email="Uri\u00ad@example.org\u200b",
+    )
+    made = await service.stub.Register(pasted)
+    kept = await service.get(made)
+    assert (kept.name, kept.phone, kept.email) == ("אורי בן-דוד", "+972501234567", "uri@example.org")
+    code = f"\u200f{made.confirmation_code[:4]}\u2014{made.confirmation_code[4:]}\u00a0"
+    check_in = pb.CheckInRequest(school="herzl", event="spring-match", confirmation_code=code)
+    arrived = (await service.stub.CheckIn(check_in, metadata=OWNER)).registration
+    assert arrived.id == made.id
+    undo = pb.UndoCheckInRequest(school="herzl", event="spring-match", id=made.id)
+    await service.stub.UndoCheckIn(undo, metadata=OWNER)
+    assert (await service.cancel(made, reason="\u202bחולה\u202c\nמאוד ")).cancel_reason == "חולה\nמאוד"
 
 
 async def test_every_wrong_field_is_named_at_once(service: Replica) -> None:
@@ -118,6 +175,32 @@ async def test_a_repeated_key_gets_the_first_answer_and_another_body_is_refused(
     assert (await service.get(waiting)).status == CONFIRMED
     code, reason = await refused(service.register(2, spots=2, idempotency_key="k"))
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"name": "דנה כהן"}, {"phone": "050-9999999"}, {"email": "a@example.org"}, {"email": None}, {"spots": 2}],
+    ids=str,
+)
+async def test_a_key_alone_reveals_nothing(service: Replica, changed: dict[str, Any]) -> None:
+    """Who guesses a key but not the whole body is refused without any token, code or id; the person itself replays."""
+    await service.open()
+    body: dict[str, Any] = {
+        "name": "דנה  כהן-לוי",
+        "phone": "050-1234567",
+        "email": "Dana@example.org",
+        "idempotency_key": "1",
+    }
+    first = await service.register(1, **body)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await service.register(1, **(body | changed))
+    assert refusal(caught.value).reason == "IDEMPOTENCY_KEY_REUSED"
+    told = repr(caught.value.trailing_metadata()) + (caught.value.details() or "")
+    for secret in (first.manage_token, first.id, first.confirmation_code):
+        assert secret not in told
+    spelled = body | {"name": "דנה כהן-לוי ", "phone": "+972501234567", "email": "dana@example.org"}
+    again = await service.register(1, **spelled)
+    assert (again.replayed, again.manage_token) == (True, first.manage_token)
 
 
 async def test_simultaneous_repeats_have_one_effect(service: Replica) -> None:
@@ -272,6 +355,42 @@ async def test_pages_hold_everything_once_oldest_first(service: Replica) -> None
     assert len((await service.stub.ListRegistrations(waiting, metadata=OWNER)).items) == 3
     bad = pb.ListRegistrationsRequest(school="herzl", event="spring-match", cursor="bm90IG91cnM=")
     assert (await refused(service.stub.ListRegistrations(bad, metadata=OWNER)))[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_lists_and_exports_hold_the_positions_of_the_waitlist(service: Replica) -> None:
+    """The position that GetRegistration shows, over page borders; others have none, other events do not count."""
+    await service.open(capacity=2)
+    await service.event(slug="other", capacity=1)
+    for number in range(3):
+        await service.register(number, event="other")
+    made = [await service.register(number) for number in range(8)]
+    await service.cancel(made[0])
+    await service.cancel(made[4])
+    shown = [await service.get(answer) for answer in made]
+    expected = [one.waitlist_position if one.HasField("waitlist_position") else None for one in shown]
+    assert expected == [None, None, None, 1, None, 2, 3, 4]
+    assert [_position(item) for item in await _listed(service, limit=3)] == expected
+    assert [_position(item) for item in await _listed(service, status=WAITLISTED, limit=2)] == [1, 2, 3, 4]
+    assert {_position(item) for item in await _listed(service, status=CONFIRMED)} == {None}
+    request = pb.ExportRegistrationsRequest(school="herzl", event="spring-match")
+    export = service.stub.ExportRegistrations(request, metadata=OWNER)
+    assert [_position(item) async for part in export for item in part.items] == expected
+
+
+def _position(registration: pb.Registration) -> int | None:
+    return registration.waitlist_position if registration.HasField("waitlist_position") else None
+
+
+async def _listed(service: Replica, **wanted: Any) -> list[pb.Registration]:
+    """Return every page of a list."""
+    items: list[pb.Registration] = []
+    cursor = ""
+    while not items or cursor:
+        request = pb.ListRegistrationsRequest(school="herzl", event="spring-match", cursor=cursor, **wanted)
+        page = await service.stub.ListRegistrations(request, metadata=OWNER)
+        items += page.items
+        cursor = page.next_cursor
+    return items
 
 
 async def test_open_events_are_listed_soonest_first(service: Replica) -> None:

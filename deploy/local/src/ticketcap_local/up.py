@@ -113,7 +113,7 @@ def _hints(settings: StackSettings) -> str:
           {settings.yaadpay_base_url or settings.yaadpay_url + "/simulator/"}   YaadPay's stand-in
 
   try     curl -s {event}/registrations \\
-            -H 'Content-Type: application/json' -H "Idempotency-Key: $RANDOM$RANDOM" \\
+            -H 'Content-Type: application/json' -H "Idempotency-Key: $(cat /proc/sys/kernel/random/uuid)" \\
             -d '{{"name": "דנה כהן", "phone": "050-123-4567", "spots": 1}}'
 
   then    {command} {"traffic":<{len(token)}}   2,000 parents at once

@@ -65,7 +65,7 @@ async def wired(settings: GatewaySettings, telemetry: Telemetry) -> AsyncIterato
         open_payment_channel(settings.payment_target, telemetry) as payment_channel,
         background(every(_IDENTITY_SECONDS, verifier.refresh, name="identity")),
     ):
-        registration = RegistrationClient(registration_channel)
+        registration = RegistrationClient(registration_channel, settings.identity(_SERVICE))
         payment = PaymentClient(payment_channel)
         claims = ClaimCoalescer(registration, max_waiting=settings.max_waiting_claims)
         hub = CapacityHub(registration, max_watchers=settings.max_streams, renew_seconds=settings.watch_renew_seconds)
@@ -111,7 +111,8 @@ def _payment_operations(
 ) -> Sequence[Operation]:
     seconds = settings.payment_seconds
     # One share for both ways to open a payment, and one for what YaadPay did not send.
-    openings, refusals = (RateLimiter(settings.public_writes_per_hour) for _ in range(2))
+    openings = RateLimiter(settings.public_writes_per_hour)
+    refusals = RateLimiter(settings.refused_returns_per_hour)
     return (
         *Payments(payment, access, bodies, openings, seconds=seconds).operations(),
         *YaadPayReturn(payment, access, refusals, seconds=settings.return_seconds).operations(),

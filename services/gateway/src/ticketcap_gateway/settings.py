@@ -7,11 +7,14 @@ from urllib.parse import urlsplit
 from pydantic import Field, TypeAdapter, field_validator
 from pydantic_settings import NoDecode
 from ticketcap_chassis.production import Rule, is_https, is_local
-from ticketcap_chassis.settings import IDENTITY_RULES, Address, IdentitySettings, OptionalAddress, ServiceSettings
+from ticketcap_chassis.service_identity import CALLER_RULES, CallerSettings
+from ticketcap_chassis.settings import Address, OptionalAddress, ServiceSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_PRODUCTION_REGISTRATIONS_PER_HOUR: Final = 20
+# A whole school registers from one address: its Wi-Fi, or its carrier's.
+_PRODUCTION_REGISTRATIONS_PER_HOUR: Final = 300
+_REFUSED_RETURNS_PER_HOUR: Final = 20
 _NETWORKS: Final[TypeAdapter[tuple[Network, ...]]] = TypeAdapter(tuple[Network, ...])
 # By IP version. Every address in such a network decides which client it speaks for.
 _WIDEST_PREFIX: Final = {4: 8, 6: 32}
@@ -25,7 +28,7 @@ def _is_narrow(network: Network) -> bool:
 
 
 PRODUCTION_RULES: Final = (
-    *IDENTITY_RULES,
+    *CALLER_RULES,
     Rule(
         "PUBLIC_URL",
         "must be the https address under which people reach this gateway",
@@ -45,7 +48,7 @@ PRODUCTION_RULES: Final = (
 """What production demands of this service."""
 
 
-class GatewaySettings(IdentitySettings, ServiceSettings):
+class GatewaySettings(CallerSettings, ServiceSettings):
     """Every limit of the gateway, once. Sizes are in bytes, times in seconds."""
 
     production_rules = PRODUCTION_RULES
@@ -59,7 +62,10 @@ class GatewaySettings(IdentitySettings, ServiceSettings):
     """Where people reach this gateway; links to its pages begin with it."""
 
     registrations_per_hour: int | None = Field(default=None, ge=0, le=1_000_000)
-    """Public writes of a kind of one client address in an hour; 0 is no limit. Unset: 20, and none in development."""
+    """Public writes of a kind, of one client address to one event or registration, in an hour; 0 is no limit.
+
+    Unset: 300, and none in development.
+    """
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
     """Whose X-Forwarded-For counts; addresses or networks, separated by commas."""
 
@@ -108,10 +114,16 @@ class GatewaySettings(IdentitySettings, ServiceSettings):
 
     @property
     def public_writes_per_hour(self) -> int | None:
-        """The limit that holds for one client address; None is no limit."""
+        """The limit of one client address for one event or registration; None is no limit."""
         if self.registrations_per_hour is not None:
             return self.registrations_per_hour or None
         return None if self.deployment_environment == "development" else _PRODUCTION_REGISTRATIONS_PER_HOUR
+
+    @property
+    def refused_returns_per_hour(self) -> int | None:
+        """The limit of returns that YaadPay did not send, for one client address; None is no limit."""
+        limit = self.public_writes_per_hour
+        return None if limit is None else min(limit, _REFUSED_RETURNS_PER_HOUR)
 
     @property
     def has_test_error(self) -> bool:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from ticketcap.payment.v1 import payment_pb2, payment_pb2_grpc
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc
-from ticketcap_chassis.errors import ServiceError
+from ticketcap_chassis.errors import NotFound, ServiceError
 from ticketcap_chassis.grpc_server import GrpcServer
 from ticketcap_chassis.identity import ISSUER
 from ticketcap_chassis.lifecycle import background
@@ -152,8 +152,12 @@ def a_result(**changes: Any) -> payment_pb2.GetPaymentResultResponse:
 
 @dataclass
 class _Fake:
-    """Remembers what it was asked, and fails when told to. ``failures`` are by method."""
+    """Remembers what it was asked, and fails when told to. ``failures`` are by method.
 
+    ``holder_tokens`` are those that open a registration; empty: every token does.
+    """
+
+    holder_tokens: frozenset[str] = frozenset()
     failures: dict[str, ServiceError] = field(default_factory=dict)
     asked: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     metadata: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
@@ -174,6 +178,9 @@ class _Fake:
             await asyncio.sleep(self.delay)
         if method in self.failures:
             raise self.failures[method]
+        given = getattr(request, "manage_token", "") or getattr(request, "pay_token", "")
+        if given and self.holder_tokens and given not in self.holder_tokens:
+            raise NotFound("no such registration", reason="REGISTRATION_NOT_FOUND")
 
 
 @dataclass

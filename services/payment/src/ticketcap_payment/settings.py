@@ -7,14 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from ticketcap_chassis.database import DatabaseSettings
 from ticketcap_chassis.production import DATABASE_RULES, Rule, different, vendor_secret_rules
-from ticketcap_chassis.settings import (
-    IDENTITY_RULES,
-    Address,
-    DatabaseUrl,
-    IdentitySettings,
-    OptionalAddress,
-    ServedSettings,
-)
+from ticketcap_chassis.service_identity import CALLER_RULES, CallerSettings
+from ticketcap_chassis.settings import Address, DatabaseUrl, OptionalAddress, ServedSettings
 
 _HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
 """Where YaadPay answers; production speaks to nobody else."""
@@ -28,13 +22,8 @@ def _is_yaadpay(address: str) -> bool:
 
 
 PRODUCTION_RULES: Final = (
-    *IDENTITY_RULES,
+    *CALLER_RULES,
     *DATABASE_RULES,
-    Rule(
-        "SERVICE_TOKEN",
-        "must be the identity provider's token for this service, of role SERVICE",
-        lambda settings: bool(settings.service_token.get_secret_value()),
-    ),
     *vendor_secret_rules("yaadpay_key"),
     *vendor_secret_rules("yaadpay_passp"),
     different("yaadpay_passp", "yaadpay_key"),
@@ -58,7 +47,7 @@ PRODUCTION_RULES: Final = (
 """What production demands of this service."""
 
 
-class Settings(IdentitySettings, ServedSettings, DatabaseSettings):
+class Settings(CallerSettings, ServedSettings, DatabaseSettings):
     """A field's name in capitals is its variable. Times are in seconds."""
 
     production_rules = PRODUCTION_RULES
@@ -68,8 +57,6 @@ class Settings(IdentitySettings, ServedSettings, DatabaseSettings):
     database_url: DatabaseUrl
     """As libpq reads it: postgresql://user:password@host:port/database; the login that ran the migrations."""
     registration_target: str = Field(default="127.0.0.1:50051", min_length=1)
-    service_token: SecretStr = SecretStr("")
-    """A token of role SERVICE, where an identity provider makes them; else one is made with JWT_SECRET."""
 
     yaadpay_base_url: str = "https://pay.hyp.co.il/p/"
     yaadpay_page_url: str = ""
@@ -122,12 +109,6 @@ class Settings(IdentitySettings, ServedSettings, DatabaseSettings):
         if parts.scheme not in {"http", "https"} or not parts.hostname or not parts.path.endswith("/"):
             raise ValueError("must be an address like https://pay.hyp.co.il/p/, with the slash at its end")
         return value
-
-    @model_validator(mode="after")
-    def _one_identity(self) -> Self:
-        if bool(self.service_token.get_secret_value()) == bool(self.jwt_secret.get_secret_value()):
-            raise ValueError("SERVICE_TOKEN: must be set with JWT_JWKS_URL, and only then")
-        return self
 
     @model_validator(mode="after")
     def _leases_outlast_calls(self) -> Self:

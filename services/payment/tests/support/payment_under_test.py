@@ -105,6 +105,7 @@ class World:
     """Everything that a payment needs, running."""
 
     stub: pb_grpc.PaymentServiceStub
+    channel: grpc.aio.Channel
     registration: Replica
     simulator: Simulator
     steps: StepsUnderTest
@@ -296,6 +297,7 @@ async def world(ground: Ground) -> AsyncIterator[World]:
             await registration.open(price_agorot=PRICE)
             yield World(
                 stub=pb_grpc.PaymentServiceStub(channel),
+                channel=channel,
                 registration=registration,
                 simulator=simulator,
                 steps=steps,

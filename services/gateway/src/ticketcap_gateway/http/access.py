@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from starlette.requests import Request
+from ticketcap_chassis import spellings
 from ticketcap_chassis.errors import InvalidInput, NotFound, PermissionDenied, Unauthenticated
 from ticketcap_chassis.identity import Principal, Role, TokenVerifier, bearer_token, looks_like_jwt
 from ticketcap_observability import sentry, set_school
@@ -15,7 +16,7 @@ from ticketcap_gateway.http.schemas import EscalationKind
 from ticketcap_gateway.limits import client_address
 from ticketcap_gateway.settings import Network
 
-_SLUG: Final = re.compile(r"(?=.{1,63}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_NOT_VISIBLE: Final = re.compile(r"[^!-~]")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _KEY: Final = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 _ESCALATION_KINDS: Final = frozenset(get_args(EscalationKind))
@@ -95,24 +96,26 @@ class Access:
 
 
 def _clipped(manage_token: str) -> str:
-    """Return a token that the service takes: what is longer than any token is as wrong as any other wrong one."""
-    return manage_token[:_MAX_MANAGE_TOKEN]
+    """Return a token that the service takes: one too long or not ASCII is as wrong as any other wrong one."""
+    return _NOT_VISIBLE.sub("?", manage_token[:_MAX_MANAGE_TOKEN])
 
 
 def school_of(request: Request) -> str:
     """Return the school that the path names; NotFound when no school can have that name."""
-    school = request.path_params["school"]
-    if not _SLUG.fullmatch(school):
-        raise NotFound(f"no school {school[:_MAX_SHOWN]!r}", reason="SCHOOL_NOT_FOUND")
+    given = request.path_params["school"]
+    school = spellings.slug(given)
+    if school is None:
+        raise NotFound(f"no school {given[:_MAX_SHOWN]!r}", reason="SCHOOL_NOT_FOUND")
     set_school(school)
-    return str(school)
+    return school
 
 
 def event_of(request: Request) -> tuple[str, str]:
     """Return the school and the event (its id or slug) that the path names."""
-    school, event = school_of(request), request.path_params["event"]
-    if not (_SLUG.fullmatch(event) or is_uuid(event)):
-        raise NotFound(f"school {school!r} has no event {event[:_MAX_SHOWN]!r}", reason="EVENT_NOT_FOUND")
+    school, given = school_of(request), request.path_params["event"]
+    event = given if is_uuid(given) else spellings.slug(given)
+    if event is None:
+        raise NotFound(f"school {school!r} has no event {given[:_MAX_SHOWN]!r}", reason="EVENT_NOT_FOUND")
     return school, str(event)
 
 

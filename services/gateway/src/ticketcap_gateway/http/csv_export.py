@@ -1,10 +1,9 @@
-"""An event's registrations as CSV that opens right in Excel, Hebrew included."""
+"""Export an event's registrations for spreadsheets."""
 
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.requests import Request
 from starlette.responses import Response
 from ticketcap.registration.v1 import registration_pb2 as pb
@@ -12,7 +11,7 @@ from ticketcap_chassis.identity import VIEWERS
 
 from ticketcap_gateway.http import translate
 from ticketcap_gateway.http.access import Access, event_of
-from ticketcap_gateway.http.csv_file import csv_answer, csv_download
+from ticketcap_gateway.http.csv_file import csv_answer, csv_download, israel_time
 from ticketcap_gateway.http.operation import Caller, Operation
 from ticketcap_gateway.registration_client import RegistrationClient
 
@@ -54,7 +53,7 @@ class CsvExport:
                 handler=self.export,
                 caller=Caller.ORGANISER,
                 seconds=self._seconds,
-                answers=[csv_answer(COLUMNS, "times in UTC, Israeli phones in local spelling.")],
+                answers=[csv_answer(COLUMNS, "Israeli phones are in local spelling.")],
             ),
         )
 
@@ -72,7 +71,7 @@ def _rows(message: pb.ExportRegistrationsResponse) -> Iterable[Sequence[str]]:
 
 
 def local_phone(e164: str) -> str:
-    """Return an Israeli number as people write it, 050-123-4567: a spreadsheet leaves that as it is."""
+    """Return an Israeli number as people write it, 050-123-4567: a spreadsheet leaves it as it is."""
     israeli = _ISRAELI.fullmatch(e164)
     return f"0{israeli[1]}-{israeli[2]}-{israeli[3]}" if israeli else e164
 
@@ -96,8 +95,5 @@ def _row(registration: pb.Registration) -> Sequence[str]:
 
 
 def _when(registration: pb.Registration, name: str) -> str:
-    """Return a time as spreadsheets read it, in UTC; "" when it is not set."""
-    if not registration.HasField(name):
-        return ""
-    stamp: Timestamp = getattr(registration, name)
-    return stamp.ToDatetime().strftime("%Y-%m-%d %H:%M:%S")
+    """Return a time of a registration in Israel; "" when it is not set."""
+    return israel_time(getattr(registration, name)) if registration.HasField(name) else ""

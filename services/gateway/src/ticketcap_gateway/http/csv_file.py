@@ -1,12 +1,19 @@
-"""CSV that opens right in Excel, Hebrew included, and that no spreadsheet runs."""
+"""Write CSV whose every cell stays text in Excel and LibreOffice, Hebrew included.
+
+Quotes alone do not keep a spreadsheet from reading a cell as a formula, a number or a date, so a cell that it could
+read so begins with an apostrophe. To read a file with a program, remove one apostrophe from the start of a cell.
+"""
 
 import csv
 import io
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
+from datetime import UTC
 from typing import Final, TypeVar
+from zoneinfo import ZoneInfo
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.responses import Response
 
 from ticketcap_gateway.http.operation import Answer
@@ -14,26 +21,37 @@ from ticketcap_gateway.http.responses import StreamedResponse
 
 _HEADERS: Final = {"Content-Disposition": "attachment, with a file name"}
 """For the document: what an answer's headers say."""
+_FORMAT: Final = (
+    "UTF-8 with byte order mark, CRLF, every cell quoted. A cell that a spreadsheet could read as a formula, a number "
+    "or a date begins with an apostrophe. Times are Israel's, with offset and zone."
+)
 # Excel takes UTF-8 for what it is only after this mark.
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-# What a spreadsheet runs as a formula, in half and full width, also behind blanks.
-_FORMULA: Final = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+# Letters by Unicode's rules that nobody sees: what stands behind them may be what a spreadsheet reads.
+_INVISIBLE: Final = "\u115f\u1160\u3164\uffa0"
+_LETTERS_FIRST: Final = re.compile(rf"(?![{_INVISIBLE}])[^\W\d_]\D*")
+_LETTER_OR_DIGIT_FIRST: Final = re.compile(rf"(?![{_INVISIBLE}])[^\W_]")
+_BOOLEANS: Final = frozenset({"TRUE", "FALSE"})
+_WORD: Final = re.compile(r"[A-Za-z]+")
+# Words that numbers, dates and times hold. Other alphabets have months as well, so only Latin words prove a text.
+_WORD_OF_FIGURES: Final = re.compile(
+    "[adehmpstz]|[ap]m|gmt|utc|bc|true|false|"
+    "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)[a-z]*",
+    re.IGNORECASE,
+)
+# An id; an Israeli number as people write it, whose parts are no day, month and year.
+_KNOWN_TEXT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|0[2-9]\d?-\d{3}-\d{4}", re.ASCII)
+_ISRAEL: Final = ZoneInfo("Asia/Jerusalem")
 _UNSAFE_IN_NAME: Final = re.compile(r"[^A-Za-z0-9-]")
 _Portion = TypeVar("_Portion")
-
-
-class Figure(str):
-    """A number that we wrote ourselves: a spreadsheet is to count with it, also where it is negative."""
-
-    __slots__ = ()
 
 
 def csv_answer(columns: Sequence[str], description: str) -> Answer:
     """Return what the document says of a download."""
     return Answer(
         status=200,
-        description=f"UTF-8 with byte order mark, CRLF; {description}",
-        body=",".join(columns) + "\r\n",
+        description=f"{_FORMAT} {description}",
+        body=lines([columns]).decode(),
         media_type="text/csv",
         headers=_HEADERS,
     )
@@ -72,16 +90,28 @@ async def _file(
 
 
 def lines(rows: Iterable[Sequence[str]]) -> bytes:
-    """Return rows as CSV in UTF-8, with every cell made safe."""
+    """Return rows as CSV in UTF-8, with every cell made text and quoted."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows([_cell(cell) for cell in row] for row in rows)
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    writer.writerows([as_text(cell) for cell in row] for row in rows)
     return text.getvalue().encode()
 
 
-def _cell(cell: str) -> str:
-    return cell if isinstance(cell, Figure) else safe(cell)
+def as_text(cell: str) -> str:
+    """Return ``cell`` so that a spreadsheet reads it as text: itself, or behind an apostrophe."""
+    return cell if not cell or _is_text(cell) else f"'{cell}"
 
 
-def safe(cell: str) -> str:
-    """Return ``cell`` so that no spreadsheet runs it as a formula."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+def _is_text(cell: str) -> bool:
+    if _LETTERS_FIRST.fullmatch(cell):
+        return cell.strip().upper() not in _BOOLEANS
+    if _KNOWN_TEXT.fullmatch(cell):
+        return True
+    words = _WORD.findall(cell) if _LETTER_OR_DIGIT_FIRST.match(cell) else ()
+    return any(not _WORD_OF_FIGURES.fullmatch(word) for word in words)
+
+
+def israel_time(stamp: Timestamp) -> str:
+    """Return a moment in Israel's time, with its zone as RFC 9557 writes it; no spreadsheet reads that as a date."""
+    moment = stamp.ToDatetime(UTC).astimezone(_ISRAEL)
+    return f"{moment.isoformat(sep=' ', timespec='seconds')}[{_ISRAEL.key}]"

@@ -68,7 +68,9 @@ def _page(document: openapi.Json, style: str) -> str:
         for method, operation in methods.items()
     ]
     topics = [tag["name"] for tag in document["tags"]]
-    sections = "".join(_section(topic, [call for call in calls if topic in call[2]["tags"]]) for topic in topics)
+    sections = "".join(
+        _section(topic, [call for call in calls if topic in call[2]["tags"]], document) for topic in topics
+    )
     shapes = "".join(_shape(name, schema) for name, schema in document["components"]["schemas"].items())
     navigation = "".join(f'<li><a href="#{_anchor(topic)}">{escape(topic)}</a></li>' for topic in [*topics, "Shapes"])
     info = document["info"]
@@ -84,11 +86,12 @@ def _page(document: openapi.Json, style: str) -> str:
     )
 
 
-def _section(topic: str, calls: Sequence[tuple[str, str, openapi.Json]]) -> str:
-    return f'<section id="{_anchor(topic)}"><h2>{escape(topic)}</h2>{"".join(_call(*call) for call in calls)}</section>'
+def _section(topic: str, calls: Sequence[tuple[str, str, openapi.Json]], document: openapi.Json) -> str:
+    shown = "".join(_call(*call, document) for call in calls)
+    return f'<section id="{_anchor(topic)}"><h2>{escape(topic)}</h2>{shown}</section>'
 
 
-def _call(method: str, path: str, operation: openapi.Json) -> str:
+def _call(method: str, path: str, operation: openapi.Json, document: openapi.Json) -> str:
     schemes = {scheme for choice in operation["security"] for scheme in choice}
     who = " or ".join(name for scheme, name in _CALLERS.items() if scheme in schemes) or "anyone"
     bodies = operation.get("requestBody", {}).get("content", {}).values()
@@ -109,7 +112,8 @@ def _call(method: str, path: str, operation: openapi.Json) -> str:
         "Answers",
         [
             (f'<b class="s{status[0]}">{status}</b>', _content(response), escape(response["description"]))
-            for status, response in operation["responses"].items()
+            for status, described in operation["responses"].items()
+            for response in [openapi.resolved(document, described)]
         ],
     )
     breakable = escape(path).replace("/", "/<wbr>")

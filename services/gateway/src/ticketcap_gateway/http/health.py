@@ -145,9 +145,9 @@ class Health:
 
     async def test_error(self, request: Request) -> Response:
         """Raise."""
+        await self._access.organiser(request, SUPER_ADMINS)
         if not self._has_test_error:
             raise NotFound("the test error is switched off here; TEST_ERROR_ENABLED switches it on")
-        await self._access.organiser(request, SUPER_ADMINS)
         raise RuntimeError("the test error that an operator asked for")
 
     async def _check(self, client: ServiceClient, service: str) -> Check:

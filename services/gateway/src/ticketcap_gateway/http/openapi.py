@@ -3,7 +3,7 @@
 import http
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
@@ -14,13 +14,20 @@ from ticketcap_gateway.http.operation import Answer, Caller, Operation
 Json = dict[str, Any]
 
 _REF: Final = "#/components/schemas/{model}"
+_RESPONSE: Final = "#/components/responses/"
 _PARAMETER: Final = re.compile(r"{(\w+)}")
-_PATH_PARAMETERS: Final = {
-    "school": "The school's slug.",
-    "event": "The event's id or slug.",
-    "id": "The id of the registration, the payment or what the escalation is about.",
-    "registration": "The registration's id.",
-    "kind": "payment, refund, return or seat.",
+_UUID_PATTERN: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_SLUG: Final[Json] = {"type": "string", "maxLength": 63, "pattern": schemas.SLUG_PATTERN}
+_ID: Final[Json] = {"type": "string", "format": "uuid", "pattern": f"^{_UUID_PATTERN}$"}
+_PATH_PARAMETERS: Final[dict[str, tuple[str, Json]]] = {
+    "school": ("The school's slug.", _SLUG),
+    "event": (
+        "The event's id or slug.",
+        {"type": "string", "maxLength": 63, "pattern": f"{schemas.SLUG_PATTERN}|^{_UUID_PATTERN}$"},
+    ),
+    "id": ("The id of the registration, the payment or what the escalation is about.", _ID),
+    "registration": ("The registration's id.", _ID),
+    "kind": ("What waits.", {"type": "string", "enum": list(get_args(schemas.EscalationKind))}),
 }
 _PROBLEMS: Final = {
     400: "What was sent can't be read: not JSON or no form, not UTF-8, a key twice; or it is not genuine.",
@@ -35,15 +42,27 @@ _PROBLEMS: Final = {
     415: "The body is not declared as what the call takes.",
     422: "A field, a parameter or a header is wrong; errors names each.",
     429: "A limit is reached; wait for Retry-After seconds.",
+    431: "The request line and the headers are too large.",
     500: "A fault of ours; trace_id finds it in the log.",
     503: "A part is down, or a limit of the gateway is reached; try again after Retry-After seconds.",
     504: "A service did not answer in time.",
 }
 _RETRY_AFTER: Final = frozenset({409, 429, 503})
+# What the connection answers before there is a request: to any call.
+_OF_CONNECTION: Final[dict[int, tuple[str, str]]] = {
+    400: ("MalformedRequest", "What was sent is not HTTP."),
+    408: ("RequestTimeout", "The headers or the body did not arrive in time."),
+    431: ("HeadersTooLarge", _PROBLEMS[431]),
+    503: (
+        "TooManyConnections",
+        "The gateway serves as many connections as it can; wait for Retry-After seconds.",
+    ),
+}
 _IDEMPOTENCY_KEY: Final[Json] = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "A repeat with the same key and body gets the first answer; with another body, 422.",
+    "description": "A repeat with the same key and body gets the first answer; with another body, 422. "
+    "The key is secret, since that answer may hold secrets: use a random one for each request, such as a UUID.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
 }
 _SECURITY: Final[dict[Caller, list[Json]]] = {
@@ -73,7 +92,11 @@ def document(operations: Sequence[Operation], *, version: str) -> Json:
         },
         "tags": [{"name": topic} for topic in dict.fromkeys(operation.topic for operation in operations)],
         "paths": paths,
-        "components": {"schemas": _schemas(operations), "securitySchemes": _SECURITY_SCHEMES},
+        "components": {
+            "schemas": _schemas(operations),
+            "responses": {name: _problem(status, text) for status, (name, text) in _OF_CONNECTION.items()},
+            "securitySchemes": _SECURITY_SCHEMES,
+        },
     }
 
 
@@ -94,8 +117,8 @@ def _operation(operation: Operation) -> Json:
 
 def _parameters(operation: Operation) -> Iterable[Json]:
     for name in _PARAMETER.findall(operation.path):
-        described = {"name": name, "in": "path", "required": True, "description": _PATH_PARAMETERS[name]}
-        yield {**described, "schema": {"type": "string"}}
+        description, schema = _PATH_PARAMETERS[name]
+        yield {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
     if operation.query is not None:
         for name, schema in operation.query.model_json_schema()["properties"].items():
             yield {"name": name, "in": "query", "schema": schema}
@@ -109,6 +132,11 @@ def _responses(operation: Operation) -> Json:
     responses: dict[str, Json] = {}
     for status, response in described:
         _add(responses.setdefault(str(status), {}), response)
+    for status, (name, text) in _OF_CONNECTION.items():
+        if str(status) in responses:
+            _add(responses[str(status)], _problem(status, text))
+        else:
+            responses[str(status)] = {"$ref": _RESPONSE + name}
     return dict(sorted(responses.items()))
 
 
@@ -131,13 +159,13 @@ def _problem_statuses(operation: Operation) -> set[int]:
     return statuses
 
 
-def _problem(status: int) -> Json:
+def _problem(status: int, description: str | None = None) -> Json:
     described: Json = {
-        "description": _PROBLEMS[status],
+        "description": description or _PROBLEMS[status],
         "content": {problem.MEDIA_TYPE: {"schema": _ref(schemas.Problem)}},
     }
     if status in _RETRY_AFTER:
-        described["headers"] = {"Retry-After": _header("Seconds to wait.", "integer")}
+        described["headers"] = {"Retry-After": _header("Seconds to wait.", "integer", minimum=1)}
     if status == http.HTTPStatus.UNAUTHORIZED:
         described["headers"] = {"WWW-Authenticate": _header("How to authenticate.", "string")}
     return described
@@ -159,8 +187,14 @@ def _answer(answer: Answer, operation: Operation) -> Json:
     return described
 
 
-def _header(description: str, kind: str) -> Json:
-    return {"description": description, "schema": {"type": kind}}
+def _header(description: str, kind: str, **bounds: int) -> Json:
+    return {"description": description, "schema": {"type": kind, **bounds}}
+
+
+def resolved(document: Json, response: Json) -> Json:
+    """Return a response of an operation, or the component that it refers to."""
+    shared: Json = document["components"]["responses"]
+    return shared[response["$ref"].removeprefix(_RESPONSE)] if "$ref" in response else response
 
 
 def _ref(model: type[BaseModel]) -> Json:

@@ -148,7 +148,6 @@ class PaymentPages:
         registration = request.path_params["registration"]
         if not is_uuid(registration):
             raise NotFound("no such registration", reason="REGISTRATION_NOT_FOUND")
-        self._openings.use(self._access.address(request))
         message = pb.CreatePaymentRequest(
             registration_id=registration,
             pay_token=form.token,
@@ -156,7 +155,12 @@ class PaymentPages:
             # The language is part of what was asked for: the same page in the other one asks anew.
             idempotency_key=f"page {form.lang} {form.key}",
         )
-        return await self._payment.create_payment(message)
+        address, digest = self._access.address(request), translate.digest(message)
+        with self._openings.one_use(address, registration.lower(), request=digest) as use:
+            answer = await self._payment.create_payment(message)
+            if answer.replayed:
+                use.give_back()
+        return answer
 
     async def result_page(self, request: Request) -> Response:
         """Say how a payment stands."""

@@ -84,14 +84,17 @@ class Payments:
         manage_token = await self._access.holder(request)
         key = idempotency_key(request)
         body = await self._bodies.read_optional(request, schemas.PaymentCreate)
-        self._openings.use(self._access.address(request))
         message = pb.CreatePaymentRequest(
             registration_id=registration,
             manage_token=manage_token,
             language=None if body.language is MISSING else translate.language(body.language),
             idempotency_key=key,
         )
-        answer = await self._payment.create_payment(message)
+        address, digest = self._access.address(request), translate.digest(message)
+        with self._openings.one_use(address, registration.lower(), request=digest) as use:
+            answer = await self._payment.create_payment(message)
+            if answer.replayed:
+                use.give_back()
         location = f"/api/v1/payments/{answer.payment_id}"
         return created(translate.payment_created(answer), location=location, replayed=answer.replayed)
 

@@ -1,7 +1,7 @@
 """A day of a school's money as CSV for bookkeeping: charges and refunds in the order in which they happened."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,7 @@ from ticketcap_chassis.identity import ADMINS
 
 from ticketcap_gateway.http import money, schemas
 from ticketcap_gateway.http.access import Access, school_of
-from ticketcap_gateway.http.csv_file import Figure, csv_answer, csv_download
+from ticketcap_gateway.http.csv_file import csv_answer, csv_download, israel_time
 from ticketcap_gateway.http.operation import Caller, Operation
 from ticketcap_gateway.http.query import read_query
 from ticketcap_gateway.payment_client import PaymentClient
@@ -56,7 +56,7 @@ class PaymentsCsv:
                 caller=Caller.ORGANISER,
                 query=schemas.BookQuery,
                 seconds=self._seconds,
-                answers=[csv_answer(COLUMNS, "refunds are negative; day and at are Israel's time.")],
+                answers=[csv_answer(COLUMNS, "Refunds are negative; day is a day in Israel.")],
             ),
         )
 
@@ -85,9 +85,8 @@ def _row(entry: pb.BookEntry) -> Sequence[str]:
         entry.order,
         entry.yaadpay_id,
         entry.state,
-        Figure(entry.amount_agorot),
-        Figure(money.decimal(entry.amount_agorot)),
+        str(entry.amount_agorot),
+        money.decimal(entry.amount_agorot),
         entry.currency,
-        # As bookkeepers read it: of the day that they asked for.
-        entry.at.ToDatetime(UTC).astimezone(_ISRAEL).strftime("%Y-%m-%d %H:%M:%S"),
+        israel_time(entry.at),
     )

@@ -1,6 +1,7 @@
 """Calls about registrations: claiming spots, seeing them, giving them back, and an event's list."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from pydantic import MISSING
 from starlette.requests import Request
@@ -22,10 +23,12 @@ from ticketcap_gateway.registration_client import RegistrationClient
 _TOPIC = "Registrations"
 _OF_EVENT = "/api/v1/schools/{school}/events/{event}/registrations"
 _ONE = "/api/v1/registrations/{id}"
+# Organisers are known by name.
+_UNLIMITED: Final = RateLimiter(None)
 
 
 class Registrations:
-    """Serves registrations. The public writes are limited by client address, each kind for itself."""
+    """Serves registrations. The public writes are limited by client address, each kind and event for itself."""
 
     def __init__(
         self,
@@ -102,9 +105,12 @@ class Registrations:
         school, event = event_of(request)
         key = idempotency_key(request)
         body = await self._bodies.read(request, schemas.RegistrationCreate)
-        self._creations.use(self._access.address(request))
         claim = translate.claim(body, school=school, event=event, idempotency_key=key)
-        answer = await self._claims.register(claim)
+        address, named = self._access.address(request), f"{school}/{event.lower()}"
+        with self._creations.one_use(address, named, request=translate.digest(claim)) as use:
+            answer = await self._claims.register(claim)
+            if answer.replayed:
+                use.give_back()
         location = f"/api/v1/registrations/{answer.id}"
         return created(translate.registration_created(answer, self._links), location=location, replayed=answer.replayed)
 
@@ -137,10 +143,10 @@ class Registrations:
         registration = registration_of(request)
         credentials = await self._access.credentials(request, MANAGERS)
         body = await self._bodies.read_optional(request, schemas.Cancellation)
-        if credentials.manage_token:
-            self._cancellations.use(self._access.address(request))
         message = pb.CancelRegistrationRequest(
             id=registration, manage_token=credentials.manage_token, reason=body.reason
         )
-        answer = await self._registration.cancel_registration(message, credentials.organiser)
+        limited = self._cancellations if credentials.manage_token else _UNLIMITED
+        with limited.one_use(self._access.address(request), registration.lower()):
+            answer = await self._registration.cancel_registration(message, credentials.organiser)
         return json(translate.registration(answer.registration, self._links))

@@ -1,8 +1,10 @@
 """The shapes of JSON that the gateway takes and gives. Requests are strict; in answers, what is not set is absent."""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     MISSING,
@@ -11,62 +13,112 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
     PlainValidator,
     WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+from ticketcap_chassis import spellings
+from ticketcap_chassis.pasted_text import (
+    folded,
+    folded_ascii,
+    folded_line,
+    has_control,
+    has_control_besides_lines,
+    has_override,
+    is_visible,
+)
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_SLUG: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+# Fractions of more than 6 digits are cut off: nothing here counts less than microseconds.
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _VISIBLE: Final = re.compile(r"[!-~]+")
-# The registration service decides what a number is; here is only refused what can't be one, beside the other fields.
-_PHONE: Final = re.compile(r"[0-9 \-().+/\u2010-\u2013\u05be\u200e\u200f\u00a0]*")
-_PHONE_DIGITS: Final = range(7, 16)
-# The e-mail rule of the HTML standard, which is also the one of the protos.
-_EMAIL: Final = re.compile(
-    r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-    r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*"
-)
+_BETWEEN_DIGITS: Final = r"[ \-().+/]*"
 _YEARS: Final = range(2000, 2101)
+
+# The same rules for the document, as JSON Schema has them: regular expressions of ECMA-262.
+SLUG_PATTERN: Final = "^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+_LINE_PATTERN: Final = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+_TITLE_PATTERN: Final = r"^[^\u0000-\u001f\u007f-\u009f\u202d\u202e]*$"
+_TEXT_PATTERN: Final = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
+_EMAIL_PATTERN: Final = (
+    "^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+    "(?:[.][a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"
+)
+_PHONE_PATTERN: Final = f"^{_BETWEEN_DIGITS}([0-9]{_BETWEEN_DIGITS}){{7,15}}$"
+_DAYS_PATTERN: Final = (
+    "(20[0-9]{2}|2100)-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    "|02-(0[1-9]|1[0-9]|2[0-8]))|20([02468][048]|[13579][26])-02-29"
+)
+_TIME_PATTERN: Final = (
+    f"^({_DAYS_PATTERN})[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{{1,9}})?"
+    "([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Documented:
+    """Adds to a field's JSON schema what its validator checks in Python."""
+
+    keywords: dict[str, Any]
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(core_schema) | self.keywords
+
+
+def _pattern(pattern: str) -> _Documented:
+    return _Documented({"pattern": pattern})
 
 
 def _refuse(message: str) -> PydanticCustomError:
     return PydanticCustomError("rule", "{message}", {"message": message})
 
 
+def _pasted(fold: Callable[[str], str]) -> BeforeValidator:
+    """Fold a text before anything is judged, its length included. It stands last, so that it runs first."""
+    return BeforeValidator(lambda value: fold(value) if isinstance(value, str) else value)
+
+
+def _judged(rule: Callable[[str], str | None], message: str) -> AfterValidator:
+    """Keep what a rule of the services returns; refuse with ``message`` where it returns None."""
+
+    def judge(value: str) -> str:
+        kept = rule(value)
+        if kept is None:
+            raise _refuse(message)
+        return kept
+
+    return AfterValidator(judge)
+
+
 def _one_line(value: str) -> str:
-    if _CONTROL.search(value):
+    if has_control(value):
         raise _refuse("must not hold control characters")
     return value
 
 
-def _no_nul(value: str) -> str:
-    if "\x00" in value:
-        raise _refuse("must not hold NUL")
+def _lines(value: str) -> str:
+    if has_control_besides_lines(value):
+        raise _refuse("must not hold control characters other than tabs and line breaks")
     return value
 
 
-def _slug(value: str) -> str:
-    if not _SLUG.fullmatch(value):
-        raise _refuse("must be lower-case letters, digits and single hyphens, and begin with a letter")
+def _title(value: str) -> str:
+    if has_control(value) or has_override(value):
+        raise _refuse("must not hold control characters or bidirectional overrides")
+    if not is_visible(value):
+        raise _refuse("must hold a visible character")
     return value
 
 
-def _phone(value: str) -> str:
-    digits = sum(character.isdigit() for character in value)
-    if digits not in _PHONE_DIGITS or not _PHONE.fullmatch(value):
-        raise _refuse("must be a valid Israeli phone number, like 050-123-4567")
-    return value
-
-
-def _email(value: str) -> str:
-    if not _EMAIL.fullmatch(value):
-        raise _refuse("must be a valid e-mail address")
-    return value
+def _person(value: str) -> str:
+    # Before folding, which drops overrides too.
+    if has_control(value) or has_override(value):
+        raise _refuse("must not hold control characters or bidirectional overrides")
+    return folded_line(value)
 
 
 def _time(value: object) -> datetime:
@@ -113,14 +165,55 @@ def _visible(value: str) -> str:
     return value
 
 
-Line = Annotated[str, AfterValidator(_one_line)]
-Text = Annotated[str, AfterValidator(_no_nul)]
-Slug = Annotated[str, Field(min_length=1, max_length=63), AfterValidator(_slug)]
-Phone = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_phone)]
-Email = Annotated[str, Field(max_length=254), AfterValidator(_email)]
+Line = Annotated[str, AfterValidator(_one_line), _pattern(_LINE_PATTERN)]
+Text = Annotated[str, AfterValidator(_lines), _pattern(_TEXT_PATTERN)]
+ShownName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_title), _pattern(_TITLE_PATTERN)]
+Slug = Annotated[
+    str,
+    Field(min_length=1, max_length=63),
+    _judged(spellings.slug, "must be lower-case letters, digits and single hyphens, and begin with a letter"),
+    _pasted(folded_ascii),
+    _pattern(SLUG_PATTERN),
+]
+PersonName = Annotated[
+    str,
+    Field(min_length=2, max_length=100),
+    _judged(spellings.person_name, "must be 2 to 100 characters and hold a letter"),
+    _pasted(_person),
+    _pattern(_TITLE_PATTERN),
+]
+# The registration service decides what a number is; here is only refused what can't be one, beside the other fields.
+Phone = Annotated[
+    str,
+    Field(min_length=1, max_length=40),
+    _judged(spellings.phone, "must be a valid Israeli phone number, like 050-123-4567"),
+    _pasted(lambda value: spellings.phone(value) or folded_ascii(value)),
+    _pattern(_PHONE_PATTERN),
+]
+Email = Annotated[
+    str,
+    Field(max_length=254),
+    _judged(spellings.email, "must be a valid e-mail address"),
+    _pasted(folded_ascii),
+    _pattern(_EMAIL_PATTERN),
+]
+Code = Annotated[
+    str,
+    Field(min_length=1, max_length=32),
+    _judged(spellings.confirmation_code, "must be 1 to 32 letters and digits"),
+    _pasted(folded_ascii),
+    _pattern("^[A-Za-z0-9]*$"),
+]
+Reason = Annotated[Text, Field(max_length=500), _pasted(folded)]
 # Not pydantic's own parser: it takes numbers of seconds and times without a zone.
-TimeIn = Annotated[datetime, PlainValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+TimeIn = Annotated[
+    datetime, PlainValidator(_time), WithJsonSchema({"type": "string", "format": "date-time", "pattern": _TIME_PATTERN})
+]
 Time = Annotated[datetime, PlainSerializer(_utc), WithJsonSchema({"type": "string", "format": "date-time"})]
+# The bounds stand before the validator of the text: behind it they would not reach the document.
+Limit = Annotated[int, Field(ge=1, le=200), BeforeValidator(_whole_number)]
+# In answers, where nothing is to be checked.
+Count = Annotated[int, _Documented({"minimum": 0})]
 
 EventStatus = Literal["OPEN", "PAUSED", "CLOSED"]
 WaitlistPolicy = Literal["FIRST_FIT", "STRICT_FIFO"]
@@ -149,7 +242,7 @@ class SchoolCreate(Input):
     """A new tenant."""
 
     slug: Slug
-    name: Annotated[Line, Field(min_length=1, max_length=200)]
+    name: ShownName
 
 
 class School(Output):
@@ -161,7 +254,7 @@ class School(Output):
     created_at: Time
 
 
-Title = Annotated[Line, Field(min_length=1, max_length=200)]
+Title = ShownName
 Description = Annotated[Text, Field(max_length=5_000)]
 Location = Annotated[Line, Field(max_length=200)]
 Capacity = Annotated[int, Field(ge=1, le=100_000, description="spots")]
@@ -203,7 +296,7 @@ class EventCreate(EventPatch):
 class Price(Output):
     """The price of one spot, in agorot."""
 
-    agorot: int
+    agorot: Count
     currency: str
 
 
@@ -219,19 +312,19 @@ class Event(Output):
     starts_at: Time
     ends_at: Time | None
     status: EventStatus
-    capacity: int
-    confirmed: int
-    held: int
-    waitlisted: int
-    available: int
-    max_spots_per_registration: int
+    capacity: Count
+    confirmed: Count
+    held: Count
+    waitlisted: Count
+    available: Count
+    max_spots_per_registration: Count
     price: Price
-    price_agorot: int
+    price_agorot: Count
     currency: str
     waitlist_enabled: bool
     waitlist_policy: WaitlistPolicy
-    hold_seconds: int
-    cancellation_deadline_hours: int
+    hold_seconds: Count
+    cancellation_deadline_hours: Count
     created_at: Time
     updated_at: Time
 
@@ -246,7 +339,7 @@ class EventPage(Output):
 class Page(Query):
     """Which page to show."""
 
-    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=200)] = 50
+    limit: Limit = 50
     cursor: Annotated[Text, Field(max_length=500)] = ""
 
 
@@ -259,7 +352,7 @@ class RegistrationPageQuery(Page):
 class RegistrationCreate(Input):
     """A claim of spots."""
 
-    name: Annotated[Line, Field(min_length=2, max_length=100)]
+    name: PersonName
     phone: Phone
     email: Email | None = None
     spots: Annotated[int, Field(ge=1, le=100)]
@@ -278,8 +371,8 @@ class RegistrationCreated(Output):
     id: str
     status: RegistrationStatus
     confirmation_code: str
-    spots: int
-    waitlist_position: int | MISSING = MISSING
+    spots: Count
+    waitlist_position: Count | MISSING = MISSING
     hold_expires_at: Time | MISSING = MISSING
     manage_token: str
     pay_url: PayUrl | MISSING = MISSING
@@ -296,9 +389,9 @@ class Registration(Output):
     name: str
     phone: str
     email: str | MISSING = MISSING
-    spots: int
+    spots: Count
     confirmation_code: str
-    waitlist_position: int | MISSING = MISSING
+    waitlist_position: Count | MISSING = MISSING
     hold_expires_at: Time | MISSING = MISSING
     pay_url: PayUrl | MISSING = MISSING
     created_at: Time
@@ -317,31 +410,31 @@ class RegistrationPage(Output):
 class Cancellation(Input):
     """Why a registration is cancelled."""
 
-    reason: Annotated[Text, Field(max_length=500)] | None = None
+    reason: Reason | None = None
 
 
 class CheckInCreate(Input):
     """Who arrived."""
 
-    confirmation_code: Annotated[Line, Field(min_length=1, max_length=32)]
+    confirmation_code: Code
 
 
 class SchoolStats(Output):
     """A school's events added up: counts of registrations, except where spots are named."""
 
-    events: int
-    active_events: int
-    registrations: int
-    confirmed: int
-    pending_payment: int
-    waitlisted: int
-    cancelled: int
-    expired: int
-    checked_in: int
-    capacity_spots: int
-    confirmed_spots: int
-    held_spots: int
-    capacity_utilization: float
+    events: Count
+    active_events: Count
+    registrations: Count
+    confirmed: Count
+    pending_payment: Count
+    waitlisted: Count
+    cancelled: Count
+    expired: Count
+    checked_in: Count
+    capacity_spots: Count
+    confirmed_spots: Count
+    held_spots: Count
+    capacity_utilization: Annotated[float, _Documented({"minimum": 0})]
 
 
 class Seats(Output):
@@ -349,13 +442,21 @@ class Seats(Output):
 
     event_id: str
     status: EventStatus
-    capacity: int
-    confirmed: int
-    held: int
-    waitlisted: int
-    available: int
-    promoted: int
-    version: int
+    capacity: Count
+    confirmed: Count
+    held: Count
+    waitlisted: Count
+    available: Count
+    promoted: Count
+    version: Count
+
+
+class SeatsEvent(Output):
+    """One event of a stream. data is JSON: event_id, status, five counts of spots, promoted and version."""
+
+    event: Literal["seats"]
+    id: Annotated[str, Field(description="the version of the seats")]
+    data: Annotated[str, _Documented({"contentMediaType": "application/json"})]
 
 
 class Health(Output):
@@ -389,7 +490,7 @@ SeatState = Literal["HELD", "SECURED", "CONFIRMED", "GONE"]
 RefundState = Literal["REQUESTED", "SENT", "DONE", "REFUSED", "UNKNOWN"]
 RefundReason = Literal["CANCELLED", "SEAT_GONE", "ORGANISER", "SURPLUS"]
 EscalationKind = Literal["payment", "refund", "return", "seat"]
-Agorot = Annotated[int, Field(description="minor units: agorot for ILS")]
+Agorot = Annotated[int, Field(description="minor units: agorot for ILS"), _Documented({"minimum": 0})]
 RefundAgorot = Annotated[int, Field(ge=1, le=100_000_000_000, description="agorot; absent: everything that is left")]
 
 
@@ -438,7 +539,7 @@ class Payment(Output):
     refund_pending_agorot: Agorot
     order: Annotated[str, Field(description="our reference at YaadPay")]
     yaadpay_id: str | MISSING = MISSING
-    ccode: Annotated[int, Field(description="what YaadPay answered last")] | MISSING = MISSING
+    ccode: Annotated[Count, Field(description="what YaadPay answered last")] | MISSING = MISSING
     failure: str | MISSING = MISSING
     escalation: Annotated[str, Field(description="set when only a person can settle it")] | MISSING = MISSING
     created_at: Time
@@ -472,16 +573,19 @@ class RefundCreated(Output):
     payment: Payment
 
 
+Day = Annotated[str, AfterValidator(_day), _Documented({"format": "date", "pattern": f"^({_DAYS_PATTERN})$"})]
+
+
 class BookQuery(Query):
     """Which day's money to show: a day in Israel, like 2026-12-31; today when it is absent."""
 
-    day: Annotated[str, AfterValidator(_day), Field(json_schema_extra={"format": "date"})] | MISSING = MISSING
+    day: Day | MISSING = MISSING
 
 
 class EscalationQuery(Query):
     """How many to show."""
 
-    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=200)] = 50
+    limit: Limit = 50
 
 
 class Escalation(Output):
@@ -505,11 +609,14 @@ class EscalationList(Output):
     items: list[Escalation]
 
 
+Digits = Annotated[str, AfterValidator(_digits), Field(min_length=1, max_length=20), _pattern("^[0-9]*$")]
+
+
 class Resolution(Input):
     """What a person found in YaadPay's portal; again sends a refund, or asks about a return, once more."""
 
     moved: Annotated[bool, Field(description="whether money moved")]
-    yaadpay_id: Annotated[str, AfterValidator(_digits), Field(min_length=1, max_length=20)] | MISSING = MISSING
+    yaadpay_id: Digits | MISSING = MISSING
     again: bool | MISSING = MISSING
 
 
@@ -534,14 +641,17 @@ class PayPageQuery(PageQuery):
 class ResultPageQuery(PageQuery):
     """How often the page has looked by itself."""
 
-    looked: Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=1_000)] = 0
+    looked: Annotated[int, Field(ge=0, le=1_000), BeforeValidator(_whole_number)] = 0
+
+
+Visible = Annotated[str, AfterValidator(_visible), _pattern("^[!-~]*$")]
 
 
 class PayForm(Input):
     """What the button of a payment page sends; key is the page's own, so that pressing twice pays once."""
 
-    token: Annotated[str, AfterValidator(_visible), Field(min_length=1, max_length=200)]
-    key: Annotated[str, AfterValidator(_visible), Field(min_length=16, max_length=64)]
+    token: Annotated[Visible, Field(min_length=1, max_length=200)]
+    key: Annotated[Visible, Field(min_length=16, max_length=64)]
     lang: Language
 
 
@@ -557,7 +667,7 @@ class Problem(Output):
 
     type: str
     title: str
-    status: int
+    status: Annotated[int, _Documented({"minimum": 400, "maximum": 599})]
     detail: str
     code: str
     trace_id: str

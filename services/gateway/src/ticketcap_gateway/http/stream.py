@@ -12,7 +12,7 @@ from ticketcap_chassis.errors import DeadlineExceeded, ServiceError, Unavailable
 from ticketcap_observability import get_logger
 
 from ticketcap_gateway.capacity_hub import CapacityHub, SeatsUpdate, Subscription
-from ticketcap_gateway.http import translate
+from ticketcap_gateway.http import schemas, translate
 from ticketcap_gateway.http.access import event_of
 from ticketcap_gateway.http.operation import Answer, Operation
 from ticketcap_gateway.http.responses import StreamedResponse
@@ -21,11 +21,6 @@ _HEADERS: Final = {"content-type": "text/event-stream; charset=utf-8", "x-accel-
 _RETRY: Final = b"retry: 1000\n\n"
 _HEARTBEAT: Final = b": still here\n\n"
 _FIRST_STATE_SECONDS: Final = 10.0
-_EXAMPLE: Final = (
-    "event: seats\nid: 7\n"
-    'data: {"event_id":"0199c1de-0000-7000-8000-000000000000","status":"OPEN","capacity":100,"confirmed":98,'
-    '"held":0,"waitlisted":0,"available":2,"promoted":0,"version":7}\n\n'
-)
 
 _log = get_logger(__name__)
 
@@ -51,7 +46,7 @@ class Stream:
                     Answer(
                         status=200,
                         description="The stream; an event's id is the version of the seats.",
-                        body=_EXAMPLE,
+                        body=schemas.SeatsEvent,
                         media_type="text/event-stream",
                     )
                 ],

@@ -1,5 +1,6 @@
 """Turns messages of the services into the shapes of JSON, and input into messages."""
 
+import hashlib
 from typing import Any, Final, cast
 
 from google.protobuf.message import Message
@@ -82,6 +83,11 @@ def claim(body: schemas.RegistrationCreate, *, school: str, event: str, idempote
         spots=body.spots,
         idempotency_key=idempotency_key,
     )
+
+
+def digest(request: Message) -> bytes:
+    """Return 32 bytes that are equal for equal messages of one kind; nothing of the message can be read from them."""
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
 
 
 def registration_created(message: pb.RegisterResponse, links: Links) -> schemas.RegistrationCreated:

@@ -37,10 +37,15 @@ class Access:
         return await self._registration.hold(registration, manage_token=manage_token, pay_token=pay_token)
 
     async def payment(self, payment: str, manage_token: str) -> PaymentKey:
-        """Let the holder in, or an OWNER or ADMIN; whoever has no right to a payment is told that there is none."""
+        """Let the holder in, or an OWNER or ADMIN.
+
+        Another caller gets PaymentNotFound, for a payment that exists as for one that does not.
+        """
         if manage_token:
-            return await self._held(payment, manage_token)
-        # The caller first: whether a payment exists is not told to a token that is missing or invalid.
+            key = await self._found(payment)
+            await self._must_hold(key, payment, manage_token)
+            return key
+        # The token comes first: without it, or with an invalid one, the answer must not depend on the payment.
         principal = await caller_or_none(self._verifier)
         if principal is None:
             raise Unauthenticated("send the registration's manage token, or an organiser's token")
@@ -50,15 +55,13 @@ class Access:
         principal.require(ADMINS)
         return key
 
-    async def _held(self, payment: str, manage_token: str) -> PaymentKey:
-        key = await self._found(payment)
-        try:
-            await self._registration.hold(str(key.registration_id), manage_token=manage_token)
-        except NotFound:
-            raise PaymentNotFound(payment) from None
-        return key
-
     async def _found(self, payment: str) -> PaymentKey:
         key = await self._directory.payment(payment)
         set_school(key.school)
         return key
+
+    async def _must_hold(self, key: PaymentKey, payment: str, manage_token: str) -> None:
+        try:
+            await self._registration.hold(str(key.registration_id), manage_token=manage_token)
+        except NotFound:
+            raise PaymentNotFound(payment) from None

@@ -30,6 +30,8 @@ from ticketcap_payment.store.transactions import school_transaction
 from ticketcap_payment.yaadpay.client import Page, YaadPayError
 
 _ATTEMPTS: Final = 50
+_FAILED_ATTEMPTS: Final = 500
+"""A try whose page never opened is no attempt to pay; it only must not fill the table."""
 _SIGNING: Final = timedelta(seconds=30)
 """How long the page of a new payment may take; after it whoever asks gets it made."""
 _PAGE_LIFE: Final = timedelta(minutes=20)
@@ -99,7 +101,8 @@ class Creation:
         payment = self._new(hold, wish)
         if running is not None:
             await self._give_way(connection, running)
-        if len(known) >= _ATTEMPTS:
+        opened = sum(1 for payment in known if payment.redirect_url)
+        if opened >= _ATTEMPTS or len(known) - opened >= _FAILED_ATTEMPTS:
             raise TooManyPayments(hold.registration_id, _ATTEMPTS)
         await payments.add(connection, payment)
         return Opened(payment, replayed=False)

@@ -3,6 +3,9 @@
 import secrets
 from typing import Final
 
+from ticketcap_chassis import spellings
+from ticketcap_chassis.errors import InvalidInput
+
 ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Letters and digits less I, L, O, 0 and 1."""
 
@@ -16,5 +19,8 @@ def new_code() -> str:
 
 
 def normalized(spelled: str) -> str:
-    """Return a code as stored, from how a person typed it."""
-    return spelled.replace("-", "").replace(" ", "").upper()
+    """Return a code as stored, from how a person typed or pasted it; raise InvalidInput when it can't be one."""
+    code = spellings.confirmation_code(spelled)
+    if code is None:
+        raise InvalidInput.of("confirmation_code", "must be 1 to 32 letters and digits")
+    return code

@@ -69,8 +69,9 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
 
     async def CreateSchool(self, request: pb.CreateSchoolRequest, context: Context) -> pb.CreateSchoolResponse:
         await self.access.super_admin()
-        school = School(id=uuid7(), slug=request.slug, name=request.name, created_at=datetime.now(UTC))
-        body = {"slug": request.slug, "name": request.name}
+        slug = translate.slug(request.slug, "slug")
+        school = School(id=uuid7(), slug=slug, name=request.name, created_at=datetime.now(UTC))
+        body = {"slug": slug, "name": request.name}
         made = await self.schools.add(school, _key("schools", request.idempotency_key, body))
         return pb.CreateSchoolResponse(school=translate.school(made.thing), replayed=made.replayed)
 
@@ -137,6 +138,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         return await self.claims.register(request)
 
     async def RegisterBatch(self, request: pb.RegisterBatchRequest, context: Context) -> pb.RegisterBatchResponse:
+        await self.access.service()
         return await self.claims.register_batch(request)
 
     async def GetRegistration(self, request: pb.GetRegistrationRequest, context: Context) -> pb.GetRegistrationResponse:
@@ -176,7 +178,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         cancel = Cancel(
             registration_id=_id(request.id),
             by_holder=by_holder,
-            reason=request.reason if request.HasField("reason") else None,
+            reason=translate.reason(request.reason, "reason") if request.HasField("reason") else None,
             traceparent=traceparent_of(),
         )
         with self.tracer.start_as_current_span(

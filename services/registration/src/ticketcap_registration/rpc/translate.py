@@ -5,6 +5,7 @@ from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from ticketcap.registration.v1 import registration_pb2 as pb
+from ticketcap_chassis import spellings
 from ticketcap_chassis.errors import InvalidInput
 from ticketcap_chassis.messages import timestamp
 
@@ -21,7 +22,6 @@ _EVENT: Final = "EVENT_STATUS_"
 _POLICY: Final = "WAITLIST_POLICY_"
 _PLAIN_FIELDS: Final = frozenset(
     {
-        "slug",
         "title",
         "description",
         "location",
@@ -39,8 +39,26 @@ _PLAIN_FIELDS: Final = frozenset(
 def _datetime(message: Timestamp, field: str) -> datetime:
     try:
         return message.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise InvalidInput.of(field, "must be a time between the years 1 and 9999") from None
+    except (ValueError, OverflowError):  # nanoseconds that are none
+        raise InvalidInput.of(field, "must be a time that exists") from None
+
+
+def slug(pasted: str, field: str) -> str:
+    """Return a slug as it is kept; raise InvalidInput when ``pasted`` is none."""
+    spelled = spellings.slug(pasted)
+    if spelled is None:
+        raise InvalidInput.of(
+            field, "must be 1 to 63 lower-case letters, digits and single hyphens, and begin with a letter"
+        )
+    return spelled
+
+
+def reason(pasted: str, field: str) -> str:
+    """Return a cancellation's reason as it is kept; raise InvalidInput when it is too long."""
+    text = spellings.reason(pasted)
+    if text is None:
+        raise InvalidInput.of(field, "must be at most 500 characters without control characters")
+    return text
 
 
 def school(of: School) -> pb.School:
@@ -84,6 +102,8 @@ def event_fields(message: pb.EventFields) -> EventFields:
     for descriptor, value in message.ListFields():
         if descriptor.name in _PLAIN_FIELDS:
             fields[descriptor.name] = value  # type: ignore[literal-required]  # the same names, checked by a test
+    if message.HasField("slug"):
+        fields["slug"] = slug(message.slug, "slug")
     if message.HasField("starts_at"):
         fields["starts_at"] = _datetime(message.starts_at, "starts_at")
     if message.HasField("ends_at"):

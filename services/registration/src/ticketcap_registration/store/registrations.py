@@ -21,6 +21,7 @@ from ticketcap_registration.store.transactions import school_transaction
 
 CODE_TAKEN: Final = "registrations_confirmation_code_key"
 _COLUMNS: Final = RegistrationRow.__table__.columns
+_AGE: Final = (RegistrationRow.created_at, RegistrationRow.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +60,13 @@ class Registrations:
         limit: int,
         status: RegistrationStatus | None = None,
     ) -> list[RegistrationView]:
-        """Return at most ``limit`` registrations made later than ``after``, oldest first, without waitlist places."""
-        query = (
-            _shown()
-            .where(RegistrationRow.event_id == event.id)
-            .order_by(RegistrationRow.created_at, RegistrationRow.id)
-            .limit(limit)
-        )
+        """Return at most ``limit`` registrations made later than ``after``, oldest first, with waitlist positions."""
+        rows = _shown().where(RegistrationRow.event_id == event.id).order_by(*_AGE).limit(limit)
         if status is not None:
-            query = query.where(RegistrationRow.status == status)
+            rows = rows.where(RegistrationRow.status == status)
         if after is not None:
-            query = query.where(tuple_(RegistrationRow.created_at, RegistrationRow.id) > after)
+            rows = rows.where(tuple_(*_AGE) > after)
+        query = _with_positions(rows, event)
         async with school_transaction(self._engine, event.school.id) as connection:
             return [_view(row) for row in (await connection.execute(query)).mappings()]
 
@@ -112,10 +109,31 @@ def _shown() -> Select[Any]:
     return select(*_COLUMNS, EventRow.slug.label("event_slug")).join(EventRow, EventRow.id == RegistrationRow.event_id)
 
 
+def _with_positions(rows: Select[Any], event: EventKey) -> Select[Any]:
+    """Add waitlist positions to some rows of an event.
+
+    One statement numbers the waitlist and reads the rows, so all positions are of one moment. The numbering reads
+    only the waitlist's index. A row that left the waitlist keeps its ``waitlist_seq``, so the join compares statuses.
+    """
+    page = rows.subquery("page")
+    waiting = (
+        select(
+            RegistrationRow.waitlist_seq,
+            func.row_number().over(order_by=RegistrationRow.waitlist_seq).label("waitlist_position"),
+        )
+        .where(RegistrationRow.event_id == event.id, RegistrationRow.status == RegistrationStatus.WAITLISTED)
+        .subquery("waiting")
+    )
+    waits = page.c.status == RegistrationStatus.WAITLISTED
+    numbered = page.outerjoin(waiting, waits & (page.c.waitlist_seq == waiting.c.waitlist_seq))
+    query = select(*page.c, waiting.c.waitlist_position).select_from(numbered)
+    return query.order_by(page.c.created_at, page.c.id)
+
+
 def _view(row: Mapping[Any, Any]) -> RegistrationView:
     values = dict(row)
-    slug = values.pop("event_slug")
-    return RegistrationView(registration_of(values), slug)
+    slug, position = values.pop("event_slug"), values.pop("waitlist_position", None)
+    return RegistrationView(registration_of(values), slug, position)
 
 
 async def _position(connection: AsyncConnection, registration: Registration) -> int | None:

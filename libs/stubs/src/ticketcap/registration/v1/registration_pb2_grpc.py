@@ -213,6 +213,7 @@ class RegistrationServiceServicer:
     def RegisterBatch(self, request, context):
         """Many claims in one message, each with an answer of its own. For gateways
         that merge the requests of a rush; one item's failure never touches another.
+        A token of role SERVICE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,6 +47,7 @@ class RegistrationServiceStub:
     RegisterBatch: _aio.UnaryUnaryMultiCallable[_registration_pb2.RegisterBatchRequest, _registration_pb2.RegisterBatchResponse]
     """Many claims in one message, each with an answer of its own. For gateways
     that merge the requests of a rush; one item's failure never touches another.
+    A token of role SERVICE.
     """
     GetRegistration: _aio.UnaryUnaryMultiCallable[_registration_pb2.GetRegistrationRequest, _registration_pb2.GetRegistrationResponse]
     """One registration, for the holder of its manage token or an organiser."""
@@ -167,6 +168,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_registration_pb2.RegisterBatchResponse]:
         """Many claims in one message, each with an answer of its own. For gateways
         that merge the requests of a rush; one item's failure never touches another.
+        A token of role SERVICE.
         """
 
     @_abc_1.abstractmethod
