@@ -84,7 +84,7 @@ async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | No
         await health.check()
         watchkeeping = Watchkeeping(jobs_engine)
         reconciler = Reconciler(saga, watchkeeping, outbox, page_seconds=settings.page_seconds)
-        changes = RegistrationChanges(saga, Feed(jobs_engine, "registration.changes"))
+        changes = RegistrationChanges(saga, Feed(jobs_engine, "registration.changes"), Directory(jobs_engine))
         for name, seconds, work in (
             ("health", _HEALTH_SECONDS, health.check),
             ("outbox", settings.outbox_poll_seconds, service.deliveries.start_due),

@@ -86,7 +86,8 @@ class Registrations:
                 method="POST",
                 path=_ONE + "/cancel",
                 name="cancelRegistration",
-                summary="Give the spots back; they go to the waitlist at once. Organisers: MANAGER and up.",
+                summary="Give the spots back; they go to the waitlist at once, and the money to who paid. Organisers: "
+                "MANAGER and up, at any time, with refund_agorot where it is not all.",
                 topic=_TOPIC,
                 handler=self.cancel,
                 caller=Caller.HOLDER,
@@ -140,7 +141,10 @@ class Registrations:
         if credentials.manage_token:
             self._cancellations.use(self._access.address(request))
         message = pb.CancelRegistrationRequest(
-            id=registration, manage_token=credentials.manage_token, reason=body.reason
+            id=registration,
+            manage_token=credentials.manage_token,
+            reason=body.reason,
+            refund_agorot=None if body.refund_agorot is MISSING else body.refund_agorot,
         )
         answer = await self._registration.cancel_registration(message, credentials.organiser)
         return json(translate.registration(answer.registration, self._links))

@@ -301,6 +301,8 @@ class Registration(Output):
     waitlist_position: int | MISSING = MISSING
     hold_expires_at: Time | MISSING = MISSING
     pay_url: PayUrl | MISSING = MISSING
+    price_agorot: Annotated[int, Field(description="of one spot, for this registration")] | MISSING = MISSING
+    currency: str | MISSING = MISSING
     created_at: Time
     cancelled_at: Time | MISSING = MISSING
     cancel_reason: str | MISSING = MISSING
@@ -314,10 +316,17 @@ class RegistrationPage(Output):
     next_cursor: str | None
 
 
+CancelRefund = Annotated[
+    int,
+    Field(ge=0, le=1_000_000_000, description="agorot to give back, 0 for none; absent: everything. Organisers only"),
+]
+
+
 class Cancellation(Input):
-    """Why a registration is cancelled."""
+    """Why a registration is cancelled. An organiser may say what is given back; absent, all that was paid is."""
 
     reason: Annotated[Text, Field(max_length=500)] | None = None
+    refund_agorot: CancelRefund | MISSING = MISSING
 
 
 class CheckInCreate(Input):
@@ -387,7 +396,7 @@ PaymentState = Literal[
 ]
 SeatState = Literal["HELD", "SECURED", "CONFIRMED", "GONE"]
 RefundState = Literal["REQUESTED", "SENT", "DONE", "REFUSED", "UNKNOWN"]
-RefundReason = Literal["CANCELLED", "SEAT_GONE", "ORGANISER", "SURPLUS"]
+RefundReason = Literal["CANCELLED", "SEAT_GONE", "ORGANISER", "SURPLUS", "FREE"]
 EscalationKind = Literal["payment", "refund", "return", "seat"]
 Agorot = Annotated[int, Field(description="minor units: agorot for ILS")]
 RefundAgorot = Annotated[int, Field(ge=1, le=100_000_000_000, description="agorot; absent: everything that is left")]
