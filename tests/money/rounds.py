@@ -48,7 +48,7 @@ class Round:
         reviver = asyncio.create_task(self._revive())
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                await asyncio.gather(*(self._live(story) for story in self._stories))
+                await asyncio.gather(self._change_prices(), *(self._live(story) for story in self._stories))
         finally:
             self._playing = False
             await reviver
@@ -82,6 +82,18 @@ class Round:
         while self._playing:
             await self._world.revive()
             await asyncio.sleep(0.05)
+
+    async def _change_prices(self) -> None:
+        for seconds, agorot in self._schedule.prices:
+            await asyncio.sleep(seconds)
+            request = reg.UpdateEventRequest(
+                school="herzl", event=self._event, fields=reg.EventFields(price_agorot=agorot)
+            )
+            await _insistent(
+                lambda request=request: self._world.registration.UpdateEvent(  # type: ignore[misc]  # bound now
+                    request, metadata=token("OWNER"), timeout=_CALL_SECONDS
+                )
+            )
 
     # What a parent does
 
@@ -250,7 +262,10 @@ class Round:
         assert event.confirmed + event.held <= event.capacity, event
 
     async def _money_and_seat(self, story: Story) -> None:
-        """Captured ⇒ seat or refund; seat ⇒ captured, or free by the school's will; both books to the agora."""
+        """Captured ⇒ seat or refund; seat ⇒ captured, or free by the school's will; both books to the agora.
+
+        A registration is charged at its own price, and keeps nothing of anybody's money when that is 0.
+        """
         request = reg.GetRegistrationRequest(id=story.registration, manage_token=story.manage_token)
         registration = (await self._world.registration.GetRegistration(request)).registration
         confirmed = registration.status == reg.REGISTRATION_STATUS_CONFIRMED
@@ -266,6 +281,11 @@ class Round:
             assert charged == (row["amount_agorot"] if row["captured_at"] else 0), (book, row)
         kept = sum(row["amount_agorot"] - row["refunded_agorot"] for row in captured)
         assert not kept or confirmed, (kept, registration)
+        owed = registration.price_agorot * registration.spots
+        assert all(row["amount_agorot"] == owed for row in captured if owed), (owed, captured)
+        if not owed:
+            assert not kept, (kept, registration)
+            return
         assert not confirmed or captured, registration
         assert not confirmed or len([row for row in captured if row["seat"] == "CONFIRMED"]) == 1, captured
 

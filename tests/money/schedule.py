@@ -67,11 +67,14 @@ class Schedule:
     parents: Sequence[Parent]
     faults: Sequence[dict[str, Any]]
     kills: Sequence[Kill]
+    prices: Sequence[tuple[float, int]] = ()
+    """What the school makes of the price meanwhile: after how many seconds, to how many agorot."""
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}: capacity {self.capacity}, holds of {self.hold_seconds} s"]
         lines += [f"  {parent}" for parent in self.parents]
         lines += [f"  fault {fault}" for fault in self.faults]
+        lines += [f"  price {agorot} after {seconds} s" for seconds, agorot in self.prices]
         return "\n".join([*lines, *(f"  {kill}" for kill in self.kills)])
 
 
@@ -86,7 +89,12 @@ def schedule(seed: int) -> Schedule:
         parents=parents,
         faults=[_fault(dice) for _ in range(dice.randint(0, 5))],
         kills=[_kill(dice) for _ in range(dice.randint(0, 2))],
+        prices=[_price(dice) for _ in range(dice.choice([0, 0, 1, 2]))],
     )
+
+
+def _price(dice: random.Random) -> tuple[float, int]:
+    return dice.choice([0.1, 0.3, 0.6, 1.0]), dice.choice([0, 0, 9990])
 
 
 def _parent(dice: random.Random, number: int) -> Parent:

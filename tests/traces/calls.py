@@ -82,7 +82,7 @@ CALLS: Final = (
         route=f"{_REGISTRATION}/cancel",
         role=_HOLDER,
         weak="VIEWER",
-        body={"reason": "ill"},
+        body={"reason": "ill", "refund_agorot": 0},
         rpc="registration CancelRegistration",
     ),
     Call(operation="listEvents", method="GET", route=f"{_SCHOOL}/events", paged=True, rpc="registration ListEvents"),

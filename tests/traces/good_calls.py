@@ -493,6 +493,39 @@ def of_what_is_cancelled(world: World) -> Answered:
 
 @case(
     "cancelRegistration",
+    403,
+    """
+    http POST /api/v1/registrations/{id}/cancel 403
+      rpc registration CancelRegistration PERMISSION_DENIED school.id=herzl
+        sql directory.registration
+    """,
+)
+def who_chooses_ones_own_refund(world: World) -> Answered:
+    made = world.registered("shared")
+    url = f"/api/v1/registrations/{made['id']}/cancel"
+    return Answered(world.post(url, json={"refund_agorot": 1}, headers=holder(made)))
+
+
+@case(
+    "cancelRegistration",
+    422,
+    """
+    http POST /api/v1/registrations/{id}/cancel 422
+      rpc registration CancelRegistration INVALID_ARGUMENT school.id=herzl
+        sql directory.registration
+        span registration.cancel event.id school.id=herzl
+          span registration.batch event.id school.id=herzl batch.size=1 batch.wait_ms -> registration.cancel
+            sql seats.lock
+    """,
+)
+def gives_back_more_than_it_cost(world: World) -> Answered:
+    made = world.registered("shared")
+    url = f"/api/v1/registrations/{made['id']}/cancel"
+    return Answered(world.post(url, json={"refund_agorot": 1}, headers=world.token("MANAGER")))
+
+
+@case(
+    "cancelRegistration",
     404,
     """
     http POST /api/v1/registrations/{id}/cancel 404

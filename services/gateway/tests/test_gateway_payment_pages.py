@@ -207,6 +207,8 @@ STANDS: list[tuple[pb.PaymentState, pb.SeatState, str, str, str, bool]] = [
     (pb.PAYMENT_STATE_EXPIRED, pb.SEAT_STATE_HELD, "not_returned", "נא לפנות לבית הספר", "tell the school", False),
     (pb.PAYMENT_STATE_EXPIRED, pb.SEAT_STATE_HELD, "registration_cancelled", "בוטלה", "was cancelled", False),
     (pb.PAYMENT_STATE_EXPIRED, pb.SEAT_STATE_HELD, "superseded", "בתשלום אחר", "Another payment", False),
+    (pb.PAYMENT_STATE_FAILED, pb.SEAT_STATE_CONFIRMED, "free", "לא חויבתם", "place is confirmed", False),
+    (pb.PAYMENT_STATE_EXPIRED, pb.SEAT_STATE_HELD, "free", "אין מה לשלם", "nothing to pay", False),
 ]
 
 

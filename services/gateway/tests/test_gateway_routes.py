@@ -173,6 +173,7 @@ async def test_a_registration_is_opened_by_holder_or_organiser(
     """Both headers carry a manage token; a JSON Web Token is known by its shape and forwarded instead."""
     seen = await client.get(f"/api/v1/registrations/{REGISTRATION_ID}", headers=headers)
     assert (seen.status_code, seen.json()["status"]) == (200, "CONFIRMED")
+    assert (seen.json()["price_agorot"], seen.json()["currency"]) == (5000, "ILS")
     cancelled = await client.post(
         f"/api/v1/registrations/{REGISTRATION_ID}/cancel", headers=headers, json={"reason": "חולה"}
     )
@@ -189,6 +190,29 @@ async def test_cancelling_takes_no_body(client: httpx.AsyncClient, registration:
     response = await client.post(f"/api/v1/registrations/{REGISTRATION_ID}/cancel", headers=headers)
     assert response.status_code == 200
     assert not registration.asked["CancelRegistration"][0].HasField("reason")
+
+
+@pytest.mark.parametrize("refund", [None, 0, 2500])
+async def test_an_organiser_says_what_goes_back(
+    client: httpx.AsyncClient, registration: FakeRegistration, refund: int | None
+) -> None:
+    """refund_agorot travels as it is, 0 too; absent stays absent, which is everything."""
+    url, body = f"/api/v1/registrations/{REGISTRATION_ID}/cancel", {} if refund is None else {"refund_agorot": refund}
+    response = await client.post(url, json=body, headers=bearer("MANAGER"))
+    assert response.status_code == 200
+    asked = registration.asked["CancelRegistration"][0]
+    assert (asked.refund_agorot if asked.HasField("refund_agorot") else None) == refund
+
+
+@pytest.mark.parametrize("refund", [None, -1, 1.5, "100", 10**10, True])
+async def test_a_refund_is_whole_agorot(
+    client: httpx.AsyncClient, registration: FakeRegistration, refund: object
+) -> None:
+    """null is refused: a mistake would give back everything."""
+    url = f"/api/v1/registrations/{REGISTRATION_ID}/cancel"
+    response = await client.post(url, json={"refund_agorot": refund}, headers=bearer("MANAGER"))
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "refund_agorot")
+    assert not registration.asked
 
 
 async def test_check_ins_are_made_and_undone(client: httpx.AsyncClient, registration: FakeRegistration) -> None:

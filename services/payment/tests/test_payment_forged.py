@@ -1,29 +1,15 @@
 """Returns that nobody at YaadPay sent: every one is refused, changes nothing, and is counted."""
 
 import contextlib
-import hashlib
-import hmac
-from collections.abc import Callable, Mapping
-from urllib.parse import quote_from_bytes, urlsplit
+from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import grpc
 import pytest
 from payment_under_test import KEY, World, state_of
+from signed_returns import SIGNED, Fields, query, signed
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_payment.yaadpay.wire import parse
-
-Fields = dict[str, bytes]
-_SIGNED = ("Id", "CCode", "Amount", "ACode", "Order", "Fild1", "Fild2", "Fild3")
-
-
-def query(fields: Mapping[str, bytes]) -> bytes:
-    return "&".join(f"{name}={quote_from_bytes(value, safe='-._~')}" for name, value in fields.items()).encode()
-
-
-def signed(fields: Fields, key: str) -> Fields:
-    """Sign like YaadPay, with whatever key; written here anew, so that it can disagree."""
-    text = query({name: fields[name] for name in _SIGNED})
-    return {**fields, "Sign": hmac.new(key.encode(), text, hashlib.sha256).hexdigest().encode()}
 
 
 def changed(**values: str) -> Callable[[Fields], bytes]:
@@ -214,7 +200,7 @@ async def test_what_is_kept_of_a_return_has_no_card_in_it(here: World) -> None:
     await here.settle(genuine)
     (kept,) = here.rows("SELECT message FROM returns")
     names = {name for name, _ in parse(kept["message"].encode())}
-    assert set(_SIGNED) | {"Sign"} <= names
+    assert set(SIGNED) | {"Sign"} <= names
     assert names.isdisjoint({"L4digit", "Tmonth", "Tyear", "BinCard", "UserId", "Brand", "Issuer"})
 
 

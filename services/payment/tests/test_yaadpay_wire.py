@@ -109,8 +109,14 @@ def test_amounts_come_back_to_the_agora(agorot: int) -> None:
 
 def test_what_is_no_amount_is_none() -> None:
     """Never guessed."""
-    for spelled in ("", "-1", "1,000", "1.234", "1e3", " 1", "٤", "1."):
+    for spelled in ("", " ", "-1", "1,000", "1.234", "1e3", "٤", "1.", ",5", "1.2,3"):
         assert amounts.agorot(spelled) is None
+
+
+@pytest.mark.parametrize("spelled", ["49.90", "49.9", "49,90", " 49.90", "49.90 ", "49,90\xa0", "4 9.90"])
+def test_one_amount_however_it_is_spelled(spelled: str) -> None:
+    """A comma for the point, and blanks, change no amount."""
+    assert amounts.agorot(spelled) == 4990
 
 
 def test_coins_are_numbers_of_currencies() -> None:

@@ -28,6 +28,7 @@ from ticketcap_registration.domain.errors import (
     HoldExpired,
     IdempotencyKeyReused,
     NotAHold,
+    RefundAboveCost,
     RegistrationNotFound,
 )
 from ticketcap_registration.domain.ledger import SeatRules
@@ -228,6 +229,26 @@ def test_a_holder_cancels_until_the_deadline_an_organiser_always() -> None:
     outcomes, _ = store.run(cancel(1), cancel(2), cancel(1, by_holder=False))
     assert refused_with(outcomes[0]) is CancellationDeadlinePassed
     assert all(not isinstance(outcome, ServiceError) for outcome in outcomes[1:])
+
+
+@pytest.mark.parametrize(("refund", "told"), [(None, None), (0, 0), (150, 150), (200, 200)])
+def test_an_organiser_decides_what_goes_back_when_it_cancels(refund: int | None, told: int | None) -> None:
+    """After the deadline too: everything by default, an amount up to the cost otherwise; the change log tells it."""
+    store = Store(event(price_agorot=100, starts_at=NOW + timedelta(hours=1), cancellation_deadline_hours=24))
+    store.run(claim(1, spots=2), ConfirmHold(registration_id=uuid(1001)))
+    _, ledger = store.run(cancel(1, by_holder=False, refund_agorot=refund))
+    assert ledger.transitions[uuid(1001)].refund_agorot == told
+
+
+def test_nothing_goes_back_that_was_never_owed() -> None:
+    """More than the registration cost is refused and cancels nothing, and who waits has paid nothing."""
+    store = Store(event(capacity=2, price_agorot=100))
+    store.run(claim(1, spots=2), claim(2))
+    outcomes, ledger = store.run(
+        cancel(1, by_holder=False, refund_agorot=201), cancel(2, by_holder=False, refund_agorot=1)
+    )
+    assert [refused_with(outcome) for outcome in outcomes] == [RefundAboveCost, RefundAboveCost]
+    assert not ledger.touched
 
 
 def test_who_has_arrived_can_not_be_cancelled() -> None:

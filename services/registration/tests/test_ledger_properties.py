@@ -26,7 +26,12 @@ PEOPLE = 24
 registration_ids = st.one_of(st.integers(0, 11), st.integers(0, PEOPLE - 1)).map(lambda number: uuid(1000 + number))
 seat_commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(claim, st.integers(0, PEOPLE - 1), st.integers(1, 4)),
-    st.builds(Cancel, registration_id=registration_ids, by_holder=st.booleans()),
+    st.builds(
+        Cancel,
+        registration_id=registration_ids,
+        by_holder=st.booleans(),
+        refund_agorot=st.none() | st.sampled_from([0, 100, 30_000]),
+    ),
     st.builds(ConfirmHold, registration_id=registration_ids),
     st.builds(ReleaseHold, registration_id=registration_ids),
     st.builds(ExtendHold, registration_id=registration_ids, seconds=st.integers(1, 300)),
@@ -37,6 +42,8 @@ changes: st.SearchStrategy[Command] = st.one_of(
     st.builds(lambda capacity: ChangeEvent(fields={"capacity": capacity}), st.integers(1, 14)),
     st.builds(lambda status: ChangeEvent(fields={"status": status}), st.sampled_from(EventStatus)),
     st.builds(lambda policy: ChangeEvent(fields={"waitlist_policy": policy}), st.sampled_from(WaitlistPolicy)),
+    st.builds(lambda price: ChangeEvent(fields={"price_agorot": price}), st.sampled_from([0, 5000, 9000])),
+    st.builds(lambda currency: ChangeEvent(fields={"currency": currency}), st.sampled_from(["ILS", "EUR"])),
 )
 batches = st.one_of(st.lists(seat_commands, min_size=1, max_size=6), changes.map(lambda change: [change]))
 # Begins with a full house and a waitlist, where the interesting things happen.
@@ -69,6 +76,9 @@ def assert_sound(store: Store) -> None:
     assert 0 <= seats.confirmed + seats.held <= seats.capacity
     live = [row.phone for row in store.rows.values() if row.status in LIVE]
     assert len(live) == len(set(live)), "two live registrations of one phone"
+    holds = [row for row in store.rows.values() if row.status is RegistrationStatus.PENDING_PAYMENT]
+    assert all(row.price_agorot for row in holds), "an unpayable hold"
+    assert not (holds and seats.price_agorot == 0), "a hold in a free event"
 
 
 def assert_no_spot_is_idle(store: Store) -> None:
@@ -112,6 +122,23 @@ def test_final_states_are_final(state: Any, history: list[tuple[list[Command], i
 
 @thorough
 @given(events, histories)
+def test_terms_stay_what_they_were_agreed_at(state: Any, history: list[tuple[list[Command], int]]) -> None:
+    """Whatever changes: a place keeps its price and currency, except that it may become free before it is paid."""
+    store = Store(state)
+    for commands, seconds in history:
+        before = {row_id: row for row_id, row in store.rows.items() if row.status in COUNTED}
+        store.now += timedelta(seconds=seconds)
+        _, ledger = store.run(*commands)
+        for row_id, was in before.items():
+            now = store.rows[row_id]
+            is_freed = was.status is RegistrationStatus.PENDING_PAYMENT and now.price_agorot == 0
+            assert is_freed or (now.price_agorot, now.currency) == (was.price_agorot, was.currency)
+        for transition in ledger.transitions.values():
+            assert (transition.refund_agorot or 0) <= transition.registration.cost_agorot
+
+
+@thorough
+@given(events, histories)
 def test_a_batch_decides_what_its_commands_would_one_by_one(
     state: Any, history: list[tuple[list[Command], int]]
 ) -> None:
@@ -147,13 +174,15 @@ def test_the_loaded_part_of_the_waitlist_is_enough(state: Any, history: list[tup
         }
 
 
-def _due(store: Store) -> list[Any]:
+def _due(store: Store, commands: list[Command]) -> list[Any]:
+    """Return the holds that are loaded although no command names them: those that are due, all when they are freed."""
+    frees = any(isinstance(command, ChangeEvent) and command.frees for command in commands)
     return [
         row
         for row in store.rows.values()
         if row.status is RegistrationStatus.PENDING_PAYMENT
         and row.hold_expires_at is not None
-        and row.hold_expires_at <= store.now
+        and (frees or row.hold_expires_at <= store.now)
     ]
 
 
@@ -161,7 +190,7 @@ def _loaded(store: Store, commands: list[Command]) -> list[Any]:
     """Return what the store's two statements would load of the waitlist."""
     named = {getattr(command, "registration_id", None) for command in commands}
     known = [row for row in store.rows.values() if row.id in named]
-    known += [row for row in _due(store) if row not in known]
+    known += [row for row in _due(store, commands) if row not in known]
     wanted = candidates(store.event, known, commands)
     if wanted is None:
         return []
@@ -179,7 +208,7 @@ def _loaded(store: Store, commands: list[Command]) -> list[Any]:
 def _run_partially(store: Store, commands: list[Command], waiting: list[Any], named: set[Any]) -> None:
     """Run with only what a transaction loads: rows that are named, due holds, and the candidates."""
     everything = store.rows
-    due = {row.id for row in _due(store)}
+    due = {row.id for row in _due(store, commands)}
     phones = {row.phone for row in everything.values() if row.status in LIVE}
     store.rows = {row_id: row for row_id, row in everything.items() if row_id in named or row_id in due}
     # The live phones are looked up by index, not through loaded rows.

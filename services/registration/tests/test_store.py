@@ -156,7 +156,7 @@ async def test_with_the_lock_they_do_not(database: str, monkeypatch: pytest.Monk
 async def test_a_storm_over_two_replicas_leaves_counters_and_rows_equal(
     service: Replica, database: str, watchkeeping: Watchkeeping, seed: int
 ) -> None:
-    """Claims, cancels, holds, capacity changes at once; the audit finds nothing, and no spot is idle."""
+    """Claims, cancels, holds, changes of capacity and price at once; the audit finds nothing, no spot is idle."""
     dice = random.Random(seed)
     async with replica(database) as other:
         replicas = (service, other)
@@ -165,7 +165,7 @@ async def test_a_storm_over_two_replicas_leaves_counters_and_rows_equal(
 
         async def act(number: int) -> None:
             at = dice.choice(replicas)
-            match dice.choice(["claim", "claim", "claim", "cancel", "confirm", "capacity"]):
+            match dice.choice(["claim", "claim", "claim", "cancel", "confirm", "capacity", "price"]):
                 case "claim":
                     made.append(await at.register(number, dice.randint(1, 4)))
                 case "cancel" if made:
@@ -175,6 +175,8 @@ async def test_a_storm_over_two_replicas_leaves_counters_and_rows_equal(
                     await at.stub.ConfirmHold(hold, metadata=SERVICE)
                 case "capacity":
                     await at.change(capacity=dice.randint(10, 30))
+                case "price":
+                    await at.change(price_agorot=dice.choice([0, 4000, 5000]))
 
         for start in range(0, 200, 40):
             await asyncio.gather(*(act(number) for number in range(start, start + 40)), return_exceptions=True)
@@ -282,6 +284,7 @@ def _literal(query: str) -> str:
         "scope": "'s'",
         "spots": "5",
         "leaving": "1",
+        "frees": "true",
     }
     for name, value in values.items():
         query = query.replace(f"%({name})s", value)

@@ -94,6 +94,8 @@ def a_registration(**changes: Any) -> pb.Registration:
         phone="+972501234567",
         spots=2,
         confirmation_code="K7M3QX",
+        price_agorot=5000,
+        currency="ILS",
     )
     registration.created_at.FromSeconds(_CREATED_AT)
     registration.MergeFrom(pb.Registration(**changes))

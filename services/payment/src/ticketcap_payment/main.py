@@ -95,7 +95,7 @@ async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | No
         await identity.check()
         watchkeeping = Watchkeeping(jobs_engine)
         reconciler = Reconciler(saga, watchkeeping, outbox, page_seconds=settings.page_seconds)
-        changes = RegistrationChanges(saga, Feed(jobs_engine, "registration.changes"))
+        changes = RegistrationChanges(saga, Feed(jobs_engine, "registration.changes"), Directory(jobs_engine))
         for name, seconds, limit, work in (
             ("health", _HEALTH_SECONDS, TURN_SECONDS, health.check),
             ("identity", _IDENTITY_SECONDS, TURN_SECONDS, identity.check),

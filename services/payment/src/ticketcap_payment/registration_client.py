@@ -1,6 +1,7 @@
 """What the payment service asks the registration service: what is to be paid, and the seat that goes with the money.
 
-SeatGone   the registration service has refused for good: asking again would change nothing
+SeatGone      the registration service refuses, and would refuse again
+NothingOwed   the registration is confirmed and free: nothing is to be charged, and a charge goes back
 """
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -47,9 +48,16 @@ class SeatGone(Exception):
         self.why = why
 
 
+class NothingOwed(Exception):
+    """The event became free and the registration is confirmed: its holder owes nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A registration that came into ``status``."""
+    """A registration that came into ``status``. ``price_agorot`` is its own, of one spot.
+
+    ``refund_agorot`` is what a cancelled one gets back at most; None: everything that is left.
+    """
 
     registration_id: UUID
     event_id: UUID
@@ -58,8 +66,7 @@ class Change:
     changed_at: datetime
     traceparent: str
     price_agorot: int
-    starts_at: datetime
-    cancellation_deadline_hours: int
+    refund_agorot: int | None
 
 
 @asynccontextmanager
@@ -87,15 +94,16 @@ class RegistrationClient:
     async def secure(self, registration_id: UUID, seconds: int) -> None:
         """Make sure of the seat for so long: a live hold is lengthened, an expired one claimed again.
 
-        Raises SeatGone, and ServiceError when that is not known.
+        Raises SeatGone, NothingOwed, and ServiceError when that is not known.
         """
         request = pb.ReclaimHoldRequest(registration_id=str(registration_id), seconds=seconds)
-        await self._final(self._stub.ReclaimHold(request, metadata=self._identity.metadata()))
+        answer = await self._final(self._stub.ReclaimHold(request, metadata=self._identity.metadata()))
+        _must_be_owed(answer.registration)
 
     async def confirm(self, registration_id: UUID, seconds: int) -> None:
         """Turn the hold into a confirmed registration; one that expired meanwhile is claimed again.
 
-        Raises SeatGone, and ServiceError when that is not known.
+        Raises SeatGone, NothingOwed, and ServiceError when that is not known.
         """
         try:
             await self._confirm(registration_id)
@@ -113,11 +121,12 @@ class RegistrationClient:
 
     async def _confirm(self, registration_id: UUID) -> None:
         request = pb.ConfirmHoldRequest(registration_id=str(registration_id))
-        await self._final(self._stub.ConfirmHold(request, metadata=self._identity.metadata()))
+        answer = await self._final(self._stub.ConfirmHold(request, metadata=self._identity.metadata()))
+        _must_be_owed(answer.registration)
 
-    async def _final(self, call: Awaitable[object]) -> None:
+    async def _final(self, call: Awaitable[_Answer]) -> _Answer:
         try:
-            await self._ask(call)
+            return await self._ask(call)
         except _FINAL as error:
             raise SeatGone(error.reason) from error
 
@@ -136,16 +145,24 @@ class RegistrationClient:
             raise error from failure
 
 
+def _must_be_owed(registration: pb.Registration) -> None:
+    is_confirmed = registration.status == pb.REGISTRATION_STATUS_CONFIRMED
+    if is_confirmed and registration.HasField("price_agorot") and registration.price_agorot == 0:
+        raise NothingOwed
+
+
 def _hold(answer: pb.GetHoldResponse) -> Hold:
     registration, event = answer.registration, answer.event
+    # A registration that waits has no terms yet: it is offered its place at the price of that day.
+    terms = registration if registration.HasField("price_agorot") else event
     return Hold(
         registration_id=UUID(registration.id),
         event_id=UUID(event.id),
         school=registration.school,
         status=pb.RegistrationStatus.Name(registration.status).removeprefix(_STATUS),
         spots=registration.spots,
-        price_agorot=event.price_agorot,
-        currency=event.currency,
+        price_agorot=terms.price_agorot,
+        currency=terms.currency,
         hold_expires_at=(moment(registration.hold_expires_at) if registration.HasField("hold_expires_at") else None),
         name=registration.name,
         title=event.title,
@@ -161,6 +178,5 @@ def _change(message: pb.RegistrationChange) -> Change:
         changed_at=moment(message.changed_at),
         traceparent=message.traceparent,
         price_agorot=message.price_agorot,
-        starts_at=moment(message.starts_at),
-        cancellation_deadline_hours=message.cancellation_deadline_hours,
+        refund_agorot=message.refund_agorot if message.HasField("refund_agorot") else None,
     )

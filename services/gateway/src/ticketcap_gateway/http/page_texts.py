@@ -287,6 +287,17 @@ _SUPERSEDED: Final = Notice(
     (Text("על התשלום הזה לא חויבתם.", "For this one you were not charged."),),
 )
 
+_FREE: Final = Notice(
+    "good",
+    Text("האירוע הפך לחינם, והמקום שלכם מאושר", "The event is free now, and your place is confirmed"),
+    (_NOTHING_CHARGED, Text("נתראה באירוע!", "See you at the event!")),
+)
+_FREE_UNPAID: Final = Notice(
+    _FREE.tone,
+    _FREE.title,
+    (Text("אין מה לשלם. אם שילמתם, הכסף יוחזר.", "There is nothing to pay. If you did pay, the money comes back."),),
+)
+
 _STANDS: Final[Mapping[PaymentState, Notice]] = {
     "CREATED": _NOT_HEARD_OF,
     "REDIRECTED": _NOT_HEARD_OF,
@@ -308,6 +319,8 @@ _WITH_SEAT: Final[Mapping[tuple[PaymentState, SeatState], Notice]] = {
 _BECAUSE: Final[Mapping[tuple[PaymentState, str], Notice]] = {
     ("FAILED", "declined"): _CARD_REFUSED,
     ("FAILED", "seat_gone"): _GONE,
+    ("FAILED", "free"): _FREE,
+    ("EXPIRED", "free"): _FREE_UNPAID,
     ("EXPIRED", "registration_cancelled"): CANCELLED,
     ("EXPIRED", "superseded"): _SUPERSEDED,
     ("EXPIRED", "not_returned"): _TIME_OVER_MAYBE_CHARGED,

@@ -89,7 +89,8 @@ class Registrations:
                 method="POST",
                 path=_ONE + "/cancel",
                 name="cancelRegistration",
-                summary="Give the spots back; they go to the waitlist at once. Organisers: MANAGER and up.",
+                summary="Give the spots back; they go to the waitlist at once, and the money to who paid. Organisers: "
+                "MANAGER and up, at any time, with refund_agorot where it is not all.",
                 topic=_TOPIC,
                 handler=self.cancel,
                 caller=Caller.HOLDER,
@@ -144,7 +145,10 @@ class Registrations:
         credentials = await self._access.credentials(request, MANAGERS)
         body = await self._bodies.read_optional(request, schemas.Cancellation)
         message = pb.CancelRegistrationRequest(
-            id=registration, manage_token=credentials.manage_token, reason=body.reason
+            id=registration,
+            manage_token=credentials.manage_token,
+            reason=body.reason,
+            refund_agorot=None if body.refund_agorot is MISSING else body.refund_agorot,
         )
         limited = self._cancellations if credentials.manage_token else _UNLIMITED
         with limited.one_use(self._access.address(request), registration.lower()):

@@ -394,6 +394,8 @@ class Registration(Output):
     waitlist_position: Count | MISSING = MISSING
     hold_expires_at: Time | MISSING = MISSING
     pay_url: PayUrl | MISSING = MISSING
+    price_agorot: Annotated[int, Field(description="of one spot, for this registration")] | MISSING = MISSING
+    currency: str | MISSING = MISSING
     created_at: Time
     cancelled_at: Time | MISSING = MISSING
     cancel_reason: str | MISSING = MISSING
@@ -407,10 +409,17 @@ class RegistrationPage(Output):
     next_cursor: str | None
 
 
+CancelRefund = Annotated[
+    int,
+    Field(ge=0, le=1_000_000_000, description="agorot to give back, 0 for none; absent: everything. Organisers only"),
+]
+
+
 class Cancellation(Input):
-    """Why a registration is cancelled."""
+    """Why a registration is cancelled. An organiser may say what is given back; absent, all that was paid is."""
 
     reason: Reason | None = None
+    refund_agorot: CancelRefund | MISSING = MISSING
 
 
 class CheckInCreate(Input):
@@ -488,7 +497,7 @@ PaymentState = Literal[
 ]
 SeatState = Literal["HELD", "SECURED", "CONFIRMED", "GONE"]
 RefundState = Literal["REQUESTED", "SENT", "DONE", "REFUSED", "UNKNOWN"]
-RefundReason = Literal["CANCELLED", "SEAT_GONE", "ORGANISER", "SURPLUS"]
+RefundReason = Literal["CANCELLED", "SEAT_GONE", "ORGANISER", "SURPLUS", "FREE"]
 EscalationKind = Literal["payment", "refund", "return", "seat"]
 Agorot = Annotated[int, Field(description="minor units: agorot for ILS"), _Documented({"minimum": 0})]
 RefundAgorot = Annotated[int, Field(ge=1, le=100_000_000_000, description="agorot; absent: everything that is left")]

@@ -118,7 +118,7 @@ def registration(message: pb.Registration, links: Links) -> schemas.Registration
         confirmation_code=message.confirmation_code,
         created_at=moment(message.created_at),
         **_pay_url(message, links),
-        **_present(message, "email", "waitlist_position", "cancel_reason"),
+        **_present(message, "email", "waitlist_position", "cancel_reason", "price_agorot", "currency"),
         **_present_times(message, "hold_expires_at", "cancelled_at", "checked_in_at"),
     )
 

@@ -66,7 +66,7 @@ class FreeEvent(FailedPrecondition):
 
     def __init__(self, registration: UUID) -> None:
         super().__init__(
-            f"registration {registration} costs nothing; it is confirmed without a payment",
+            f"registration {registration} costs nothing; no payment is needed",
             metadata={"registration_id": str(registration)},
         )
 

@@ -11,7 +11,7 @@ _OVER = frozenset({"EXPIRED", "CANCELLED"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """A registration as the registration service tells of it, with its event's price of one spot."""
+    """A registration as the registration service tells of it, with its own price of one spot."""
 
     registration_id: UUID
     event_id: UUID

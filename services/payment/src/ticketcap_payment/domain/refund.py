@@ -2,7 +2,7 @@
 
 import enum
 from dataclasses import dataclass, replace
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -90,9 +90,6 @@ class CancelRule:
         return here.date() == charged.date() and charged.time() < self.cutoff and here.time() < self.cutoff
 
 
-def due_on_cancellation(
-    *, left_agorot: int, cancelled_at: datetime, starts_at: datetime, cancellation_deadline_hours: int
-) -> int:
-    """Return what a cancelled registration gets back: all that is left until the deadline, nothing after it."""
-    deadline = starts_at - timedelta(hours=cancellation_deadline_hours)
-    return left_agorot if cancelled_at <= deadline else 0
+def due_on_cancellation(*, left_agorot: int, refund_agorot: int | None) -> int:
+    """Return what a cancelled registration gets back: all that is left, or what the organiser chose."""
+    return left_agorot if refund_agorot is None else min(left_agorot, refund_agorot)

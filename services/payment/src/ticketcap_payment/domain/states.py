@@ -51,6 +51,8 @@ class RefundReason(enum.StrEnum):
     ORGANISER = "ORGANISER"
     SURPLUS = "SURPLUS"
     """Charged a second time for the same payment."""
+    FREE = "FREE"
+    """The event became free while the customer was paying; the place stays."""
 
 
 _S: Final = PaymentState

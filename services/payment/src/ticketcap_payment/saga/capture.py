@@ -13,7 +13,7 @@ from ticketcap_observability import get_logger, schema, traceparent_of
 
 from ticketcap_payment.domain.payment import Payment
 from ticketcap_payment.domain.states import CAPTURING, CHARGED, RUNNING, PaymentState, RefundReason, SeatState
-from ticketcap_payment.registration_client import SeatGone
+from ticketcap_payment.registration_client import NothingOwed, SeatGone
 from ticketcap_payment.saga.context import Saga
 from ticketcap_payment.saga.delivery import Done, Ending, Later
 from ticketcap_payment.saga.refunds import owe
@@ -66,24 +66,29 @@ class Capture:
         try:
             await self._saga.registration.secure(payment.registration_id, self._saga.secure_seconds)
         except SeatGone as error:
-            if await self._without_seat(payment, error.why):
+            if await self._not_charged(payment, "seat_gone", SeatState.GONE):
+                self._saga.metrics.failed("seat_gone")
+                _log.warning("payment.seat_gone", payment_id=str(payment.id), reason=error.why)
                 return Done()
             # A charge was asked for before: only asking again tells whether it was made, and must be given back.
+        except NothingOwed:
+            # No failure that an alert should count: the place is confirmed.
+            if await self._not_charged(payment, "free", SeatState.CONFIRMED):
+                return Done()
+            # The same; `seats` gives back what was charged.
         except ServiceError as error:
             return await self._later(delivery, payment, f"seat:{error.reason}", asked=payment.capture_tries)
         await self._saga.steps.reached(Step.SEAT_SECURED)
         return await self._charge(delivery, payment)
 
-    async def _without_seat(self, payment: Payment, why: str) -> bool:
-        """Leave the card alone: an uncommitted transaction costs nobody anything. False when it may be committed."""
+    async def _not_charged(self, payment: Payment, why: str, seat: SeatState) -> bool:
+        """Leave the card alone: an uncommitted transaction costs nothing. Return False when it may be committed."""
         async with school_transaction(self._saga.engine, payment.school) as connection:
             current = await payments.lock(connection, payment)
             if current.state not in CAPTURING or current.capture_tries:
                 return False
-            await payments.save(connection, current.failed("seat_gone", current.ccode).seat_is(SeatState.GONE))
-            await self._needs_nobody(connection, payment, "the seat is gone")
-        self._saga.metrics.failed("seat_gone")
-        _log.warning("payment.seat_gone", payment_id=str(payment.id), reason=why)
+            await payments.save(connection, current.failed(why, current.ccode).seat_is(seat))
+            await self._needs_nobody(connection, payment, f"not charged: {why}")
         return True
 
     async def _charge(self, delivery: Delivery, payment: Payment) -> Ending:

@@ -1,4 +1,4 @@
-"""From what came back with a browser to a payment that knows: read, compared, kept, verified, applied."""
+"""Process a customer's return from YaadPay: parse, match, store, verify, apply."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,13 +82,13 @@ class Returns:
 
     def _must_fit(self, returned: Returned, payment: Payment) -> None:
         masof = self._saga.yaadpay.masof
-        if payment.masof != masof or returned.masof not in {None, masof}:
+        if payment.masof != masof or not returned.terminals <= {masof}:
             raise ReturnUnreadable("terminal")
         if returned.amount_agorot != payment.amount_agorot:
             raise ReturnUnreadable("amount")
-        if returned.currency not in {None, payment.currency}:
+        if not returned.currencies <= {payment.currency}:
             raise ReturnUnreadable("currency")
-        if self._saga.check_sign and not returned.is_signed_with(self._key):
+        if (self._saga.check_sign or not returned.is_complete) and not returned.is_signed_with(self._key):
             raise ReturnUnreadable("sign")
 
     async def _kept(self, payment: Payment, returned: Returned) -> Received:
@@ -127,7 +127,9 @@ class Returns:
         return Done()
 
     async def _verification(self, stored: StoredReturn, returned: Returned) -> Verification:
-        if returned.is_postponed and not self._saga.verify_postponed:
+        # YaadPay does not vouch for a decline that lacks a field (200). Its Sign alone is enough: it moves no money,
+        # and the page can still be paid on.
+        if not returned.is_complete or (returned.is_postponed and not self._saga.verify_postponed):
             return Verification.GENUINE if returned.is_signed_with(self._key) else Verification.FORGED
         return await self._saga.yaadpay.verify(self._whole.get(stored.id, returned.pairs))
 
@@ -235,8 +237,8 @@ class Returns:
         return after
 
     async def _numbered(self, connection: AsyncConnection, payment: Payment, returned: Returned, role: Role) -> bool:
-        """Keep the transaction's number; False when it came before. A decline may have none (0)."""
-        if role is Role.DECLINED and not int(returned.transaction):
+        """Keep the transaction's number; False when it came before. A decline may have none, or 0."""
+        if role is Role.DECLINED and not int(returned.transaction or 0):
             return True
         return await payments.number(
             connection,

@@ -1,11 +1,11 @@
-"""From money to a confirmed seat; where the seat is gone, the money goes back."""
+"""Confirm the seat of a captured payment, or give the money back."""
 
 from ticketcap_chassis.errors import ServiceError
 from ticketcap_observability import get_logger
 
 from ticketcap_payment.domain.payment import Payment
 from ticketcap_payment.domain.states import CHARGED, RefundReason, SeatState
-from ticketcap_payment.registration_client import SeatGone
+from ticketcap_payment.registration_client import NothingOwed, SeatGone
 from ticketcap_payment.saga.context import Saga
 from ticketcap_payment.saga.delivery import Done, Ending, Later
 from ticketcap_payment.saga.refunds import owe
@@ -31,20 +31,24 @@ class Seats:
             payment = await payments.get(connection, delivery.key.id)
         if payment.state not in CHARGED or payment.seat in _SETTLED:
             return Done()
+        back: RefundReason | None = None
+        seat = SeatState.CONFIRMED
         try:
             await self._saga.registration.confirm(payment.registration_id, self._saga.secure_seconds)
         except SeatGone as error:
             _log.warning("payment.seat_gone", payment_id=str(payment.id), reason=error.why)
-            seat = SeatState.GONE
+            seat, back = SeatState.GONE, RefundReason.SEAT_GONE
+        except NothingOwed:
+            # The event became free between the charge and this moment: the place stays, the money does not.
+            back = RefundReason.FREE
         except ServiceError as error:
             return await self._later(delivery, payment, error.reason)
-        else:
-            seat = SeatState.CONFIRMED
         await self._saga.steps.reached(Step.SEAT_ANSWERED)
-        await self._record(payment, seat)
+        await self._record(payment, seat, back)
         return Done()
 
-    async def _record(self, payment: Payment, seat: SeatState) -> None:
+    async def _record(self, payment: Payment, seat: SeatState, back: RefundReason | None) -> None:
+        """Keep what is known of the seat, and owe all that is left when there is a reason to give it ``back``."""
         async with school_transaction(self._saga.engine, payment.school) as connection:
             current = await payments.lock(connection, payment)
             if current.seat in _SETTLED:
@@ -54,12 +58,12 @@ class Seats:
             await escalations.resolve(
                 connection, escalations.Kind.PAYMENT, payment.id, who="registration", resolution=f"seat {seat}"
             )
-            if seat is SeatState.GONE and current.left_agorot:
+            if back is not None and current.left_agorot:
                 await owe(
                     connection,
                     current,
                     current.left_agorot,
-                    reason=RefundReason.SEAT_GONE,
+                    reason=back,
                     charge_id=current.yaadpay_id,
                     now=self._saga.now(),
                 )

@@ -4,6 +4,7 @@ Runs under the jobs role, which sees nothing that a customer typed. Everything a
 here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -19,6 +20,10 @@ SELECT id, school, registration_id FROM payments WHERE "order" = :order""")
 
 _BY_ID: Final = text("""-- directory.payment
 SELECT id, school, registration_id FROM payments WHERE id = :id""")
+
+
+_WITH_PAYMENTS: Final = text("""-- directory.with_payments
+SELECT DISTINCT registration_id FROM payments WHERE registration_id = ANY(:registration_ids)""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,12 @@ class Directory:
         if key is None:
             raise PaymentNotFound(payment)
         return key
+
+    async def with_payments(self, registration_ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Return those of ``registration_ids`` for which a payment was ever opened."""
+        async with connected(self._engine) as connection:
+            found = await connection.execute(_WITH_PAYMENTS, {"registration_ids": list(registration_ids)})
+        return frozenset(found.scalars())
 
     async def _one(self, statement: TextClause, values: dict[str, object]) -> Row[Any] | None:
         async with connected(self._engine) as connection:

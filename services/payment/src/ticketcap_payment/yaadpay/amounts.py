@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 _COINS: Final = {"ILS": "1", "USD": "2", "EUR": "3", "GBP": "4"}
-_AMOUNT: Final = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,2}))?")
+_AMOUNT: Final = re.compile(r"([0-9]{1,9})(?:[.,]([0-9]{1,2}))?")
 
 
 def decimal(agorot: int) -> str:
@@ -13,8 +13,11 @@ def decimal(agorot: int) -> str:
 
 
 def agorot(spelled: str) -> int | None:
-    """Return the minor units that ``spelled`` means (``10`` and ``10.00`` are one), None when it means none."""
-    match = _AMOUNT.fullmatch(spelled)
+    """Return the minor units that ``spelled`` means, None when it means none.
+
+    ``10`` and ``10.00`` are one; so are ``49.9``, ``49,90`` and `` 49.90 ``: blanks do not count.
+    """
+    match = _AMOUNT.fullmatch("".join(spelled.split()))
     if match is None:
         return None
     return int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))

@@ -14,6 +14,8 @@ from ticketcap_payment.yaadpay.wire import query
 SIGNED_FIELDS: Final = ("Id", "CCode", "Amount", "ACode", "Order", "Fild1", "Fild2", "Fild3")
 """What a return's Sign covers, in this order; everything else in it is unsigned."""
 
+# HKId stands before them on the returns of standing orders, which this service never opens.
+_SIGNED: Final = frozenset(name.casefold() for name in (*SIGNED_FIELDS, "Sign", "HKId"))
 _UNSIGNED: Final = frozenset({"KEY", "PassP", "What", "User", "Pass", "isHash", "ACTION", "signature"})
 
 
@@ -22,6 +24,11 @@ def page_signature(parameters: Mapping[str, str], key: str) -> str:
     signed = {name: value for name, value in parameters.items() if name not in _UNSIGNED}
     signed["action"] = parameters.get("ACTION", "pay")
     return _hmac(query(sorted(signed.items())), key)
+
+
+def signs(name: str) -> bool:
+    """Say whether ``name``, in any case, is a field that Sign covers, or Sign itself: it must not come twice."""
+    return name.casefold() in _SIGNED
 
 
 def return_signature(fields: Mapping[str, bytes], key: str) -> str:

@@ -16,23 +16,24 @@ class Unreadable(ValueError):
     """Bytes that are no parameters, or too many of them."""
 
 
-def parse(raw: bytes) -> list[Pair]:
-    """Return the parameters of a query in their order, duplicates included. Raises Unreadable."""
+def parse(raw: bytes, *, skip_foreign: bool = False) -> list[Pair]:
+    """Return the parameters of a query in their order, duplicates included. Raises Unreadable.
+
+    A parameter whose name is not ASCII is none of YaadPay's: it is left out with ``skip_foreign``, else unreadable.
+    """
     if len(raw) > MAX_BYTES:
         raise Unreadable(f"longer than {MAX_BYTES} bytes")
     parts = [part for part in raw.split(b"&") if part]
     if len(parts) > _MAX_PAIRS:
         raise Unreadable(f"more than {_MAX_PAIRS} parameters")
-    return [_pair(part) for part in parts]
+    pairs = [(unquote_to_bytes(name), value) for name, _, value in (part.partition(b"=") for part in parts)]
+    if not skip_foreign and not all(name.isascii() for name, _ in pairs):
+        raise Unreadable("a parameter's name is not ASCII")
+    return [(name.decode("ascii"), _value(value)) for name, value in pairs if name.isascii()]
 
 
-def _pair(part: bytes) -> Pair:
-    name, _, value = part.partition(b"=")
-    try:
-        decoded = unquote_to_bytes(name).decode("ascii")
-    except UnicodeDecodeError:
-        raise Unreadable("a parameter's name is not ASCII") from None
-    return decoded, unquote_to_bytes(value.replace(b"+", b" "))
+def _value(encoded: bytes) -> bytes:
+    return unquote_to_bytes(encoded.replace(b"+", b" "))
 
 
 def text(value: bytes) -> str:

@@ -28,12 +28,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """Give a registration's spots back; ``by_holder`` obeys the event's cancellation deadline."""
+    """Give a registration's spots back; ``by_holder`` obeys the cancellation deadline.
+
+    ``refund_agorot`` is what an organiser gives back of its payment; None: everything.
+    """
 
     repeatable: ClassVar[bool] = False
     registration_id: UUID
     by_holder: bool
     reason: str | None = None
+    refund_agorot: int | None = None
     traceparent: str = ""
 
 
@@ -86,11 +90,16 @@ class ExpireHolds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeEvent:
-    """Change what the organiser set; more capacity promotes from the waitlist."""
+    """Change what the organiser set; more capacity promotes from the waitlist, price 0 confirms every hold."""
 
     repeatable: ClassVar[bool] = True
     fields: EventFields
     traceparent: str = ""
+
+    @property
+    def frees(self) -> bool:
+        """Whether it makes the event free, so that every hold must be known."""
+        return self.fields.get("price_agorot") == 0
 
 
 Command = Claim | Cancel | ConfirmHold | ReleaseHold | ExtendHold | ReclaimHold | ExpireHolds | ChangeEvent

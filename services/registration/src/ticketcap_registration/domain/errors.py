@@ -11,6 +11,7 @@ from ticketcap_chassis.errors import (
     FailedPrecondition,
     InvalidInput,
     NotFound,
+    PermissionDenied,
 )
 
 from ticketcap_registration.domain.states import EventStatus, RegistrationStatus
@@ -140,6 +141,28 @@ class CancellationDeadlinePassed(FailedPrecondition):
         super().__init__(
             f"registration {registration_id} could be cancelled until {deadline:%Y-%m-%dT%H:%M:%SZ}; ask the organiser",
             metadata={"registration_id": str(registration_id)},
+        )
+
+
+class RefundAboveCost(InvalidInput):
+    """An organiser wants to give back more than the registration cost."""
+
+    reason = "REFUND_TOO_LARGE"
+
+    def __init__(self, registration_id: UUID, cost_agorot: int) -> None:
+        of = InvalidInput.of("refund_agorot", f"must be at most {cost_agorot}, what the registration cost")
+        super().__init__(of.message, metadata={"registration_id": str(registration_id)}, fields=of.fields)
+
+
+class RefundByHolder(PermissionDenied):
+    """Only an organiser chooses what a cancelled registration gets back."""
+
+    reason = "REFUND_BY_HOLDER"
+
+    def __init__(self, registration: str) -> None:
+        super().__init__(
+            f"only an organiser sets refund_agorot of registration {registration}; leave it out",
+            metadata={"registration_id": registration},
         )
 
 

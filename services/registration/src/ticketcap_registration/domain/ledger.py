@@ -36,6 +36,7 @@ from ticketcap_registration.domain.errors import (
     HoldExpired,
     IdempotencyKeyReused,
     NotAHold,
+    RefundAboveCost,
     RegistrationNotFound,
 )
 from ticketcap_registration.domain.event import Event
@@ -109,10 +110,14 @@ Outcome = Claimed | Registration | Event | None
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A registration that came into its status now, and the traceparent of what caused it."""
+    """A registration that came into its status now, and the traceparent of what caused it.
+
+    ``refund_agorot`` is what a cancelled one gets back at most; None: everything that it paid.
+    """
 
     registration: Registration
     traceparent: str
+    refund_agorot: int | None = None
 
 
 class SeatLedger:
@@ -206,6 +211,7 @@ class SeatLedger:
             self._must_have_room_to_wait()
         registration = self._new(claim)
         if fits:
+            self._agree(registration)
             self._seat(registration, self.event.hold_seconds)
         else:
             self._wait(registration)
@@ -260,18 +266,30 @@ class SeatLedger:
             raise AlreadyCheckedIn(registration.id, registration.checked_in_at)
         if command.by_holder and registration.status in COUNTED:
             self._must_be_in_time(registration)
-        self._end(registration, CANCELLED, command.reason)
+        if command.refund_agorot is not None and command.refund_agorot > registration.cost_agorot:
+            raise RefundAboveCost(registration.id, registration.cost_agorot)
+        self._end(registration, CANCELLED, command.reason, command.refund_agorot)
         return registration
 
     def _must_be_in_time(self, registration: Registration) -> None:
-        deadline = self.event.starts_at - timedelta(hours=self.event.cancellation_deadline_hours)
+        """Hold the holder to the later of two deadlines: as it was agreed, and as the event has it now."""
+        hours = self.event.cancellation_deadline_hours
+        if registration.cancellation_deadline_hours is not None:
+            hours = min(hours, registration.cancellation_deadline_hours)
+        deadline = self.event.starts_at - timedelta(hours=hours)
         if self.now > deadline:
             raise CancellationDeadlinePassed(registration.id, deadline)
 
-    def _end(self, registration: Registration, status: RegistrationStatus, reason: str | None = None) -> None:
+    def _end(
+        self,
+        registration: Registration,
+        status: RegistrationStatus,
+        reason: str | None = None,
+        refund_agorot: int | None = None,
+    ) -> None:
         """Take a live registration to a final state; its spots go to the waitlist at once."""
         self._leave(registration)
-        self._enter(registration, status)
+        self._enter(registration, status, refund_agorot)
         self._phones.discard(registration.phone)
         if status is CANCELLED:
             registration.cancelled_at, registration.cancel_reason = self.now, reason
@@ -323,7 +341,12 @@ class SeatLedger:
             self._changed(registration)
 
     def _reclaim(self, registration: Registration, seconds: int) -> None:
-        """The one way out of EXPIRED: somebody paid for it, and the spots are still there for them."""
+        """The one way out of EXPIRED: its payment arrived, and the spots are still there.
+
+        Its terms stay what they were, unless the event is free now: then nothing is owed.
+        """
+        if registration.status is CONFIRMED and registration.price_agorot == 0:
+            return
         if registration.status is not EXPIRED:
             self._extend(registration, seconds)
             return
@@ -335,6 +358,8 @@ class SeatLedger:
             raise AlreadyRegistered(self.event.id)
         if registration.spots > self.event.available or self._must_queue:
             raise EventFull(self.event.id, "gave the spots of this expired hold to others")
+        if registration.price_agorot is None or self.event.price_agorot == 0:
+            self._agree(registration)
         self._seat(registration, seconds)
         self._phones.add(registration.phone)
 
@@ -342,8 +367,16 @@ class SeatLedger:
 
     def _change(self, command: ChangeEvent) -> Event:
         self.event = self.event.changed(command.fields, self.now)
+        if self.event.price_agorot == 0:
+            self._confirm_every_hold()
         self._promote()
         return self.event
+
+    def _confirm_every_hold(self) -> None:
+        """Let a free event have no holds: with nothing to pay, each of them would only expire."""
+        for registration in [row for row in self._registrations.values() if row.status is PENDING]:
+            registration.price_agorot = 0
+            self._confirm(registration)
 
     @property
     def _started(self) -> bool:
@@ -357,13 +390,20 @@ class SeatLedger:
             return
         for registration in list(picks(self._waiting.values(), self.event.available, self.event.waitlist_policy)):
             self._leave(registration)
+            self._agree(registration)
             self._seat(registration, self._rules.offer_seconds)
             self.promoted.append(registration)
+
+    def _agree(self, registration: Registration) -> None:
+        """Copy the event's terms of this moment: whatever changes later, these are charged and refunded."""
+        registration.price_agorot = self.event.price_agorot
+        registration.currency = self.event.currency
+        registration.cancellation_deadline_hours = self.event.cancellation_deadline_hours
 
     # Bookkeeping: every change of a counter goes through the four below
 
     def _seat(self, registration: Registration, hold_seconds: int) -> None:
-        if self.event.price_agorot == 0:
+        if registration.price_agorot == 0:
             self._enter(registration, CONFIRMED)
             self._count(confirmed=registration.spots)
             return
@@ -391,9 +431,9 @@ class SeatLedger:
     def _count(self, **deltas: int) -> None:
         self.event = replace(self.event, **{name: getattr(self.event, name) + by for name, by in deltas.items()})
 
-    def _enter(self, registration: Registration, status: RegistrationStatus) -> None:
+    def _enter(self, registration: Registration, status: RegistrationStatus, refund_agorot: int | None = None) -> None:
         registration.status = status
-        self.transitions[registration.id] = Transition(registration, self._cause)
+        self.transitions[registration.id] = Transition(registration, self._cause, refund_agorot)
         self._changed(registration)
 
     def _changed(self, registration: Registration) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap_chassis.errors import ServiceError
 from ticketcap_chassis.grpc_server import GrpcServer
-from ticketcap_chassis.transactions import translated_errors
+from ticketcap_chassis.transactions import begun
 from ticketcap_observability import get_logger
 
 from ticketcap_registration.jobs.feed import SeatFeed
@@ -43,8 +43,8 @@ class FeedCheck:
                 await self._feed.begins.wait()
         self._feed.begins.clear()
         # A database that does not answer is told of by its own health; the feed grows older meanwhile.
-        with contextlib.suppress(ServiceError), translated_errors():
-            async with self._engine.begin() as connection:
+        with contextlib.suppress(ServiceError):
+            async with begun(self._engine) as connection:
                 await connection.execute(_ANNOUNCE, {"channel": self._feed.check_channel})
 
     async def tell(self) -> None:

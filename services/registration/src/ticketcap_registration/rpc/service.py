@@ -24,7 +24,7 @@ from ticketcap_registration.domain.commands import (
     ReleaseHold,
 )
 from ticketcap_registration.domain.confirmation_code import new_code, normalized
-from ticketcap_registration.domain.errors import RegistrationNotFound
+from ticketcap_registration.domain.errors import RefundByHolder, RegistrationNotFound
 from ticketcap_registration.domain.event import Event
 from ticketcap_registration.domain.holder_token import HolderTokens
 from ticketcap_registration.domain.idempotency import fingerprint
@@ -175,10 +175,13 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         self, request: pb.CancelRegistrationRequest, context: Context
     ) -> pb.CancelRegistrationResponse:
         key, by_holder = await self.access.registration(request.id, request.manage_token, MANAGERS)
+        if by_holder and request.HasField("refund_agorot"):
+            raise RefundByHolder(request.id)
         cancel = Cancel(
             registration_id=_id(request.id),
             by_holder=by_holder,
             reason=translate.reason(request.reason, "reason") if request.HasField("reason") else None,
+            refund_agorot=request.refund_agorot if request.HasField("refund_agorot") else None,
             traceparent=traceparent_of(),
         )
         with self.tracer.start_as_current_span(

@@ -173,6 +173,8 @@ def registration(of: RegistrationView, school_slug: str, pay_token: str | None =
         cancel_reason=row.cancel_reason,
         checked_in_at=timestamp(row.checked_in_at),
         pay_token=pay_token if is_hold else None,
+        price_agorot=row.price_agorot,
+        currency=row.currency,
     )
 
 
@@ -207,4 +209,5 @@ def change(of: Change) -> pb.RegistrationChange:
         price_agorot=of.price_agorot,
         starts_at=timestamp(of.starts_at),
         cancellation_deadline_hours=of.cancellation_deadline_hours,
+        refund_agorot=of.refund_agorot,
     )

@@ -18,8 +18,10 @@ _ALL: Final = tuple(f"{_TOPIC}{status.lower()}" for status in RegistrationStatus
 # Rows of transactions older than every one that still runs: nothing can be committed before them any more.
 _AFTER: Final = text("""-- changes.after
 SELECT outbox.transaction, outbox.id, registration_id, outbox.event_id, schools.slug AS school, topic,
-       outbox.created_at AS changed_at, traceparent, price_agorot, starts_at, cancellation_deadline_hours
+       outbox.created_at AS changed_at, traceparent, refund_agorot, starts_at, events.cancellation_deadline_hours,
+       coalesce(registrations.price_agorot, events.price_agorot) AS price_agorot
 FROM outbox JOIN events ON events.id = outbox.event_id JOIN schools ON schools.id = outbox.school_id
+LEFT JOIN registrations ON registrations.id = outbox.registration_id
 WHERE (outbox.transaction, outbox.id) > (:transaction, :id)
   AND outbox.transaction < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint
   AND topic = ANY(:topics)
@@ -36,7 +38,11 @@ class ChangePosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A registration that came into ``status``; the event's fields are as they are now."""
+    """A registration that came into ``status``.
+
+    ``price_agorot`` is its own; ``refund_agorot`` is what a cancelled one gets back at most, None: everything.
+    The event's fields are as they are now.
+    """
 
     position: ChangePosition
     registration_id: UUID
@@ -48,6 +54,7 @@ class Change:
     price_agorot: int
     starts_at: datetime
     cancellation_deadline_hours: int
+    refund_agorot: int | None = None
 
 
 class Changes:

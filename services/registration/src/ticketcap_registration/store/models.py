@@ -110,6 +110,9 @@ class RegistrationRow(Base):
     cancelled_at: Mapped[datetime | None]
     cancel_reason: Mapped[str | None]
     checked_in_at: Mapped[datetime | None]
+    price_agorot: Mapped[int | None] = mapped_column(BigInteger)
+    currency: Mapped[str | None]
+    cancellation_deadline_hours: Mapped[int | None]
 
     __table_args__ = (
         ForeignKeyConstraint(["school_id", "event_id"], ["events.school_id", "events.id"]),
@@ -118,6 +121,8 @@ class RegistrationRow(Base):
         CheckConstraint("status <> 'WAITLISTED' OR waitlist_seq IS NOT NULL", name="waitlisted_has_place"),
         CheckConstraint("status <> 'PENDING_PAYMENT' OR hold_expires_at IS NOT NULL", name="hold_has_end"),
         CheckConstraint("checked_in_at IS NULL OR status = 'CONFIRMED'", name="checked_in_is_confirmed"),
+        # NULL passes: an older release that still runs beside this one writes no terms.
+        CheckConstraint("status <> 'PENDING_PAYMENT' OR price_agorot > 0", name="hold_costs"),
         Index(
             "registrations_one_live_per_phone",
             "event_id",
@@ -173,5 +178,6 @@ class OutboxRow(Base):
     topic: Mapped[str]
     traceparent: Mapped[str | None]
     created_at: Mapped[datetime]
+    refund_agorot: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = (Index("outbox_age", "created_at"), Index("outbox_order", "transaction", "id"))

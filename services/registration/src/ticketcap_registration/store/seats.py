@@ -48,7 +48,8 @@ _REGISTRATION: Final = ", ".join(column.name for column in RegistrationRow.__tab
 _RECORD: Final = ", ".join(
     f"{column.name} {column.type.compile(_POSTGRESQL)}" for column in RegistrationRow.__table__.columns
 )
-_CHANGING: Final = ("status", "hold_expires_at", "cancelled_at", "cancel_reason")
+_TERMS: Final = ("price_agorot", "currency", "cancellation_deadline_hours")
+_CHANGING: Final = ("status", "hold_expires_at", "cancelled_at", "cancel_reason", *_TERMS)
 
 ENTER: Final = "SELECT set_config('ticketcap.school_id', %(school_id)s, true)"
 
@@ -63,6 +64,11 @@ WITH named AS (
   SELECT {_REGISTRATION} FROM registrations
   WHERE event_id = %(event_id)s AND status = 'PENDING_PAYMENT' AND hold_expires_at <= statement_timestamp()
   ORDER BY hold_expires_at LIMIT {DUE_HOLDS_AT_ONCE}
+), freed AS (
+  -- Every live hold, when the event is to be free: each of them is confirmed. As many as there are places at most.
+  SELECT {_REGISTRATION} FROM registrations
+  WHERE %(frees)s AND event_id = %(event_id)s AND status = 'PENDING_PAYMENT'
+    AND hold_expires_at > statement_timestamp() AND id <> ALL(CAST(%(registration_ids)s AS uuid[]))
 )
 SELECT json_build_object(
   'now', statement_timestamp(),
@@ -75,7 +81,8 @@ SELECT json_build_object(
                 || ARRAY(SELECT phone FROM named WHERE status = 'EXPIRED')) AS wanted (phone), LATERAL (
       SELECT 1 FROM registrations
       WHERE event_id = %(event_id)s AND phone = wanted.phone AND status IN ({LIVE_STATUSES}) LIMIT 1) AS found),
-  'registrations', (SELECT json_agg(known) FROM (SELECT * FROM named UNION ALL SELECT * FROM due) AS known)
+  'registrations', (SELECT json_agg(known) FROM (
+    SELECT * FROM named UNION ALL SELECT * FROM due UNION ALL SELECT * FROM freed) AS known)
 )::text"""
 
 WAITING_BY_SIZE: Final = f"""-- seats.waiting_by_size
@@ -108,9 +115,10 @@ WITH added AS (
   SELECT %(scope)s, key, %(school_id)s, fingerprint, answer, %(now)s
   FROM jsonb_to_recordset(CAST(%(answers)s AS jsonb)) AS a (key text, fingerprint text, answer jsonb)
 ), told AS (
-  INSERT INTO outbox (school_id, event_id, registration_id, topic, traceparent, created_at)
-  SELECT %(school_id)s, %(event_id)s, registration_id, topic, nullif(traceparent, ''), %(now)s
-  FROM jsonb_to_recordset(CAST(%(news)s AS jsonb)) AS n (registration_id uuid, topic text, traceparent text)
+  INSERT INTO outbox (school_id, event_id, registration_id, topic, traceparent, created_at, refund_agorot)
+  SELECT %(school_id)s, %(event_id)s, registration_id, topic, nullif(traceparent, ''), %(now)s, refund_agorot
+  FROM jsonb_to_recordset(CAST(%(news)s AS jsonb))
+    AS n (registration_id uuid, topic text, traceparent text, refund_agorot bigint)
 )
 UPDATE events SET {", ".join(f"{name} = %({name})s" for name in _EVENT_CHANGING)}
 WHERE id = %(event_id)s
@@ -237,6 +245,7 @@ def _named(key: EventKey, commands: Sequence[Command]) -> dict[str, Any]:
         "registration_ids": [command.registration_id for command in others],
         "keys": [claim.idempotency_key for claim in claims],
         "phones": [claim.person.phone for claim in claims],
+        "frees": any(isinstance(command, ChangeEvent) and command.frees for command in commands),
     }
 
 
@@ -276,6 +285,7 @@ def _news(ledger: SeatLedger) -> list[dict[str, Any]]:
             "registration_id": transition.registration.id,
             "topic": f"registration.{transition.registration.status.lower()}",
             "traceparent": transition.traceparent,
+            "refund_agorot": transition.refund_agorot,
         }
         for transition in ledger.transitions.values()
     ]

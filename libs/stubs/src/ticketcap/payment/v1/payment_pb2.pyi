@@ -49,6 +49,7 @@ class RefundReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUND_REASON_SEAT_GONE: _ClassVar[RefundReason]
     REFUND_REASON_ORGANISER: _ClassVar[RefundReason]
     REFUND_REASON_SURPLUS: _ClassVar[RefundReason]
+    REFUND_REASON_FREE: _ClassVar[RefundReason]
 
 class Language(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -81,6 +82,7 @@ REFUND_REASON_CANCELLED: RefundReason
 REFUND_REASON_SEAT_GONE: RefundReason
 REFUND_REASON_ORGANISER: RefundReason
 REFUND_REASON_SURPLUS: RefundReason
+REFUND_REASON_FREE: RefundReason
 LANGUAGE_UNSPECIFIED: Language
 LANGUAGE_HEBREW: Language
 LANGUAGE_ENGLISH: Language

@@ -113,7 +113,7 @@ class Event(_message.Message):
     def __init__(self, id: _Optional[str] = ..., school: _Optional[str] = ..., slug: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., location: _Optional[str] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[EventStatus, str]] = ..., capacity: _Optional[int] = ..., confirmed: _Optional[int] = ..., held: _Optional[int] = ..., waitlisted: _Optional[int] = ..., available: _Optional[int] = ..., max_spots_per_registration: _Optional[int] = ..., price_agorot: _Optional[int] = ..., currency: _Optional[str] = ..., waitlist_enabled: _Optional[bool] = ..., waitlist_policy: _Optional[_Union[WaitlistPolicy, str]] = ..., hold_seconds: _Optional[int] = ..., cancellation_deadline_hours: _Optional[int] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Registration(_message.Message):
-    __slots__ = ("id", "event_id", "school", "event", "status", "name", "phone", "email", "spots", "confirmation_code", "waitlist_position", "hold_expires_at", "created_at", "cancelled_at", "cancel_reason", "checked_in_at", "pay_token")
+    __slots__ = ("id", "event_id", "school", "event", "status", "name", "phone", "email", "spots", "confirmation_code", "waitlist_position", "hold_expires_at", "created_at", "cancelled_at", "cancel_reason", "checked_in_at", "pay_token", "price_agorot", "currency")
     ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     SCHOOL_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +131,8 @@ class Registration(_message.Message):
     CANCEL_REASON_FIELD_NUMBER: _ClassVar[int]
     CHECKED_IN_AT_FIELD_NUMBER: _ClassVar[int]
     PAY_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PRICE_AGOROT_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
     id: str
     event_id: str
     school: str
@@ -148,7 +150,9 @@ class Registration(_message.Message):
     cancel_reason: str
     checked_in_at: _timestamp_pb2.Timestamp
     pay_token: str
-    def __init__(self, id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., event: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., name: _Optional[str] = ..., phone: _Optional[str] = ..., email: _Optional[str] = ..., spots: _Optional[int] = ..., confirmation_code: _Optional[str] = ..., waitlist_position: _Optional[int] = ..., hold_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancelled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancel_reason: _Optional[str] = ..., checked_in_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pay_token: _Optional[str] = ...) -> None: ...
+    price_agorot: int
+    currency: str
+    def __init__(self, id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., event: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., name: _Optional[str] = ..., phone: _Optional[str] = ..., email: _Optional[str] = ..., spots: _Optional[int] = ..., confirmation_code: _Optional[str] = ..., waitlist_position: _Optional[int] = ..., hold_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancelled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancel_reason: _Optional[str] = ..., checked_in_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pay_token: _Optional[str] = ..., price_agorot: _Optional[int] = ..., currency: _Optional[str] = ...) -> None: ...
 
 class Seats(_message.Message):
     __slots__ = ("event_id", "status", "capacity", "confirmed", "held", "waitlisted", "available", "version")
@@ -419,14 +423,16 @@ class ExportRegistrationsResponse(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[Registration, _Mapping]]] = ...) -> None: ...
 
 class CancelRegistrationRequest(_message.Message):
-    __slots__ = ("id", "manage_token", "reason")
+    __slots__ = ("id", "manage_token", "reason", "refund_agorot")
     ID_FIELD_NUMBER: _ClassVar[int]
     MANAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    REFUND_AGOROT_FIELD_NUMBER: _ClassVar[int]
     id: str
     manage_token: str
     reason: str
-    def __init__(self, id: _Optional[str] = ..., manage_token: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    refund_agorot: int
+    def __init__(self, id: _Optional[str] = ..., manage_token: _Optional[str] = ..., reason: _Optional[str] = ..., refund_agorot: _Optional[int] = ...) -> None: ...
 
 class CancelRegistrationResponse(_message.Message):
     __slots__ = ("registration",)
@@ -507,7 +513,7 @@ class GetHoldResponse(_message.Message):
     def __init__(self, registration: _Optional[_Union[Registration, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
 
 class RegistrationChange(_message.Message):
-    __slots__ = ("registration_id", "event_id", "school", "status", "changed_at", "traceparent", "price_agorot", "starts_at", "cancellation_deadline_hours")
+    __slots__ = ("registration_id", "event_id", "school", "status", "changed_at", "traceparent", "price_agorot", "starts_at", "cancellation_deadline_hours", "refund_agorot")
     REGISTRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     SCHOOL_FIELD_NUMBER: _ClassVar[int]
@@ -517,6 +523,7 @@ class RegistrationChange(_message.Message):
     PRICE_AGOROT_FIELD_NUMBER: _ClassVar[int]
     STARTS_AT_FIELD_NUMBER: _ClassVar[int]
     CANCELLATION_DEADLINE_HOURS_FIELD_NUMBER: _ClassVar[int]
+    REFUND_AGOROT_FIELD_NUMBER: _ClassVar[int]
     registration_id: str
     event_id: str
     school: str
@@ -526,7 +533,8 @@ class RegistrationChange(_message.Message):
     price_agorot: int
     starts_at: _timestamp_pb2.Timestamp
     cancellation_deadline_hours: int
-    def __init__(self, registration_id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., price_agorot: _Optional[int] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancellation_deadline_hours: _Optional[int] = ...) -> None: ...
+    refund_agorot: int
+    def __init__(self, registration_id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., price_agorot: _Optional[int] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancellation_deadline_hours: _Optional[int] = ..., refund_agorot: _Optional[int] = ...) -> None: ...
 
 class ListChangesRequest(_message.Message):
     __slots__ = ("cursor", "limit", "statuses")

@@ -189,7 +189,8 @@ class RegistrationServiceServicer:
 
     def UpdateEvent(self, request, context):
         """Changes the named fields of an event; more capacity promotes from the
-        waitlist in the same transaction. OWNER or ADMIN of the school.
+        waitlist and price 0 confirms every hold, both in the same transaction.
+        OWNER or ADMIN of the school.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -242,7 +243,8 @@ class RegistrationServiceServicer:
 
     def CancelRegistration(self, request, context):
         """Gives the spots back; they go to the waitlist in the same transaction. The
-        holder within the deadline, or an organiser (MANAGER and up) at any time.
+        holder within the deadline, or an organiser (MANAGER and up) at any time,
+        who also decides what is given back of the payment: by default all of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -250,7 +252,8 @@ class RegistrationServiceServicer:
 
     def ConfirmHold(self, request, context):
         """Turns a hold into a confirmed registration once its payment is captured.
-        For the payment service. Confirming twice is a success.
+        For the payment service. Confirming twice is a success. A registration
+        that is answered with price 0 was confirmed free: the payment goes back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -273,7 +276,8 @@ class RegistrationServiceServicer:
     def ReclaimHold(self, request, context):
         """Claims the spots of an expired hold again, because its payment arrived
         late. Never oversells and never overtakes a waitlist: EVENT_FULL then. A
-        live hold is lengthened. For the payment service.
+        live hold is lengthened. When the event became free the answer is CONFIRMED
+        with price 0: nothing is to be charged. For the payment service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

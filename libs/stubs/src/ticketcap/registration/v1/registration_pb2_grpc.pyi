@@ -36,7 +36,8 @@ class RegistrationServiceStub:
     """The open events of a school, soonest first. Public."""
     UpdateEvent: _aio.UnaryUnaryMultiCallable[_registration_pb2.UpdateEventRequest, _registration_pb2.UpdateEventResponse]
     """Changes the named fields of an event; more capacity promotes from the
-    waitlist in the same transaction. OWNER or ADMIN of the school.
+    waitlist and price 0 confirms every hold, both in the same transaction.
+    OWNER or ADMIN of the school.
     """
     DeleteEvent: _aio.UnaryUnaryMultiCallable[_registration_pb2.DeleteEventRequest, _registration_pb2.DeleteEventResponse]
     """Removes an event that nobody ever registered for. OWNER or ADMIN."""
@@ -57,11 +58,13 @@ class RegistrationServiceStub:
     """Every registration of an event, oldest first. VIEWER and up."""
     CancelRegistration: _aio.UnaryUnaryMultiCallable[_registration_pb2.CancelRegistrationRequest, _registration_pb2.CancelRegistrationResponse]
     """Gives the spots back; they go to the waitlist in the same transaction. The
-    holder within the deadline, or an organiser (MANAGER and up) at any time.
+    holder within the deadline, or an organiser (MANAGER and up) at any time,
+    who also decides what is given back of the payment: by default all of it.
     """
     ConfirmHold: _aio.UnaryUnaryMultiCallable[_registration_pb2.ConfirmHoldRequest, _registration_pb2.ConfirmHoldResponse]
     """Turns a hold into a confirmed registration once its payment is captured.
-    For the payment service. Confirming twice is a success.
+    For the payment service. Confirming twice is a success. A registration
+    that is answered with price 0 was confirmed free: the payment goes back.
     """
     ReleaseHold: _aio.UnaryUnaryMultiCallable[_registration_pb2.ReleaseHoldRequest, _registration_pb2.ReleaseHoldResponse]
     """Gives a hold back before it expires. For the payment service."""
@@ -70,7 +73,8 @@ class RegistrationServiceStub:
     ReclaimHold: _aio.UnaryUnaryMultiCallable[_registration_pb2.ReclaimHoldRequest, _registration_pb2.ReclaimHoldResponse]
     """Claims the spots of an expired hold again, because its payment arrived
     late. Never oversells and never overtakes a waitlist: EVENT_FULL then. A
-    live hold is lengthened. For the payment service.
+    live hold is lengthened. When the event became free the answer is CONFIRMED
+    with price 0: nothing is to be charged. For the payment service.
     """
     GetHold: _aio.UnaryUnaryMultiCallable[_registration_pb2.GetHoldRequest, _registration_pb2.GetHoldResponse]
     """A registration with its event: what is to be paid, by when. For the
@@ -139,7 +143,8 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registration_pb2.UpdateEventRequest, _abc.Awaitable[_registration_pb2.UpdateEventResponse]],
     ) -> _abc.Awaitable[_registration_pb2.UpdateEventResponse]:
         """Changes the named fields of an event; more capacity promotes from the
-        waitlist in the same transaction. OWNER or ADMIN of the school.
+        waitlist and price 0 confirms every hold, both in the same transaction.
+        OWNER or ADMIN of the school.
         """
 
     @_abc_1.abstractmethod
@@ -202,7 +207,8 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registration_pb2.CancelRegistrationRequest, _abc.Awaitable[_registration_pb2.CancelRegistrationResponse]],
     ) -> _abc.Awaitable[_registration_pb2.CancelRegistrationResponse]:
         """Gives the spots back; they go to the waitlist in the same transaction. The
-        holder within the deadline, or an organiser (MANAGER and up) at any time.
+        holder within the deadline, or an organiser (MANAGER and up) at any time,
+        who also decides what is given back of the payment: by default all of it.
         """
 
     @_abc_1.abstractmethod
@@ -212,7 +218,8 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registration_pb2.ConfirmHoldRequest, _abc.Awaitable[_registration_pb2.ConfirmHoldResponse]],
     ) -> _abc.Awaitable[_registration_pb2.ConfirmHoldResponse]:
         """Turns a hold into a confirmed registration once its payment is captured.
-        For the payment service. Confirming twice is a success.
+        For the payment service. Confirming twice is a success. A registration
+        that is answered with price 0 was confirmed free: the payment goes back.
         """
 
     @_abc_1.abstractmethod
@@ -239,7 +246,8 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_registration_pb2.ReclaimHoldResponse]:
         """Claims the spots of an expired hold again, because its payment arrived
         late. Never oversells and never overtakes a waitlist: EVENT_FULL then. A
-        live hold is lengthened. For the payment service.
+        live hold is lengthened. When the event became free the answer is CONFIRMED
+        with price 0: nothing is to be charged. For the payment service.
         """
 
     @_abc_1.abstractmethod
