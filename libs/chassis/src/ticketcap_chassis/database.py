@@ -62,11 +62,26 @@ def create_engine(
 
 @asynccontextmanager
 async def opened_engine(
-    database_url: str, *, role: str, connections: int, telemetry: Telemetry, session: Mapping[str, str] = _NO_SETTINGS
+    database_url: str,
+    *,
+    role: str,
+    connections: int,
+    telemetry: Telemetry,
+    session: Mapping[str, str] = _NO_SETTINGS,
+    pool_name: str = "",
 ) -> AsyncIterator[AsyncEngine]:
-    """Hold an engine of at most ``connections`` connections as ``role`` for as long as the code inside runs."""
-    limits = PoolLimits(size=connections)
-    engine = create_engine(database_url, role=role, pool_name=role, limits=limits, telemetry=telemetry, session=session)
+    """Hold an engine of at most ``connections`` connections as ``role`` for as long as the code inside runs.
+
+    ``pool_name`` tells a second pool of a role from the first, whose name is the role's.
+    """
+    engine = create_engine(
+        database_url,
+        role=role,
+        pool_name=pool_name or role,
+        limits=PoolLimits(size=connections),
+        telemetry=telemetry,
+        session=session,
+    )
     try:
         yield engine
     finally:
