@@ -13,13 +13,14 @@ from ticketcap_chassis.grpc_server import GrpcServer
 from ticketcap_chassis.health import DatabaseHealth
 from ticketcap_chassis.lifecycle import background, every, give_memory_back, stop_requested
 from ticketcap_chassis.row_security import must_be_bound
+from ticketcap_chassis.shares import Shares
 from ticketcap_observability import Telemetry, get_logger, schema
 
 from ticketcap_registration.domain.holder_token import HolderTokens, Purpose
 from ticketcap_registration.domain.ledger import SeatRules
 from ticketcap_registration.jobs.audit import Audit
 from ticketcap_registration.jobs.feed import SeatFeed
-from ticketcap_registration.jobs.hold_expiry import expire_due_holds
+from ticketcap_registration.jobs.hold_expiry import HoldExpiry
 from ticketcap_registration.jobs.housekeeping import delete_aged
 from ticketcap_registration.jobs.isolation import IsolationProbe
 from ticketcap_registration.jobs.open_events import OpenEvents
@@ -40,6 +41,13 @@ from ticketcap_registration.store.schools import Schools
 from ticketcap_registration.store.watchkeeping import Watchkeeping
 
 _JOBS_CONNECTIONS: Final = 4
+_WRITES_OF_EVENT: Final = 1
+"""Writes past the lanes (check-ins, deletions) of one event at the same time: each holds a connection."""
+_LANES_POOL: Final = f"{roles.APP}_lanes"
+# Two replicas' transactions on one event follow each other within this; what holds a row longer is no lane.
+_LOCK_SECONDS: Final = 0.1
+# Then others wait for a patient turn too: each event's next try comes soon after its row is free.
+_PATIENT_LOCK_SECONDS: Final = 0.5
 _HEALTH_SECONDS: Final = 1.0
 _DAY_SECONDS: Final = 86_400
 # Every statement looks rows up by an index, so one plan serves all values and all sizes of a table: made once for a
@@ -65,14 +73,24 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
     async with AsyncExitStack() as stack:
         opened = partial(opened_engine, settings.database_url, telemetry=telemetry, session=_PLANS)
         engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
+        # A pool of their own: whatever else waits for the database, the seats' transactions never wait for it.
+        lanes_engine = await stack.enter_async_context(
+            opened(
+                role=roles.APP,
+                connections=settings.lane_transactions + settings.lane_patient_transactions,
+                pool_name=_LANES_POOL,
+            )
+        )
         jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
         await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_registration migrate")
         directory = Directory(jobs_engine)
         stack.push_async_callback(directory.close)
         watchkeeping = Watchkeeping(jobs_engine)
-        lanes = _lanes(settings, engine, telemetry)
+        lanes = _lanes(settings, lanes_engine, telemetry)
         telemetry.gauge(schema.LANE_DEPTH, lambda: [(sum(lanes.depths), {})])
         telemetry.gauge(schema.LANE_ACTIVE, lambda: [(len(lanes.depths), {})])
+        hold_expiry = HoldExpiry(watchkeeping, lanes)
+        stack.push_async_callback(hold_expiry.close)
         feed = SeatFeed(make_url(settings.database_url).set(drivername="postgresql").render_as_string(False), telemetry)
         server = GrpcServer(telemetry=telemetry)
         service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed)
@@ -82,7 +100,7 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         await health.check()
         for name, seconds, work in (
             ("health", _HEALTH_SECONDS, health.check),
-            ("hold_expiry", settings.hold_expiry_seconds, partial(expire_due_holds, watchkeeping, lanes)),
+            ("hold_expiry", settings.hold_expiry_seconds, hold_expiry.look),
             ("audit", settings.audit_seconds, Audit(watchkeeping, telemetry).run),
             ("isolation", settings.audit_seconds, IsolationProbe(engine, service.events, telemetry).run),
             ("gauges", settings.gauges_seconds, OpenEvents(watchkeeping, telemetry).look),
@@ -102,8 +120,17 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
 
 def _lanes(settings: Settings, engine: AsyncEngine, telemetry: Telemetry) -> Lanes:
     rules = SeatRules(offer_seconds=settings.offer_seconds, waitlist_limit=settings.waitlist_limit)
-    limits = LaneLimits(queue=settings.lane_queue, batch=settings.lane_batch, transactions=settings.lane_transactions)
-    return Lanes(Batches(SeatTransactions(engine, rules, telemetry), telemetry), limits)
+    limits = LaneLimits(
+        queue=settings.lane_queue,
+        batch=settings.lane_batch,
+        transactions=settings.lane_transactions,
+        patient=settings.lane_patient_transactions,
+    )
+    ordinary, patient = (
+        Batches(SeatTransactions(engine, rules, telemetry, lock_seconds=seconds), telemetry)
+        for seconds in (_LOCK_SECONDS, _PATIENT_LOCK_SECONDS)
+    )
+    return Lanes(ordinary, limits, patient=patient)
 
 
 def _service(
@@ -117,12 +144,14 @@ def _service(
 ) -> RegistrationService:
     manage_tokens, pay_tokens = (_tokens(settings, purpose) for purpose in (Purpose.MANAGE, Purpose.PAY))
     verifier = settings.verifier()
+    # Reads always have the other half of the connections: they wait for no row.
+    writes = Shares(max(1, settings.database_connections // 2), of_one=_WRITES_OF_EVENT)
     return RegistrationService(
         access=Access(verifier, directory, manage_tokens=manage_tokens, pay_tokens=pay_tokens),
         directory=directory,
         schools=Schools(engine, jobs_engine),
-        events=Events(engine, jobs_engine),
-        registrations=Registrations(engine),
+        events=Events(engine, jobs_engine, writes),
+        registrations=Registrations(engine, writes),
         changes=Changes(jobs_engine),
         lanes=lanes,
         claims=Claims(

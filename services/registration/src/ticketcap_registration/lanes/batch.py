@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from opentelemetry import trace
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind
 from ticketcap_chassis.errors import InternalError, ServiceError
+from ticketcap_chassis.slices import in_slices
 from ticketcap_chassis.transactions import (
     ConstraintViolated,
     Contended,
@@ -30,6 +31,8 @@ from ticketcap_registration.store.registrations import CODE_TAKEN
 _PAUSES: Final = (0.05, 0.2, 0.8)
 """Seconds before each further try when nothing was done: the database may be starting again."""
 
+_NOTHING_DONE: Final = (StoreUnavailable, NoFreeConnection)
+
 _log = get_logger(__name__)
 
 
@@ -48,8 +51,11 @@ class Batches:
         self._tracer = telemetry.tracer
         self._metrics = SeatMetrics(telemetry)
 
-    async def run(self, event: EventKey, waiters: Sequence[Waiter], waited_ms: float) -> None:
-        """Answer every waiter, under one span that is linked to all that are served."""
+    async def run(self, event: EventKey, waiters: Sequence[Waiter], waited_ms: float) -> bool:
+        """Answer every waiter, under one span that is linked to all that are served.
+
+        Returns False when another transaction held the rows: nothing was done for those without an answer.
+        """
         spans = [waiter.span for waiter in waiters if waiter.span.is_valid and waiter.span.trace_flags.sampled]
         with self._tracer.start_as_current_span(
             schema.BATCH,
@@ -65,20 +71,28 @@ class Batches:
             record_exception=False,
         ) as span:
             self._metrics.begun(len(waiters), waited_ms / 1000)
-            await self._answer_all(event, waiters, span.get_span_context())
+            try:
+                await self._answer_all(event, waiters, span.get_span_context())
+            except Contended as error:
+                _log.warning("lane.retry", event_id=str(event.id), reason=error.reason, pause_seconds=0.0)
+                return False
+            return True
 
     async def _answer_all(self, event: EventKey, waiters: Sequence[Waiter], span: SpanContext) -> None:
         try:
             committed = await self._committed(event, [waiter.command for waiter in waiters])
         except OutcomeUnknown as error:
             await self._ask_again(event, waiters, span, error)
+        except Contended:
+            # Waiting here would hold a turn that other events need: the lane takes another one for it.
+            raise
         except ServiceError as error:
             _refuse_all(waiters, error)
         except Exception as error:  # noqa: BLE001 - a poisoned item may raise anything; it is isolated and logged
             await self._isolate(event, waiters, span, error)
         else:
             self._tell(event, committed)
-            _give_all(waiters, committed, span)
+            await _give_all(waiters, committed, span)
 
     def _tell(self, event: EventKey, committed: Committed) -> None:
         self._metrics.committed(committed)
@@ -104,12 +118,14 @@ class Batches:
         if not again:
             return
         try:
-            committed = await self._committed(event, [waiter.command for waiter in again])
+            committed = await self._committed(
+                event, [waiter.command for waiter in again], retried=(*_NOTHING_DONE, Contended)
+            )
         except ServiceError:
             _refuse_all(again, error)
         else:
             self._tell(event, committed)
-            _give_all(again, committed, span)
+            await _give_all(again, committed, span)
 
     async def _isolate(self, event: EventKey, waiters: Sequence[Waiter], span: SpanContext, error: Exception) -> None:
         if len(waiters) == 1:
@@ -124,12 +140,18 @@ class Batches:
         await self._answer_all(event, waiters[:middle], span)
         await self._answer_all(event, waiters[middle:], span)
 
-    async def _committed(self, event: EventKey, commands: Sequence[Command]) -> Committed:
+    async def _committed(
+        self,
+        event: EventKey,
+        commands: Sequence[Command],
+        *,
+        retried: tuple[type[ServiceError], ...] = _NOTHING_DONE,
+    ) -> Committed:
         """Try again, a bounded number of times, while nothing was done."""
         for pause in _PAUSES:
             try:
                 return await self._transaction.run(event, commands)
-            except (StoreUnavailable, Contended, NoFreeConnection) as error:
+            except retried as error:
                 _log.warning("lane.retry", event_id=str(event.id), reason=error.reason, pause_seconds=pause)
                 await asyncio.sleep(pause)
             except ConstraintViolated as error:
@@ -164,8 +186,8 @@ def _refuse_all(waiters: Sequence[Waiter], error: ServiceError) -> None:
         waiter.refuse(error)
 
 
-def _give_all(waiters: Sequence[Waiter], committed: Committed, span: SpanContext) -> None:
-    for waiter, outcome in zip(waiters, committed.outcomes, strict=True):
+async def _give_all(waiters: Sequence[Waiter], committed: Committed, span: SpanContext) -> None:
+    async for waiter, outcome in in_slices(list(zip(waiters, committed.outcomes, strict=True))):
         if isinstance(outcome, ServiceError):
             waiter.refuse(outcome)
         else:
