@@ -289,3 +289,17 @@ async def test_one_event_leaves_room_for_others() -> None:
     registrar.open.set()
     assert len(await asyncio.gather(*hot, cold)) == 6
     assert (await coalescer.register(_claim("again", event))).id == "again", "what is answered counts no more"
+
+
+async def test_closing_between_two_slices_of_answers_leaves_nobody_waiting() -> None:
+    """Those that were not told yet learn that the gateway stops."""
+    registrar = Registrar()
+    coalescer = ClaimCoalescer(registrar, max_waiting=1000, max_of_event=1000)
+    callers = [asyncio.create_task(coalescer.register(_claim(f"{n}"))) for n in range(40)]
+    await _settle()
+    registrar.open.set()
+    async with asyncio.timeout(5):
+        await asyncio.wait(callers, return_when=asyncio.FIRST_COMPLETED)
+        await coalescer.close()
+        answers = await asyncio.gather(*callers, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {pb.RegisterResponse, Unavailable}

@@ -228,6 +228,8 @@ class ClaimCoalescer:
             now = time.monotonic()
             with deadlines.within(max(claim.deadline for claim in batch) - now):
                 response = await self._registrar.register_batch(_batch_request(batch, now))
+            # Inside: the gateway may stop between two slices of answers.
+            await _settle_all(batch, response)
         except ServiceError as error:
             _refuse_all(batch, error)
         except asyncio.CancelledError:
@@ -237,8 +239,6 @@ class ClaimCoalescer:
             _log.error("claims.unexpected_error", exc_info=error)
             sentry.report(error)
             _refuse_all(batch, InternalError("an unexpected error; the log has it"))
-        else:
-            await _settle_all(batch, response)
 
 
 def _event_of(request: pb.RegisterRequest) -> _EventName:
