@@ -181,3 +181,31 @@ async def test_an_event_that_is_removed_ends_its_stream(
 async def test_a_stream_is_only_read(client: httpx.AsyncClient, method: str) -> None:
     """Other methods are 405."""
     assert (await client.request(method, STREAM)).status_code == 405
+
+
+async def test_a_rush_is_a_few_updates_a_second(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
+    """A hundred changes at once are two or three updates for each browser; nothing is lost, the newest comes last."""
+    async with watching(client) as watcher:
+        await watcher.next()
+        for version in range(2, 102):
+            registration.publish(seats(version=version), promoted=1)
+            await asyncio.sleep(0.001)
+        updates = [await watcher.next()]
+        while updates[-1]["version"] < 101:
+            updates.append(await watcher.next())
+        assert sum(update["promoted"] for update in updates) == 100
+        assert len(updates) < 50
+
+
+async def test_the_streams_of_one_event_leave_room_for_others(registration: FakeRegistration) -> None:
+    """One more than MAX_EVENT_STREAMS of an event is a 503, in whatever case its name is; another event's begins."""
+    async with (
+        running_gateway(registration.target, max_streams=3, max_event_streams=1) as gateway,
+        httpx.AsyncClient(base_url=gateway.url) as client,
+    ):
+        event = "0199c1de-0000-7000-8000-00000000abcd"
+        async with watching(client, STREAM.replace("football", event)):
+            refused = await client.get(STREAM.replace("football", event.upper()))
+            assert (refused.status_code, refused.json()["code"]) == (503, "TOO_MANY_STREAMS")
+            async with watching(client) as watcher:
+                await watcher.next()

@@ -206,6 +206,6 @@ async def test_a_hung_delivery_is_ended_and_its_row_given_back() -> None:
     registration_id = uuid4()
     for turn in range(1, 3):
         row.postponed.clear()
-        await asyncio.wait_for(deliveries.start(registration_id), 20)
+        await asyncio.wait_for(deliveries.start(registration_id, uuid4()), 20)
         assert row.postponed.is_set()
         assert row.leased == turn

@@ -226,8 +226,22 @@ async def test_deliveries_come_in_order_and_to_one_at_a_time(app: AsyncEngine, j
     assert second is not None
     assert second.topic is Topic.CONFIRM_SEAT, "the second row of the same subject was never made"
     await box.postpone(second, 30)
-    assert await box.due(10) == []
+    assert await box.due(10, of_event=10) == []
     assert await box.lag_seconds() >= 0.4
+
+
+async def test_an_event_with_many_due_deliveries_fills_no_page(app: AsyncEngine, jobs: AsyncEngine) -> None:
+    """Its oldest few are due, and every other event's too, however much longer its own wait."""
+    box = Outbox(app, jobs, lease_seconds=30)
+    stuck = uuid7()
+    made = [*(a_payment(event_id=stuck) for _ in range(8)), a_payment(), a_payment()]
+    for payment in made:
+        async with school_transaction(app, "herzl") as connection:
+            await payments.add(connection, payment)
+            await outbox.put(connection, payment, Topic.CONFIRM_SEAT, payment.id, "")
+    due = await box.due(5, of_event=3)
+    expected = [made[number] for number in (0, 1, 2, 8, 9)]
+    assert due == [(payment.registration_id, payment.event_id) for payment in expected]
 
 
 async def test_who_has_lost_a_lease_changes_nothing_of_the_next_ones(app: AsyncEngine, jobs: AsyncEngine) -> None:
@@ -262,7 +276,7 @@ async def test_what_is_committed_is_delivered_and_what_is_not_is_not(app: AsyncE
 
     with pytest.raises(RuntimeError, match="changed my mind"):
         await change_ones_mind()
-    assert await box.due(10) == []
+    assert await box.due(10, of_event=10) == []
 
 
 def test_the_owner_is_bound_as_well(database: str) -> None:

@@ -1,18 +1,20 @@
 """A lane alone, over a transaction that the test holds in its hand."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from opentelemetry import trace
 from seats_model import Store, claim, event, uuid
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import InternalError, ServiceError, Unavailable
-from ticketcap_chassis.transactions import ConstraintViolated, OutcomeUnknown, StoreUnavailable
+from ticketcap_chassis.transactions import ConstraintViolated, Contended, OutcomeUnknown, StoreUnavailable
 from ticketcap_observability import Telemetry
 from ticketcap_registration.domain.commands import Cancel, ChangeEvent, Claim, Command, ExpireHolds
 from ticketcap_registration.domain.errors import IdempotencyInFlight, LaneFull, SlugTaken, WaitedTooLong
@@ -298,6 +300,89 @@ async def test_a_lane_without_work_is_forgotten(lanes: Lanes) -> None:
     await settled(submit(lanes, claim(1)))
     await asyncio.sleep(0)
     assert not lanes._lanes
+
+
+class Locked:
+    """Transactions on many events; those on a locked one find the rows held by another transaction."""
+
+    def __init__(self) -> None:
+        self.hands: defaultdict[UUID, HandHeld] = defaultdict(HandHeld)
+        self.locked: set[UUID] = set()
+        self.tries = 0
+        self.under_way = 0
+        self.most_under_way = 0
+
+    async def run(self, key: EventKey, commands: Sequence[Command]) -> Committed:
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(0.005)
+            if key.id in self.locked:
+                self.tries += 1
+                raise Contended
+            return await self.hands[key.id].run(key, commands)
+        finally:
+            self.under_way -= 1
+
+
+def event_key(number: int) -> EventKey:
+    return EventKey(uuid(number), KEY.school)
+
+
+async def test_locked_events_delay_no_other() -> None:
+    """More of them than there are turns: the cold event is served all the time; they are served when they are free."""
+    rows = Locked()
+    limits = LaneLimits(transactions=1, patient=2)
+    lanes = Lanes(Batches(rows, Telemetry.in_memory()), limits)
+    rows.locked = {uuid(number) for number in range(10, 16)}
+    stuck = [asyncio.create_task(lanes.submit(event_key(10 + number % 6), claim(number))) for number in range(18)]
+    while rows.tries < 12:
+        await asyncio.sleep(0.001)
+    async with asyncio.timeout(10):
+        for number in range(20):
+            before = rows.tries
+            await lanes.submit(event_key(1), claim(100 + number))
+            assert rows.tries - before <= 3 * limits.patient, "it waited for more than what was under way"
+    assert not any(task.done() for task in stuck)
+    rows.locked.clear()
+    assert all(isinstance(outcome, Claimed) for outcome in await settled(*stuck))
+    assert rows.most_under_way <= limits.transactions + limits.patient
+    await lanes.close(1)
+
+
+async def test_a_locked_event_keeps_the_order_and_drops_who_is_late() -> None:
+    """What is put back is served first, in its order; nothing is done for a caller whose time is over."""
+    rows = Locked()
+    lanes = Lanes(Batches(rows, Telemetry.in_memory()), LaneLimits(batch=4, patience_seconds=60))
+    rows.locked = {KEY.id}
+    tasks = [submit(lanes, claim(number)) for number in range(10)]
+    with deadlines.within(0.02):
+        late = submit(lanes, claim(50))
+        await asyncio.sleep(0.05)
+    tasks[1].cancel()
+    seen = rows.tries
+    # The try that is under way still holds the one that leaves.
+    while rows.tries < seen + 2:
+        await asyncio.sleep(0.001)
+    rows.locked.clear()
+    answers = await settled(*tasks, late)
+    assert isinstance(answers[-1], WaitedTooLong)
+    assert isinstance(answers[1], asyncio.CancelledError)
+    served = [command.id for batch in rows.hands[KEY.id].batches for command in batch if isinstance(command, Claim)]
+    assert served == [claim(number).id for number in range(10) if number != 1]
+    assert isinstance((await settled(submit(lanes, claim(1))))[0], Claimed), "its key is free again"
+    await lanes.close(1)
+
+
+async def test_patience_with_a_locked_event_ends() -> None:
+    """A command without a deadline is tried for a bounded time, then told that nothing was done."""
+    rows = Locked()
+    lanes = Lanes(Batches(rows, Telemetry.in_memory()), LaneLimits(patience_seconds=0.05))
+    rows.locked = {KEY.id}
+    answers = await settled(submit(lanes, ExpireHolds()), submit(lanes, claim(1)))
+    assert [type(answer) for answer in answers] == [Contended, Contended]
+    assert rows.tries > 1
+    await lanes.close(1)
 
 
 async def test_the_batch_span_is_linked_to_every_request(hand: HandHeld) -> None:

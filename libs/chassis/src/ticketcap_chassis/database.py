@@ -121,12 +121,16 @@ async def opened_engine(
     telemetry: Telemetry,
     link: Link,
     session: Mapping[str, str] = _NO_SETTINGS,
+    pool_name: str = "",
 ) -> AsyncIterator[AsyncEngine]:
-    """Hold an engine of at most ``connections`` connections as ``role`` for as long as the code inside runs."""
+    """Hold an engine of at most ``connections`` connections as ``role`` for as long as the code inside runs.
+
+    ``pool_name`` tells a second pool of a role from the first, whose name is the role's.
+    """
     engine = create_engine(
         database_url,
         role=role,
-        pool_name=role,
+        pool_name=pool_name or role,
         limits=replace(link.limits, size=connections),
         telemetry=telemetry,
         session=session,

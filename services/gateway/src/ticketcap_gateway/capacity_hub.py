@@ -15,6 +15,9 @@ from ticketcap_observability import get_logger, sentry
 
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _LONGEST_BACKOFF_SECONDS: Final = 2.0
+_PACE_SECONDS: Final = 0.25
+"""The shortest time between two updates of an event's watchers: in a rush its seats change many times a second, and
+each update is work for every watcher."""
 _PASSING: Final = (Unavailable, Busy, Aborted, DeadlineExceeded, InternalError)
 
 _log = get_logger(__name__)
@@ -50,6 +53,8 @@ class _Feed:
         self.ended = False
         self.watchers = 0
         self._changed = asyncio.Event()
+        self._woken_at = -_PACE_SECONDS
+        self._wake_later: asyncio.TimerHandle | None = None
         # A context of its own: the stream outlives the request that opened it, and its deadline.
         self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
 
@@ -103,14 +108,28 @@ class _Feed:
         self.seats = response.seats
         self.promoted += response.promoted
         self.changes += 1
-        self._wake()
+        self._wake_paced()
 
     def _end(self, failure: ServiceError | None) -> None:
         self.failure = self.failure or failure
         self.ended = True
         self._wake()
 
+    def _wake_paced(self) -> None:
+        if self._wake_later is not None:
+            return
+        loop = asyncio.get_running_loop()
+        wait = self._woken_at + _PACE_SECONDS - loop.time()
+        if wait <= 0:
+            self._wake()
+        else:
+            self._wake_later = loop.call_later(wait, self._wake)
+
     def _wake(self) -> None:
+        if self._wake_later is not None:
+            self._wake_later.cancel()
+            self._wake_later = None
+        self._woken_at = asyncio.get_running_loop().time()
         # Who waits now is woken; who comes later waits on a new event.
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
@@ -147,10 +166,11 @@ class CapacityHub:
     A new stream to the service replaces a feed's stream after ``renew_seconds``.
     """
 
-    def __init__(self, source: EventWatcher, *, max_watchers: int, renew_seconds: float) -> None:
+    def __init__(self, source: EventWatcher, *, max_watchers: int, max_of_event: int, renew_seconds: float) -> None:
         self._source = source
         self._renew_seconds = renew_seconds
         self._max_watchers = max_watchers
+        self._max_of_event = max_of_event
         self._feeds: dict[tuple[str, str], _Feed] = {}
         self._watchers = 0
         self._closed = False
@@ -173,6 +193,8 @@ class CapacityHub:
         if self._watchers >= self._max_watchers:
             raise Unavailable(f"{self._max_watchers} streams are open already", reason="TOO_MANY_STREAMS")
         feed = self._feed(school, event)
+        if feed.watchers >= self._max_of_event:
+            raise Unavailable(f"{self._max_of_event} streams of this event are open already", reason="TOO_MANY_STREAMS")
         self._watchers += 1
         feed.watchers += 1
         try:
@@ -181,7 +203,7 @@ class CapacityHub:
             self._watchers -= 1
             feed.watchers -= 1
             if not feed.watchers:
-                await self._forget((school, event), feed)
+                await self._forget((school, event.lower()), feed)
 
     async def close(self) -> None:
         """End every feed, so that every watcher's stream ends."""
@@ -189,11 +211,11 @@ class CapacityHub:
         await asyncio.gather(*(feed.close() for feed in list(self._feeds.values())))
 
     def _feed(self, school: str, event: str) -> _Feed:
-        feed = self._feeds.get((school, event))
+        feed = self._feeds.get((school, event.lower()))
         if feed is None or feed.ended:
             request = pb.WatchEventRequest(school=school, event=event)
             feed = _Feed(self._source, request, renew_seconds=self._renew_seconds)
-            self._feeds[school, event] = feed
+            self._feeds[school, event.lower()] = feed
         return feed
 
     async def _forget(self, key: tuple[str, str], feed: _Feed) -> None:

@@ -67,8 +67,15 @@ async def wired(settings: GatewaySettings, telemetry: Telemetry) -> AsyncIterato
     ):
         registration = RegistrationClient(registration_channel, settings.identity(_SERVICE))
         payment = PaymentClient(payment_channel)
-        claims = ClaimCoalescer(registration, max_waiting=settings.max_waiting_claims)
-        hub = CapacityHub(registration, max_watchers=settings.max_streams, renew_seconds=settings.watch_renew_seconds)
+        claims = ClaimCoalescer(
+            registration, max_waiting=settings.max_waiting_claims, max_of_event=settings.max_event_claims
+        )
+        hub = CapacityHub(
+            registration,
+            max_watchers=settings.max_streams,
+            max_of_event=settings.max_event_streams,
+            renew_seconds=settings.watch_renew_seconds,
+        )
         draining = Draining()
         operations = _operations(settings, registration, payment, claims, hub, draining, verifier)
         served = app.build(operations, telemetry=telemetry, request_seconds=settings.request_seconds, version=release())

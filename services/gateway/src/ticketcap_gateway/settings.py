@@ -73,7 +73,11 @@ class GatewaySettings(CallerSettings, ServiceSettings):
     max_header_bytes: int = Field(default=16_384, ge=1_024, le=1_048_576)
     max_connections: int = Field(default=2_048, ge=1, le=65_536)
     max_streams: int = Field(default=500, ge=0, le=65_536)
+    max_event_streams: int = Field(default=400, ge=1, le=65_536)
+    """Streams of one event; less than MAX_STREAMS, so that other events can be watched."""
     max_waiting_claims: int = Field(default=4_096, ge=1, le=65_536)
+    max_event_claims: int = Field(default=1_536, ge=1, le=65_536)
+    """Claims of one event that wait or are under way; less than MAX_CONNECTIONS, so that others can connect."""
 
     request_seconds: float = Field(default=10.0, gt=0, le=300)
     """The deadline of a request; it travels to the services."""

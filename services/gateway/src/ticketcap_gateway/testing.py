@@ -334,8 +334,8 @@ class FakeRegistration(_Fake, registration_pb2_grpc.RegistrationServiceServicer)
             while not self.watches_end:
                 changed = self.changed
                 for change in list(self.changes)[told:]:
+                    told += 1
                     yield change
-                told = len(self.changes)
                 await changed.wait()
         finally:
             self.watching -= 1

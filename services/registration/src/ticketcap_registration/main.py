@@ -15,6 +15,7 @@ from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
 from ticketcap_chassis.identity import TokenVerifier
 from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_memory_back, stop_requested
 from ticketcap_chassis.row_security import must_be_bound
+from ticketcap_chassis.shares import Shares
 from ticketcap_observability import Telemetry, get_logger, schema
 
 from ticketcap_registration.domain.holder_token import HolderTokens, Purpose
@@ -22,7 +23,7 @@ from ticketcap_registration.domain.ledger import SeatRules
 from ticketcap_registration.jobs.audit import Audit
 from ticketcap_registration.jobs.feed import SeatFeed
 from ticketcap_registration.jobs.feed_check import FeedCheck
-from ticketcap_registration.jobs.hold_expiry import expire_due_holds
+from ticketcap_registration.jobs.hold_expiry import HoldExpiry
 from ticketcap_registration.jobs.housekeeping import delete_aged
 from ticketcap_registration.jobs.isolation import IsolationProbe
 from ticketcap_registration.jobs.open_events import OpenEvents
@@ -43,6 +44,13 @@ from ticketcap_registration.store.schools import Schools
 from ticketcap_registration.store.watchkeeping import Watchkeeping
 
 _JOBS_CONNECTIONS: Final = 4
+_WRITES_OF_EVENT: Final = 1
+"""Writes past the lanes (check-ins, deletions) of one event at the same time: each holds a connection."""
+_LANES_POOL: Final = f"{roles.APP}_lanes"
+# Two replicas' transactions on one event follow each other within this; what holds a row longer is no lane.
+_LOCK_SECONDS: Final = 0.1
+# Then others wait for a patient turn too: each event's next try comes soon after its row is free.
+_PATIENT_LOCK_SECONDS: Final = 0.5
 _HEALTH_SECONDS: Final = 0.5
 _FEED_HEALTH_SECONDS: Final = 0.25
 _IDENTITY_SECONDS: Final = 1.0
@@ -73,25 +81,36 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         link = settings.link()
         opened = partial(opened_engine, settings.database_url, telemetry=telemetry, session=_PLANS, link=link)
         engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
+        # A pool of their own: whatever else waits for the database, the seats' transactions never wait for it.
+        lanes_engine = await stack.enter_async_context(
+            opened(
+                role=roles.APP,
+                connections=settings.lane_transactions + settings.lane_patient_transactions,
+                pool_name=_LANES_POOL,
+            )
+        )
         jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
         await must_connect(engine)
         await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_registration migrate")
         directory = Directory(jobs_engine)
         stack.push_async_callback(directory.close)
         watchkeeping = Watchkeeping(jobs_engine)
-        lanes = _lanes(settings, engine, telemetry)
+        lanes = _lanes(settings, lanes_engine, telemetry)
         telemetry.gauge(schema.LANE_DEPTH, lambda: [(sum(lanes.depths), {})])
         telemetry.gauge(schema.LANE_ACTIVE, lambda: [(len(lanes.depths), {})])
+        hold_expiry = HoldExpiry(watchkeeping, lanes)
+        stack.push_async_callback(hold_expiry.close)
         checked = settings.feed_check_seconds
-        # A link of its own: losing the one connection of the feed is no reason to replace the pool's.
+        # A link of its own: a server that ends the feed's one connection says nothing about the pool's.
         parameters = connection_parameters(settings.database_url)
-        feed = SeatFeed(parameters, telemetry, settings.link(), check_seconds=checked)
+        feed = SeatFeed(parameters, telemetry, settings.link(), check_seconds=checked, deaf=link.distrust)
         telemetry.gauge(schema.SEAT_FEED_AGE, lambda: [(feed.age, {})])
         server = GrpcServer(telemetry=telemetry)
         verifier = settings.verifier()
         service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed, verifier)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
 
+        # The lanes' pool is not asked: it shares role and link with the other, and a look would wait behind busy lanes.
         needs = {engine: roles.APP_NEEDS, jobs_engine: roles.JOBS_NEEDS}
         health = DatabaseHealth(needs, server, ["", SERVICE])
         identity = IdentityHealth(verifier, server)
@@ -105,7 +124,7 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
             ("feed_health", _FEED_HEALTH_SECONDS, TURN_SECONDS, feed_check.tell),
             # It waits by itself.
             ("feed_check", 0.0, TURN_SECONDS, feed_check.announce),
-            ("hold_expiry", settings.hold_expiry_seconds, TURN_SECONDS, partial(expire_due_holds, watchkeeping, lanes)),
+            ("hold_expiry", settings.hold_expiry_seconds, TURN_SECONDS, hold_expiry.look),
             ("audit", settings.audit_seconds, _LONG_TURN_SECONDS, Audit(watchkeeping, telemetry).run),
             ("isolation", settings.audit_seconds, TURN_SECONDS, IsolationProbe(engine, service.events, telemetry).run),
             ("gauges", settings.gauges_seconds, TURN_SECONDS, OpenEvents(watchkeeping, telemetry).look),
@@ -125,8 +144,17 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
 
 def _lanes(settings: Settings, engine: AsyncEngine, telemetry: Telemetry) -> Lanes:
     rules = SeatRules(offer_seconds=settings.offer_seconds, waitlist_limit=settings.waitlist_limit)
-    limits = LaneLimits(queue=settings.lane_queue, batch=settings.lane_batch, transactions=settings.lane_transactions)
-    return Lanes(Batches(SeatTransactions(engine, rules, telemetry), telemetry), limits)
+    limits = LaneLimits(
+        queue=settings.lane_queue,
+        batch=settings.lane_batch,
+        transactions=settings.lane_transactions,
+        patient=settings.lane_patient_transactions,
+    )
+    ordinary, patient = (
+        Batches(SeatTransactions(engine, rules, telemetry, lock_seconds=seconds), telemetry)
+        for seconds in (_LOCK_SECONDS, _PATIENT_LOCK_SECONDS)
+    )
+    return Lanes(ordinary, limits, patient=patient)
 
 
 def _service(
@@ -140,12 +168,14 @@ def _service(
     verifier: TokenVerifier,
 ) -> RegistrationService:
     manage_tokens, pay_tokens = (_tokens(settings, purpose) for purpose in (Purpose.MANAGE, Purpose.PAY))
+    # Reads always have the other half of the connections: they wait for no row.
+    writes = Shares(max(1, settings.database_connections // 2), of_one=_WRITES_OF_EVENT)
     return RegistrationService(
         access=Access(verifier, directory, manage_tokens=manage_tokens, pay_tokens=pay_tokens),
         directory=directory,
         schools=Schools(engine, jobs_engine),
-        events=Events(engine, jobs_engine),
-        registrations=Registrations(engine),
+        events=Events(engine, jobs_engine, writes),
+        registrations=Registrations(engine, writes),
         changes=Changes(jobs_engine),
         lanes=lanes,
         claims=Claims(

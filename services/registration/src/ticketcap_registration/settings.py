@@ -44,6 +44,8 @@ class Settings(IdentitySettings, ServedSettings, DatabaseSettings):
     """Requests that wait for one event; more are answered RESOURCE_EXHAUSTED."""
     lane_batch: int = Field(default=256, ge=1, le=1000)
     lane_transactions: int = Field(default=4, ge=1, le=50)
+    lane_patient_transactions: int = Field(default=2, ge=1, le=50)
+    """Beside those: transactions of events whose rows something else holds locked."""
     waitlist_limit: int = Field(default=20_000, ge=0, le=1_000_000)
     offer_seconds: int = Field(default=7200, ge=1, le=604_800)
     """How long a promoted registration of a paid event has to pay."""

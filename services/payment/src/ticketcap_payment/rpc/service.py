@@ -97,7 +97,7 @@ class PaymentService(pb_grpc.PaymentServiceServicer):
             if opened := context_from_traceparent(received.payment.traceparent):
                 span.add_link(trace.get_current_span(opened).get_span_context())
             try:
-                await self._settled(received.payment.registration_id)
+                await self._settled(received.payment.registration_id, received.payment.event_id)
             finally:
                 self.returns.forget(received)
             await self.returns.must_be_genuine(received)
@@ -109,7 +109,7 @@ class PaymentService(pb_grpc.PaymentServiceServicer):
         key = await self.access.payment(request.payment_id, "")
         amount = request.amount_agorot if request.HasField("amount_agorot") else None
         asked = await self.refunds.ask(key, Ask(amount_agorot=amount, idempotency_key=request.idempotency_key))
-        await self._settled(key.registration_id)
+        await self._settled(key.registration_id, asked.event_id)
         payment, everything = await self._whole(key)
         refund = next(one for one in everything if one.id == asked.refund.id)
         return pb.RefundPaymentResponse(
@@ -139,16 +139,16 @@ class PaymentService(pb_grpc.PaymentServiceServicer):
         payment = await self.resolution.resolve(Kind(request.kind), subject, finding)
         if payment is None:
             return pb.ResolveEscalationResponse()
-        await self._settled(payment.registration_id)
+        await self._settled(payment.registration_id, payment.event_id)
         key = PaymentKey(payment.id, payment.school, payment.registration_id)
         return pb.ResolveEscalationResponse(payment=translate.payment(*await self._whole(key)))
 
-    async def _settled(self, registration_id: UUID) -> None:
+    async def _settled(self, registration_id: UUID, event_id: UUID) -> None:
         """Take on what is due for a registration, and wait until nothing is under way, within the caller's time."""
         until = time.monotonic() + deadlines.bounded(_SETTLING_SECONDS) - _SLACK_SECONDS
         while (left := until - time.monotonic()) > 0:
             # Not awaited itself: a caller that leaves must not end the work.
-            await asyncio.wait([self.deliveries.start(registration_id)], timeout=left)
+            await asyncio.wait([self.deliveries.start(registration_id, event_id)], timeout=left)
             if not await self._is_under_way(registration_id):
                 return
             await asyncio.sleep(_LOOK_SECONDS)

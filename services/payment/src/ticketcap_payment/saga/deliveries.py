@@ -10,6 +10,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import ServiceError
+from ticketcap_chassis.shares import Shares
 from ticketcap_observability import context_from_traceparent, get_logger, schema, sentry, set_school
 
 from ticketcap_payment.saga.delivery import Done, Ending, Later, pause_after
@@ -17,7 +18,10 @@ from ticketcap_payment.store.outbox import Delivery, Outbox, Topic
 
 Deliver = Callable[[Delivery], Awaitable[Ending]]
 
-_AT_ONCE: Final = 16
+_AT_ONCE: Final = 48
+_OF_EVENT: Final = 16
+"""Of those, of one event: each may wait for that event's seats at the registration service."""
+_DUE: Final = 200
 _STEPS: Final = 20
 """Deliveries that one turn takes on for one registration; what is left has the next turn."""
 _HUNG_SECONDS: Final = 300.0
@@ -36,16 +40,16 @@ class Deliveries:
         self._tracer = tracer
         self._deliver = deliver
         self._seconds = seconds
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._places = Shares(_AT_ONCE, of_one=_OF_EVENT)
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
         self._closed = False
 
-    def start(self, registration_id: UUID) -> "asyncio.Task[None]":
-        """Take on what is due for a registration. The task goes on when whoever waits for it leaves."""
+    def start(self, registration_id: UUID, event_id: UUID) -> "asyncio.Task[None]":
+        """Take on what is due for a registration of an event. The task goes on when its caller leaves."""
         task = self._under_way.get(registration_id)
         if task is None:
             # Whoever asked may leave, or have little time: the work has its own.
-            task = asyncio.create_task(self._drive(registration_id), context=deadlines.without())
+            task = asyncio.create_task(self._drive(registration_id, event_id), context=deadlines.without())
             self._under_way[registration_id] = task
             task.add_done_callback(lambda _: self._under_way.pop(registration_id, None))
         return task
@@ -53,8 +57,8 @@ class Deliveries:
     async def start_due(self) -> None:
         """Take on whatever is due and nobody is at. Does not wait for it."""
         if not self._closed:
-            for registration_id in await self._outbox.due(_AT_ONCE):
-                self.start(registration_id)
+            for registration_id, event_id in await self._outbox.due(_DUE, of_event=_OF_EVENT):
+                self.start(registration_id, event_id)
 
     async def close(self, seconds: float) -> None:
         """Let what is under way finish within ``seconds``; what does not is delivered again by whoever comes next."""
@@ -68,8 +72,8 @@ class Deliveries:
         if late:
             await asyncio.wait(late)
 
-    async def _drive(self, registration_id: UUID) -> None:
-        async with self._places:
+    async def _drive(self, registration_id: UUID, event_id: UUID) -> None:
+        async with self._places.place(event_id):
             for _ in range(_STEPS):
                 if self._closed:
                     return

@@ -81,9 +81,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A refund, and whether an earlier request with its key asked for it."""
+    """A refund, its payment's event, and whether an earlier request with its key asked for it."""
 
     refund: Refund
+    event_id: UUID
     replayed: bool
 
 
@@ -103,7 +104,7 @@ class Refunds:
             if same is not None and same.fingerprint != ask.fingerprint:
                 raise IdempotencyKeyReused
             if same is not None:
-                return Asked(same, replayed=True)
+                return Asked(same, payment.event_id, replayed=True)
             refund = await owe(
                 connection,
                 payment,
@@ -115,7 +116,7 @@ class Refunds:
                 fingerprint=ask.fingerprint,
             )
         await self._saga.steps.reached(Step.REFUND_STORED)
-        return Asked(refund, replayed=False)
+        return Asked(refund, payment.event_id, replayed=False)
 
     # Delivered by the outbox
 

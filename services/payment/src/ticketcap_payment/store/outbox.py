@@ -54,11 +54,15 @@ RETURNING id, school, registration_id, payment_id, topic, subject_id, traceparen
           extract(epoch FROM statement_timestamp() - created_at)::float8 AS waiting_seconds""")
 
 _DUE: Final = text("""-- outbox.due
-SELECT registration_id FROM (
-  SELECT DISTINCT ON (registration_id) registration_id, due_at, leased_until
-  FROM outbox WHERE done_at IS NULL ORDER BY registration_id, id) AS oldest
-WHERE due_at <= statement_timestamp() AND (leased_until IS NULL OR leased_until <= statement_timestamp())
-ORDER BY due_at LIMIT :limit""")
+SELECT registration_id, event_id FROM (
+  SELECT oldest.registration_id, payments.event_id, due_at,
+         row_number() OVER (PARTITION BY payments.event_id ORDER BY due_at) AS place
+  FROM (SELECT DISTINCT ON (registration_id) registration_id, payment_id, due_at, leased_until
+        FROM outbox WHERE done_at IS NULL ORDER BY registration_id, id) AS oldest
+  JOIN payments ON payments.id = oldest.payment_id
+  WHERE due_at <= statement_timestamp() AND (leased_until IS NULL OR leased_until <= statement_timestamp())
+) AS due
+WHERE place <= :of_event ORDER BY due_at LIMIT :limit""")
 
 # Both only for who holds the lease still: each lease counts one try more.
 _POSTPONE: Final = text("""-- outbox.postpone
@@ -102,10 +106,14 @@ class Outbox:
         self._jobs_engine = jobs_engine
         self._lease_seconds = lease_seconds
 
-    async def due(self, limit: int) -> Sequence[UUID]:
-        """Return registrations for which something is due and nobody is at it."""
+    async def due(self, limit: int, *, of_event: int) -> Sequence[tuple[UUID, UUID]]:
+        """Return registrations, each with its event, for which something is due that no worker holds.
+
+        At most ``of_event`` of one event: an event that is stuck fills no page.
+        """
         async with connected(self._jobs_engine) as connection:
-            return (await connection.execute(_DUE, {"limit": limit})).scalars().all()
+            due = await connection.execute(_DUE, {"limit": limit, "of_event": of_event})
+            return [(row.registration_id, row.event_id) for row in due]
 
     async def lease(self, registration_id: UUID) -> Delivery | None:
         """Take a registration's oldest row, None when it is not due or another's."""

@@ -13,7 +13,7 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
@@ -79,15 +79,22 @@ class DeafFeed(Exception):
 
 
 class SeatFeed:
-    """Passes announcements of the database on to watchers."""
+    """Passes announcements of the database on to watchers. ``deaf`` is called when a connection carries no checks."""
 
     def __init__(
-        self, parameters: Mapping[str, str], telemetry: Telemetry, link: Link, *, check_seconds: float
+        self,
+        parameters: Mapping[str, str],
+        telemetry: Telemetry,
+        link: Link,
+        *,
+        check_seconds: float,
+        deaf: Callable[[], None],
     ) -> None:
         self.check_channel: Final = f"seat_feed_check_{secrets.token_hex(8)}"
         self._parameters = parameters
         self._link = link
         self._check_seconds = check_seconds
+        self._deaf = deaf
         self._heard_at = time.monotonic()
         self.begins: Final = asyncio.Event()
         """Set when it listens on a new connection, which has carried no check yet."""
@@ -151,6 +158,8 @@ class SeatFeed:
             while not self.is_deaf or time.monotonic() - began < MISSED_CHECKS * self._check_seconds:
                 async for notify in connection.notifies(timeout=self._check_seconds):
                     self._hear(notify)
+            # The pool's connections are as old: watchers are about to read through them.
+            self._deaf()
             raise DeafFeed
         finally:
             await connection.close()

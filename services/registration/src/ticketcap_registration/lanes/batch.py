@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from opentelemetry import trace
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind
 from ticketcap_chassis.errors import InternalError, ServiceError
+from ticketcap_chassis.slices import in_slices
 from ticketcap_chassis.transactions import (
     ConstraintViolated,
     Contended,
@@ -33,6 +34,8 @@ _PAUSES: Final = (0.05, 0.2, 0.8)
 _TRIES_SECONDS: Final = 5.0
 """No further try after it: callers learn that the database is unavailable before their deadline tells them less."""
 
+_NOTHING_DONE: Final = (StoreUnavailable, NoFreeConnection)
+
 _log = get_logger(__name__)
 
 
@@ -51,8 +54,11 @@ class Batches:
         self._tracer = telemetry.tracer
         self._metrics = SeatMetrics(telemetry)
 
-    async def run(self, event: EventKey, waiters: Sequence[Waiter], waited_ms: float) -> None:
-        """Answer every waiter, under one span that is linked to all that are served."""
+    async def run(self, event: EventKey, waiters: Sequence[Waiter], waited_ms: float) -> bool:
+        """Answer every waiter, under one span that is linked to all that are served.
+
+        Returns False when another transaction held the rows: nothing was done for those without an answer.
+        """
         spans = [waiter.span for waiter in waiters if waiter.span.is_valid and waiter.span.trace_flags.sampled]
         with self._tracer.start_as_current_span(
             schema.BATCH,
@@ -68,20 +74,28 @@ class Batches:
             record_exception=False,
         ) as span:
             self._metrics.begun(len(waiters), waited_ms / 1000)
-            await self._answer_all(event, waiters, span.get_span_context())
+            try:
+                await self._answer_all(event, waiters, span.get_span_context())
+            except Contended as error:
+                _log.warning("lane.retry", event_id=str(event.id), reason=error.reason, pause_seconds=0.0)
+                return False
+            return True
 
     async def _answer_all(self, event: EventKey, waiters: Sequence[Waiter], span: SpanContext) -> None:
         try:
             committed = await self._committed(event, [waiter.command for waiter in waiters])
         except OutcomeUnknown as error:
             await self._ask_again(event, waiters, span, error)
+        except Contended:
+            # Waiting here would hold a turn that other events need: the lane takes another one for it.
+            raise
         except ServiceError as error:
             _refuse_all(waiters, error)
         except Exception as error:  # noqa: BLE001 - a poisoned item may raise anything; it is isolated and logged
             await self._isolate(event, waiters, span, error)
         else:
             self._tell(event, committed)
-            _give_all(waiters, committed, span)
+            await _give_all(waiters, committed, span)
 
     def _tell(self, event: EventKey, committed: Committed) -> None:
         self._metrics.committed(committed)
@@ -107,12 +121,14 @@ class Batches:
         if not again:
             return
         try:
-            committed = await self._committed(event, [waiter.command for waiter in again])
+            committed = await self._committed(
+                event, [waiter.command for waiter in again], retried=(*_NOTHING_DONE, Contended)
+            )
         except ServiceError:
             _refuse_all(again, error)
         else:
             self._tell(event, committed)
-            _give_all(again, committed, span)
+            await _give_all(again, committed, span)
 
     async def _isolate(self, event: EventKey, waiters: Sequence[Waiter], span: SpanContext, error: Exception) -> None:
         if len(waiters) == 1:
@@ -127,13 +143,19 @@ class Batches:
         await self._answer_all(event, waiters[:middle], span)
         await self._answer_all(event, waiters[middle:], span)
 
-    async def _committed(self, event: EventKey, commands: Sequence[Command]) -> Committed:
+    async def _committed(
+        self,
+        event: EventKey,
+        commands: Sequence[Command],
+        *,
+        retried: tuple[type[ServiceError], ...] = _NOTHING_DONE,
+    ) -> Committed:
         """Try again, a bounded number of times, while nothing was done."""
         last_try_at = time.monotonic() + _TRIES_SECONDS
         for pause in _PAUSES:
             try:
                 return await self._transaction.run(event, commands)
-            except (StoreUnavailable, Contended, NoFreeConnection) as error:
+            except retried as error:
                 if isinstance(error, StoreUnavailable) and time.monotonic() > last_try_at:
                     raise
                 _log.warning("lane.retry", event_id=str(event.id), reason=error.reason, pause_seconds=pause)
@@ -170,8 +192,8 @@ def _refuse_all(waiters: Sequence[Waiter], error: ServiceError) -> None:
         waiter.refuse(error)
 
 
-def _give_all(waiters: Sequence[Waiter], committed: Committed, span: SpanContext) -> None:
-    for waiter, outcome in zip(waiters, committed.outcomes, strict=True):
+async def _give_all(waiters: Sequence[Waiter], committed: Committed, span: SpanContext) -> None:
+    async for waiter, outcome in in_slices(list(zip(waiters, committed.outcomes, strict=True))):
         if isinstance(outcome, ServiceError):
             waiter.refuse(outcome)
         else:

@@ -7,18 +7,18 @@ from ticketcap_chassis.errors import Unavailable
 
 from ticketcap_registration.domain.commands import Command
 from ticketcap_registration.lanes.batch import Batches
-from ticketcap_registration.lanes.lane import Lane, LaneLimits
+from ticketcap_registration.lanes.lane import Lane, LaneLimits, Turns
 from ticketcap_registration.lanes.waiter import Answer
 from ticketcap_registration.store.directory import EventKey
 
 
 class Lanes:
-    """Every lane of this process."""
+    """Every lane of this process. ``patient`` runs the batches whose rows were locked, ``batches`` all others."""
 
-    def __init__(self, batches: Batches, limits: LaneLimits) -> None:
-        self._batches = batches
+    def __init__(self, batches: Batches, limits: LaneLimits, *, patient: Batches | None = None) -> None:
         self._limits = limits
-        self._turns = asyncio.Semaphore(limits.transactions)
+        self._ordinary = Turns(batches, asyncio.Semaphore(limits.transactions))
+        self._patient = Turns(patient or batches, asyncio.Semaphore(limits.patient))
         self._lanes: dict[UUID, Lane] = {}
         self._closing = False
 
@@ -45,7 +45,13 @@ class Lanes:
     def _lane(self, event: EventKey) -> Lane:
         lane = self._lanes.get(event.id)
         if lane is None:
-            lane = Lane(event, self._batches, self._limits, self._turns, lambda: self._drop(event.id))
+            lane = Lane(
+                event,
+                self._limits,
+                ordinary=self._ordinary,
+                patient=self._patient,
+                on_empty=lambda: self._drop(event.id),
+            )
             self._lanes[event.id] = lane
         return lane
 

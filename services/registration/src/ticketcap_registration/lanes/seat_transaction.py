@@ -49,10 +49,11 @@ class Committed:
 
 
 class SeatTransactions:
-    """Runs commands of one event in one transaction."""
+    """Runs commands of one event in one transaction, which waits at most ``lock_seconds`` for a lock."""
 
-    def __init__(self, engine: AsyncEngine, rules: SeatRules, telemetry: Telemetry) -> None:
+    def __init__(self, engine: AsyncEngine, rules: SeatRules, telemetry: Telemetry, *, lock_seconds: float) -> None:
         self._engine = engine
+        self._lock_seconds = lock_seconds
         self._rules = rules
         self._statements = SqlTelemetry(telemetry)
         self._duration = telemetry.histogram(schema.DB_TRANSACTION_DURATION)
@@ -63,7 +64,7 @@ class SeatTransactions:
         """Apply ``commands`` in order and commit; raise EventNotFound, or what the store raises."""
         began = time.perf_counter()
         async with seat_connection(self._engine, self._statements) as connection:
-            locked = await connection.lock(key, commands)
+            locked = await connection.lock(key, commands, lock_seconds=self._lock_seconds)
             if locked is None:
                 raise EventNotFound(key.school.slug, str(key.id))
             event, loaded = locked

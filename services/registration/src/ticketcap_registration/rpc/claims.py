@@ -14,6 +14,7 @@ from opentelemetry.trace import Span, Tracer
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import Busy, DeadlineExceeded, InternalError, ServiceError, Unavailable
+from ticketcap_chassis.slices import in_slices
 from ticketcap_chassis.status import to_status
 from ticketcap_chassis.validation import validate
 from ticketcap_observability import (
@@ -91,8 +92,10 @@ class Claims:
 
     async def register_batch(self, request: pb.RegisterBatchRequest) -> pb.RegisterBatchResponse:
         """Answer many claims; each has its own deadline, trace and error."""
-        results = await asyncio.gather(*(self._item(item) for item in request.items))
-        return pb.RegisterBatchResponse(results=results)
+        # A group: were this cancelled between two slices, the items that have begun must not run on alone.
+        async with asyncio.TaskGroup() as group:
+            items = [group.create_task(self._item(item)) async for item in in_slices(request.items)]
+        return pb.RegisterBatchResponse(results=[item.result() for item in items])
 
     async def _item(self, item: pb.RegisterBatchRequest.Item) -> pb.RegisterBatchResponse.Result:
         try:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import delete, exists, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from ticketcap_chassis.shares import Shares
 from ticketcap_chassis.transactions import ConstraintViolated
 
 from ticketcap_registration.domain.errors import EventHasRegistrations, EventNotFound, SlugTaken
@@ -26,8 +27,9 @@ _COLUMNS: Final = EventRow.__table__.columns
 class Events:
     """Every statement about events that is not a lane's."""
 
-    def __init__(self, engine: AsyncEngine, jobs_engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, jobs_engine: AsyncEngine, writes: Shares) -> None:
         self._engine = engine
+        self._writes = writes
         self._keyed = Keyed(Event, engine=engine, jobs_engine=jobs_engine)
 
     async def add(self, event: Event, key: Key) -> Made[Event]:
@@ -74,7 +76,7 @@ class Events:
         """Remove an event; raise EventNotFound, or EventHasRegistrations when anybody ever registered."""
         registered = exists().where(RegistrationRow.event_id == key.id)
         try:
-            async with school_transaction(self._engine, key.school.id) as connection:
+            async with self._writes.place(key.id), school_transaction(self._engine, key.school.id) as connection:
                 if await connection.scalar(select(registered)):
                     raise EventHasRegistrations(key.id)
                 gone = await connection.execute(delete(EventRow).where(EventRow.id == key.id))

@@ -51,7 +51,8 @@ _RECORD: Final = ", ".join(
 _TERMS: Final = ("price_agorot", "currency", "cancellation_deadline_hours")
 _CHANGING: Final = ("status", "hold_expires_at", "cancelled_at", "cancel_reason", *_TERMS)
 
-ENTER: Final = "SELECT set_config('ticketcap.school_id', %(school_id)s, true)"
+ENTER: Final = """SELECT set_config('ticketcap.school_id', %(school_id)s, true),
+  set_config('lock_timeout', %(lock_timeout)s, true)"""
 
 LOCK: Final = f"""-- seats.lock
 SELECT {_EVENT} FROM events WHERE id = %(event_id)s FOR NO KEY UPDATE"""
@@ -184,8 +185,12 @@ class SeatConnection:
         self._connection = connection
         self._statements = statements
 
-    async def lock(self, key: EventKey, commands: Sequence[Command]) -> tuple[Event, Loaded] | None:
+    async def lock(
+        self, key: EventKey, commands: Sequence[Command], *, lock_seconds: float
+    ) -> tuple[Event, Loaded] | None:
         """Begin, lock the event's row until the end, and load what ``commands`` name; None when there is no event.
+
+        No statement of the transaction waits longer than ``lock_seconds`` for a lock; Contended then.
 
         The statements travel together, but each sees what was committed before it began: the look-ups see
         everything that the transaction before this one wrote.
@@ -193,7 +198,9 @@ class SeatConnection:
         with self._statements.measured(LOCK):
             async with self._connection.pipeline():
                 await self._connection.limit_transaction()
-                await self._connection.execute(ENTER, {"school_id": str(key.school.id)})
+                await self._connection.execute(
+                    ENTER, {"school_id": str(key.school.id), "lock_timeout": f"{round(lock_seconds * 1000)}ms"}
+                )
                 locked = self._connection.cursor(row_factory=dict_row)
                 await locked.execute(LOCK, {"event_id": key.id})
                 loaded = await self._connection.execute(LOAD, _named(key, commands))
