@@ -26,7 +26,7 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
     """
     client = peer
     hops = [hop.strip() for header in forwarded_for for hop in header.split(",")]
-    while hops and _is_trusted(client, trusted):
+    while hops and is_trusted(client, trusted):
         hop = _parse(hops.pop())
         if hop is None:
             break
@@ -34,7 +34,8 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
     return client
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    """Say whether ``address`` is one of the ``trusted`` proxies."""
     parsed = _parse(address)
     return parsed is not None and any(parsed in network for network in trusted)
 

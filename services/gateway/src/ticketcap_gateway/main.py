@@ -18,6 +18,7 @@ from ticketcap_gateway.claims import ClaimCoalescer
 from ticketcap_gateway.draining import Draining
 from ticketcap_gateway.http import app
 from ticketcap_gateway.http.access import Access
+from ticketcap_gateway.http.admission import Admission
 from ticketcap_gateway.http.check_ins import CheckIns
 from ticketcap_gateway.http.connection import ConnectionLimits
 from ticketcap_gateway.http.csv_export import CsvExport
@@ -32,7 +33,7 @@ from ticketcap_gateway.http.payments import Payments
 from ticketcap_gateway.http.payments_csv import PaymentsCsv
 from ticketcap_gateway.http.registrations import Registrations
 from ticketcap_gateway.http.schools import Schools
-from ticketcap_gateway.http.server import HttpServer, listen
+from ticketcap_gateway.http.server import HttpServer, affordable, listen
 from ticketcap_gateway.http.stream import Stream
 from ticketcap_gateway.http.yaadpay_return import YaadPayReturn
 from ticketcap_gateway.limits import RateLimiter
@@ -64,10 +65,19 @@ async def wired(settings: GatewaySettings, telemetry: Telemetry) -> AsyncIterato
         registration = RegistrationClient(registration_channel)
         payment = PaymentClient(payment_channel)
         claims = ClaimCoalescer(registration, max_waiting=settings.max_waiting_claims)
-        hub = CapacityHub(registration, max_watchers=settings.max_streams)
+        hub = CapacityHub(
+            registration, max_watchers=settings.max_streams, max_watchers_per_address=settings.max_streams_per_address
+        )
         draining = Draining()
-        operations = _operations(settings, registration, payment, claims, hub, draining)
-        served = app.build(operations, telemetry=telemetry, request_seconds=settings.request_seconds, version=release())
+        access = Access(settings.verifier(), settings.trusted_proxies)
+        operations = _operations(settings, registration, payment, access, claims, hub, draining)
+        served = app.build(
+            operations,
+            Admission(access, most=settings.max_connections, share=settings.max_requests_per_address),
+            telemetry=telemetry,
+            request_seconds=settings.request_seconds,
+            version=release(),
+        )
         try:
             yield Gateway(app=served, hub=hub, draining=draining)
         finally:
@@ -79,12 +89,11 @@ def _operations(
     settings: GatewaySettings,
     registration: RegistrationClient,
     payment: PaymentClient,
+    access: Access,
     claims: ClaimCoalescer,
     hub: CapacityHub,
     draining: Draining,
 ) -> Sequence[Operation]:
-    verifier = settings.verifier()
-    access = Access(verifier, settings.trusted_proxies)
     bodies = BodyReader(settings.max_body_bytes)
     links = Links(settings.public_url)
     writes = settings.public_writes_per_hour
@@ -93,7 +102,7 @@ def _operations(
     return (
         *registrations.operations(),
         *Events(registration, access, bodies).operations(),
-        *Stream(hub, heartbeat=settings.heartbeat_seconds).operations(),
+        *Stream(hub, access, heartbeat=settings.heartbeat_seconds).operations(),
         *CsvExport(registration, access, seconds=settings.export_seconds).operations(),
         *CheckIns(registration, access, bodies, links).operations(),
         *Schools(registration, access, bodies).operations(),
@@ -159,7 +168,9 @@ async def _drain_when(stop: asyncio.Event, settings: GatewaySettings, gateway: G
 def connection_limits(settings: GatewaySettings) -> ConnectionLimits:
     """Return the settings that concern connections."""
     return ConnectionLimits(
-        max_connections=settings.max_connections,
+        max_connections=affordable(settings.max_connections),
+        max_connections_per_address=settings.max_connections_per_address,
+        trusted_proxies=settings.trusted_proxies,
         max_header_bytes=settings.max_header_bytes,
         max_body_bytes=settings.max_body_bytes,
         read_seconds=settings.read_seconds,

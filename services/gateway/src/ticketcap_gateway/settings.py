@@ -33,7 +33,13 @@ class GatewaySettings(ServiceSettings, IdentitySettings):
     max_body_bytes: int = Field(default=65_536, ge=1_024, le=16_777_216)
     max_header_bytes: int = Field(default=16_384, ge=1_024, le=1_048_576)
     max_connections: int = Field(default=2_048, ge=1, le=65_536)
+    max_connections_per_address: int = Field(default=512, ge=1, le=65_536)
+    """Of one peer, an IPv6 /64 being one; trusted proxies speak for many, and have no such limit."""
+    max_requests_per_address: int = Field(default=512, ge=1, le=65_536)
+    """Under way at once for one client address; behind a trusted proxy its client's."""
     max_streams: int = Field(default=500, ge=0, le=65_536)
+    max_streams_per_address: int = Field(default=50, ge=0, le=65_536)
+    """Of one client address; behind a trusted proxy its client's."""
     max_waiting_claims: int = Field(default=4_096, ge=1, le=65_536)
 
     request_seconds: float = Field(default=10.0, gt=0, le=300)

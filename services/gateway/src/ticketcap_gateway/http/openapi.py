@@ -10,6 +10,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from ticketcap_gateway.http import problem, schemas
 from ticketcap_gateway.http.operation import Answer, Caller, Operation
+from ticketcap_gateway.http.responses import EVENT_STREAM
 
 Json = dict[str, Any]
 
@@ -121,9 +122,12 @@ def _add(response: Json, other: Json) -> None:
 
 
 def _problem_statuses(operation: Operation) -> set[int]:
-    statuses = {500, *operation.problems}
+    statuses = {429, 500, *operation.problems}
     if operation.path.startswith("/api/v1/"):
-        statuses |= {404, 422, 429, 503, 504}
+        statuses |= {404, 422, 503, 504}
+    if any(answer.media_type == EVENT_STREAM for answer in operation.answers):
+        # It begins without an answer of the service.
+        statuses -= {504}
     if operation.caller is not Caller.ANYONE:
         statuses |= {401, 403, 404}
     if operation.body is not None:
