@@ -13,11 +13,11 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 import grpc.aio
-from google.protobuf.message import Message
 from grpc_status import rpc_status
 from ticketcap_observability import get_logger, sentry
 
 from ticketcap_chassis import deadlines
+from ticketcap_chassis.decoding import Parse, decoding, parsing
 from ticketcap_chassis.errors import Busy, InternalError, ServiceError, Unauthenticated
 from ticketcap_chassis.identity import Principal, TokenVerifier, bearer_token
 from ticketcap_chassis.status import to_status
@@ -43,7 +43,7 @@ class CallLimits:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every handler of ours; health and reflection pass untouched."""
+    """Wraps every handler of ours; of health and reflection only the decoding of their requests."""
 
     def __init__(self, limits: CallLimits) -> None:
         self._unary = _Gate(limits.unary, "calls")
@@ -61,22 +61,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return self._wrapped[method]
         handler = await continuation(handler_call_details)
         # Unknown methods are not kept: a caller could name ever new ones.
-        if handler is None or not method.startswith(_OURS):
-            return handler
-        self._wrapped[method] = self._wrap(handler)
+        if handler is None:
+            return None
+        self._wrapped[method] = self._wrap(handler) if method.startswith(_OURS) else decoding(handler, _refuse)
         return self._wrapped[method]
 
     def _wrap(self, handler: Handler) -> Handler:
         if handler.unary_unary and inspect.iscoroutinefunction(handler.unary_unary):
             return grpc.unary_unary_rpc_method_handler(
-                _serve_unary(handler.unary_unary, self._unary),  # type: ignore[arg-type]  # aio handlers are coroutines
-                handler.request_deserializer,
+                _serve_unary(handler.unary_unary, self._unary, parsing(handler)),  # type: ignore[arg-type]  # aio handlers are coroutines
+                None,
                 handler.response_serializer,
             )
         if handler.unary_stream and inspect.isasyncgenfunction(handler.unary_stream):
             return grpc.unary_stream_rpc_method_handler(
-                _serve_stream(handler.unary_stream, self._streams),  # type: ignore[arg-type]  # aio handlers are generators
-                handler.request_deserializer,
+                _serve_stream(handler.unary_stream, self._streams, parsing(handler)),  # type: ignore[arg-type]  # aio handlers are generators
+                None,
                 handler.response_serializer,
             )
         raise TypeError(f"{handler!r}: handlers are coroutines or async generators with one request")
@@ -101,10 +101,11 @@ class _Gate:
             self._inside -= 1
 
 
-def _serve_unary(behaviour: UnaryHandler, gate: _Gate) -> UnaryHandler:
-    async def serve(request: Message, context: Context) -> Any:
+def _serve_unary(behaviour: UnaryHandler, gate: _Gate, parse: Parse) -> UnaryHandler:
+    async def serve(data: bytes, context: Context) -> Any:
         try:
             with gate.enter(), _call(context):
+                request = parse(data)
                 validate(request)
                 return await behaviour(request, context)
         except Exception as error:  # noqa: BLE001 - every failure becomes a status
@@ -113,10 +114,11 @@ def _serve_unary(behaviour: UnaryHandler, gate: _Gate) -> UnaryHandler:
     return serve
 
 
-def _serve_stream(behaviour: StreamHandler, gate: _Gate) -> StreamHandler:
-    async def serve(request: Message, context: Context) -> AsyncGenerator[Any, None]:
+def _serve_stream(behaviour: StreamHandler, gate: _Gate, parse: Parse) -> StreamHandler:
+    async def serve(data: bytes, context: Context) -> AsyncGenerator[Any, None]:
         try:
             with gate.enter(), _call(context):
+                request = parse(data)
                 validate(request)
                 responses = behaviour(request, context)
                 assert isinstance(responses, AsyncGenerator)  # noqa: S101 - checked when it was wrapped
