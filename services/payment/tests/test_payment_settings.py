@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from ticketcap_chassis.service_identity import ServiceIdentity
 from ticketcap_chassis.settings import explain
-from ticketcap_payment.service_identity import ServiceIdentity
 from ticketcap_payment.settings import Settings
 
 SECRET = "a secret of the tests, long enough for HS256"
@@ -77,9 +77,9 @@ def test_secrets_do_not_show_themselves() -> None:
 
 def test_a_service_has_one_identity() -> None:
     """Made with the shared secret, or given by the platform; never both, never none."""
-    (_, made) = ServiceIdentity(secret=SECRET, issuer="ticketcap").metadata()[0]
+    (_, made) = ServiceIdentity("payment", secret=SECRET, issuer="ticketcap").metadata()[0]
     assert made.startswith("Bearer ey")
-    assert ServiceIdentity(given="given", issuer="x").metadata() == (("authorization", "Bearer given"),)
+    assert ServiceIdentity("payment", given="given", issuer="x").metadata() == (("authorization", "Bearer given"),)
     for both in ({"secret": SECRET, "given": "x"}, {}):
         with pytest.raises(ValueError, match="exactly one"):
-            ServiceIdentity(issuer="x", **both)
+            ServiceIdentity("payment", issuer="x", **both)

@@ -48,7 +48,7 @@ async def test_a_batch_answers_each_item_for_itself(service: Replica) -> None:
     await service.open(capacity=2)
     requests = [claim(1), claim(2, phone="12"), claim(3, event="nowhere"), claim(1), claim(4, spots=0), claim(5)]
     batch = pb.RegisterBatchRequest(items=[pb.RegisterBatchRequest.Item(request=request) for request in requests])
-    results = (await service.stub.RegisterBatch(batch)).results
+    results = (await service.stub.RegisterBatch(batch, metadata=SERVICE)).results
     codes = [result.error.code for result in results]
     assert codes == [0, *(code.value[0] for code in BAD), 0]
     assert [results[index].response.status for index in (0, 5)] == [CONFIRMED, CONFIRMED]

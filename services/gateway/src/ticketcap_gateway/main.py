@@ -62,7 +62,7 @@ async def wired(settings: GatewaySettings, telemetry: Telemetry) -> AsyncIterato
         open_registration_channel(settings.registration_target, telemetry) as registration_channel,
         open_payment_channel(settings.payment_target, telemetry) as payment_channel,
     ):
-        registration = RegistrationClient(registration_channel)
+        registration = RegistrationClient(registration_channel, settings.identity(_SERVICE))
         payment = PaymentClient(payment_channel)
         claims = ClaimCoalescer(registration, max_waiting=settings.max_waiting_claims)
         hub = CapacityHub(

@@ -7,6 +7,7 @@ import grpc.aio
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc
 from ticketcap_chassis.grpc_channel import open_channel
+from ticketcap_chassis.service_identity import ServiceIdentity
 from ticketcap_observability import Telemetry
 
 from ticketcap_gateway.service_client import ServiceClient, bearer
@@ -31,12 +32,16 @@ def open_registration_channel(target: str, telemetry: Telemetry) -> grpc.aio.Cha
 
 
 class RegistrationClient(ServiceClient):
-    """Calls of the registration service. ``token`` is the organiser's JSON Web Token, passed on as it came."""
+    """Calls of the registration service. ``token`` is the organiser's JSON Web Token, passed on as it came.
+
+    A batch belongs to many callers: the gateway makes that call as itself.
+    """
 
     spoken_of = "the registration service"
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, identity: ServiceIdentity) -> None:
         super().__init__(channel)
+        self._identity = identity
         self._stub = registration_pb2_grpc.RegistrationServiceStub(channel)
 
     async def create_school(self, request: pb.CreateSchoolRequest, token: str) -> pb.CreateSchoolResponse:
@@ -65,7 +70,7 @@ class RegistrationClient(ServiceClient):
 
     async def register_batch(self, request: pb.RegisterBatchRequest) -> pb.RegisterBatchResponse:
         """Claim spots for many callers, each with an answer of its own."""
-        return await self._answer(self._stub.RegisterBatch(request))
+        return await self._answer(self._stub.RegisterBatch(request, metadata=self._identity.metadata()))
 
     async def get_registration(self, request: pb.GetRegistrationRequest, token: str) -> pb.GetRegistrationResponse:
         """Return one registration; ``token`` is "" for the holder of its manage token."""

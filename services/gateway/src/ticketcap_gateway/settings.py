@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, TypeAdapter, field_validator
 from pydantic_settings import NoDecode
-from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, ServiceSettings
+from ticketcap_chassis.service_identity import CallerSettings
+from ticketcap_chassis.settings import Address, OptionalAddress, ServiceSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -14,7 +15,7 @@ _PRODUCTION_REGISTRATIONS_PER_HOUR: Final = 20
 _NETWORKS: Final[TypeAdapter[tuple[Network, ...]]] = TypeAdapter(tuple[Network, ...])
 
 
-class GatewaySettings(ServiceSettings, IdentitySettings):
+class GatewaySettings(ServiceSettings, CallerSettings):
     """Every limit of the gateway, once. Sizes are in bytes, times in seconds."""
 
     listen_address: Address = "127.0.0.1:8080"

@@ -30,7 +30,6 @@ from ticketcap_payment.saga.refunds import Refunds
 from ticketcap_payment.saga.resolution import Resolution
 from ticketcap_payment.saga.returns import Returns
 from ticketcap_payment.saga.seats import Seats
-from ticketcap_payment.service_identity import ServiceIdentity
 from ticketcap_payment.settings import Settings
 from ticketcap_payment.steps import NoSteps, Steps
 from ticketcap_payment.store import roles
@@ -42,6 +41,7 @@ from ticketcap_payment.store.outbox import Outbox, Topic
 from ticketcap_payment.store.watchkeeping import Watchkeeping
 from ticketcap_payment.yaadpay.client import Terminal, YaadPayClient
 
+_NAME: Final = "payment"
 _JOBS_CONNECTIONS: Final = 4
 _HEALTH_SECONDS: Final = 1.0
 _MEASURE_SECONDS: Final = 5.0
@@ -72,7 +72,7 @@ async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | No
         await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_payment migrate")
         yaadpay = _yaadpay(stack, settings, telemetry)
         registration = await stack.enter_async_context(
-            open_registration(settings.registration_target, _identity(settings), telemetry)
+            open_registration(settings.registration_target, settings.identity(_NAME), telemetry)
         )
         saga = _saga(settings, telemetry, engine, yaadpay, registration, steps or NoSteps())
         outbox = Outbox(engine, jobs_engine, lease_seconds=settings.outbox_lease_seconds)
@@ -125,15 +125,6 @@ def _yaadpay(stack: AsyncExitStack, settings: Settings, telemetry: Telemetry) ->
     )
     stack.push_async_callback(client.close)
     return client
-
-
-def _identity(settings: Settings) -> ServiceIdentity:
-    return ServiceIdentity(
-        secret=settings.jwt_secret.get_secret_value(),
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
-        given=settings.service_token.get_secret_value(),
-    )
 
 
 def _saga(

@@ -16,11 +16,11 @@ from ticketcap.registration.v1 import registration_pb2_grpc
 from ticketcap_chassis.errors import AlreadyExists, FailedPrecondition, NotFound
 from ticketcap_chassis.grpc_channel import open_channel
 from ticketcap_chassis.messages import moment
+from ticketcap_chassis.service_identity import ServiceIdentity
 from ticketcap_chassis.status import from_rpc_error
 from ticketcap_observability import Telemetry
 
 from ticketcap_payment.domain.intent import Hold
-from ticketcap_payment.service_identity import ServiceIdentity
 
 SERVICE: Final = "ticketcap.registration.v1.RegistrationService"
 # All of them do the same however often they are sent.

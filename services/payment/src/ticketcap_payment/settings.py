@@ -5,7 +5,8 @@ from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from ticketcap_chassis.settings import Address, IdentitySettings, OptionalAddress, ServedSettings
+from ticketcap_chassis.service_identity import CallerSettings
+from ticketcap_chassis.settings import Address, OptionalAddress, ServedSettings
 
 _HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
 """Where YaadPay answers; production speaks to nobody else."""
@@ -13,7 +14,7 @@ _HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
 _PUBLIC_TERMINALS: Final = frozenset({"0010131918", "0010345518", "0010020610", "0010072619", "0010070211"})
 
 
-class Settings(ServedSettings, IdentitySettings):
+class Settings(ServedSettings, CallerSettings):
     """A field's name in capitals is its variable. Times are in seconds."""
 
     listen_address: Address = "127.0.0.1:50052"
@@ -21,8 +22,6 @@ class Settings(ServedSettings, IdentitySettings):
     database_url: str = Field(min_length=1)
     """postgresql://user:password@host:port/database; the login that ran the migrations."""
     registration_target: str = Field(default="127.0.0.1:50051", min_length=1)
-    service_token: SecretStr = SecretStr("")
-    """A token of role SERVICE, where an identity provider makes them; else one is made with JWT_SECRET."""
 
     yaadpay_base_url: str = "https://pay.hyp.co.il/p/"
     yaadpay_page_url: str = ""
@@ -87,12 +86,6 @@ class Settings(ServedSettings, IdentitySettings):
             raise ValueError(f"YAADPAY_BASE_URL: in production it must be https at one of {', '.join(sorted(_HOSTS))}")
         if self.yaadpay_masof in _PUBLIC_TERMINALS:
             raise ValueError("YAADPAY_MASOF: in production it must not be a public test terminal")
-        return self
-
-    @model_validator(mode="after")
-    def _one_identity(self) -> Self:
-        if bool(self.service_token.get_secret_value()) == bool(self.jwt_secret.get_secret_value()):
-            raise ValueError("SERVICE_TOKEN: must be set with JWT_JWKS_URL, and only then")
         return self
 
     @model_validator(mode="after")

@@ -139,6 +139,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         return await self.claims.register(request)
 
     async def RegisterBatch(self, request: pb.RegisterBatchRequest, context: Context) -> pb.RegisterBatchResponse:
+        await self.access.service()
         return await self.claims.register_batch(request)
 
     async def GetRegistration(self, request: pb.GetRegistrationRequest, context: Context) -> pb.GetRegistrationResponse:
