@@ -58,11 +58,12 @@ class Gateway:
 @asynccontextmanager
 async def wired(settings: GatewaySettings, telemetry: Telemetry) -> AsyncIterator[Gateway]:
     """Wire every part; when the code inside ends, so do the calls that are still under way."""
+    identity = settings.identity(_SERVICE)
     async with (
-        open_registration_channel(settings.registration_target, telemetry) as registration_channel,
-        open_payment_channel(settings.payment_target, telemetry) as payment_channel,
+        open_registration_channel(settings.registration_target, identity, telemetry) as registration_channel,
+        open_payment_channel(settings.payment_target, identity, telemetry) as payment_channel,
     ):
-        registration = RegistrationClient(registration_channel, settings.identity(_SERVICE))
+        registration = RegistrationClient(registration_channel, identity)
         payment = PaymentClient(payment_channel)
         claims = ClaimCoalescer(registration, max_waiting=settings.max_waiting_claims)
         hub = CapacityHub(

@@ -77,7 +77,7 @@ async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | No
         saga = _saga(settings, telemetry, engine, yaadpay, registration, steps or NoSteps())
         outbox = Outbox(engine, jobs_engine, lease_seconds=settings.outbox_lease_seconds)
         service = _service(settings, saga, jobs_engine, outbox)
-        server = GrpcServer(telemetry=telemetry)
+        server = GrpcServer(telemetry=telemetry, verifier=settings.verifier())
         pb_grpc.add_PaymentServiceServicer_to_server(service, server.server)
 
         health = DatabaseHealth(jobs_engine, server, ["", SERVICE])

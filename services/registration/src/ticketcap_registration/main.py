@@ -74,7 +74,7 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         telemetry.gauge(schema.LANE_DEPTH, lambda: [(sum(lanes.depths), {})])
         telemetry.gauge(schema.LANE_ACTIVE, lambda: [(len(lanes.depths), {})])
         feed = SeatFeed(make_url(settings.database_url).set(drivername="postgresql").render_as_string(False), telemetry)
-        server = GrpcServer(telemetry=telemetry)
+        server = GrpcServer(telemetry=telemetry, verifier=settings.verifier())
         service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
 
