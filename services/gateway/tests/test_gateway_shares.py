@@ -6,15 +6,12 @@ import ipaddress
 import json
 import resource
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from statistics import median
 from typing import Any, Final
 
 import httpx
-from ticketcap.registration.v1 import registration_pb2 as pb
-from ticketcap_gateway.testing import FakeRegistration, RunningGateway, running_gateway, running_registration
+from ticketcap_gateway.testing import FakeRegistration, RunningGateway, running_gateway
 
 GET: Final = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
 HALF: Final = b"GET /livez HTTP/1.1\r\nhost: x\r\n"
@@ -61,6 +58,14 @@ async def served(gateway: RunningGateway, address: str) -> bool:
         return (await ask_anew(gateway, address))[0] == 200
     except (ConnectionError, asyncio.IncompleteReadError):
         return False
+
+
+async def recovery(gateway: RunningGateway) -> float:
+    """Return the 5 seconds within which a flood must be over; more where the machine is busy with other things."""
+    began = time.monotonic()
+    for _ in range(10):
+        assert await served(gateway, HONEST)
+    return 5 * max(1.0, (time.monotonic() - began) / 0.1)
 
 
 async def open_many(stack: AsyncExitStack, gateway: RunningGateway, address: str, count: int) -> Sequence[Ends]:
@@ -156,6 +161,7 @@ async def test_a_flood_of_connections_shuts_nobody_out(registration: FakeRegistr
                 ends = await stack.enter_async_context(connected(gateway, ATTACKER))
                 ends[1].write(HALF if number % 2 else b"")
 
+        seconds = await recovery(gateway)
         flood = asyncio.gather(*(attack(number) for number in range(FLOOD)))
         meanwhile = []
         while not flood.done():
@@ -166,7 +172,7 @@ async def test_a_flood_of_connections_shuts_nobody_out(registration: FakeRegistr
         assert set(meanwhile) <= {200}
         assert meanwhile
         while not await served(gateway, ATTACKER):
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < seconds
             await asyncio.sleep(0.1)
 
 
@@ -182,8 +188,9 @@ async def test_a_flood_of_requests_leaves_nothing_behind(registration: FakeRegis
                 async with connected(gateway, ATTACKER) as (_, writer):
                     writer.write(request)
 
+        seconds = await recovery(gateway)
         await asyncio.gather(*(attack() for _ in range(FLOOD)))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(seconds):
             for address in (HONEST, ATTACKER):
                 while not await served(gateway, address):
                     await asyncio.sleep(0.1)
@@ -215,50 +222,27 @@ async def test_one_client_behind_a_proxy_has_a_share_of_the_requests(registratio
         assert (await get("192.0.2.1")).status_code == 200
 
 
-class OneByOne(FakeRegistration):
-    """A service that answers one call after another."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._seconds = seconds
-        self._turn = asyncio.Lock()
-
-    async def GetEvent(self, request: pb.GetEventRequest, context: Any) -> pb.GetEventResponse:  # noqa: N802
-        if request.event == "idle":
-            return await super().GetEvent(request, context)
-        async with self._turn:
-            await asyncio.sleep(self._seconds)
-            return await super().GetEvent(request, context)
-
-
-async def test_who_would_wait_beyond_the_deadline_is_told_at_once() -> None:
-    """503 with Retry-After instead of a 504 after the whole deadline; other events are served meanwhile."""
-    seconds = 2.0
+async def test_who_would_wait_beyond_the_deadline_is_told_at_once(registration: FakeRegistration) -> None:
+    """503 with Retry-After instead of a 504 after the whole deadline; another event is served meanwhile."""
+    registration.gate = asyncio.Event()
+    request = b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % EVENT.encode()
     async with (
-        running_registration(OneByOne(0.025)) as fake,
-        running_gateway(fake.target, request_seconds=seconds) as gateway,
-        httpx.AsyncClient(base_url=gateway.url, limits=httpx.Limits(max_connections=None), timeout=30) as client,
+        running_gateway(registration.target, request_seconds=2) as gateway,
+        httpx.AsyncClient(base_url=gateway.url, timeout=30) as client,
+        AsyncExitStack() as stack,
     ):
-        waits: dict[int, list[float]] = {}
-        reasons: Counter[str] = Counter()
-
-        async def get() -> None:
-            began = time.monotonic()
-            response = await client.get(EVENT)
-            waits.setdefault(response.status_code, []).append(time.monotonic() - began)
-            if response.status_code == 503:
-                reasons[response.json()["code"]] += 1
-                assert int(response.headers["retry-after"]) >= 1
-
-        calls = []
-        for _ in range(60):
-            calls += [asyncio.create_task(get()) for _ in range(6)]
-            await asyncio.sleep(0.05)
-        idle = await client.get("/api/v1/schools/herzl/events/idle")
-        await asyncio.gather(*calls)
-        assert idle.status_code != 503
-        assert set(reasons) == {"OVERLOADED"}
-        # Most of what can't be served is told so before it waits, and the service goes on being used.
-        assert len(waits[503]) > len(waits.get(504, []))
-        assert median(waits[503]) < median(waits[200])
-        assert len(waits[200]) >= 10
+        refused = None
+        async with asyncio.timeout(30):
+            # Nothing is answered: by and by it is known that the next one would not be answered in time either.
+            while refused is None or refused.status_code != 503:
+                for _, writer in await open_many(stack, gateway, ATTACKER, 40):
+                    writer.write(request)
+                with contextlib.suppress(httpx.ReadTimeout):
+                    refused = await client.get(EVENT, timeout=0.5)
+        assert refused.json()["code"] == "OVERLOADED"
+        assert int(refused.headers["retry-after"]) >= 1
+        registration.gate.set()
+        assert (await client.get("/api/v1/schools/herzl/events/another")).status_code == 200
+        async with asyncio.timeout(20):
+            while (await client.get(EVENT)).status_code != 200:
+                await asyncio.sleep(0.1)

@@ -1,6 +1,5 @@
 """Count what each holder has at once, so that one can't take all."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -16,7 +15,7 @@ class Shares:
         self.most = most
         self.share = share
         self.held = 0
-        self._by_holder: Counter[str] = Counter()
+        self._by_holder: dict[str, int] = {}
 
     @property
     def is_full(self) -> bool:
@@ -25,19 +24,20 @@ class Shares:
 
     def used_up(self, holders: Iterable[str]) -> bool:
         """Say whether one of ``holders`` has its share."""
-        return any(self._by_holder[holder] >= self.share for holder in holders)
+        return any(self._by_holder.get(holder, 0) >= self.share for holder in holders)
 
     @contextmanager
     def hold(self, holders: Iterable[str]) -> Iterator[None]:
         """Hold one place in the name of ``holders`` while the code inside runs. Ask first whether there is one."""
         names = tuple(holders)
         self.held += 1
-        self._by_holder.update(names)
+        for name in names:
+            self._by_holder[name] = self._by_holder.get(name, 0) + 1
         try:
             yield
         finally:
             self.held -= 1
-            self._by_holder.subtract(names)
             for name in names:
-                if not self._by_holder[name]:
-                    del self._by_holder[name]
+                left = self._by_holder.pop(name) - 1
+                if left:
+                    self._by_holder[name] = left

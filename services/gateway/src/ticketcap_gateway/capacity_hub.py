@@ -72,8 +72,9 @@ class _Feed:
             try:
                 await self._follow()
             except _PASSING as error:
-                event = self._request.event if self.seats is None else self.seats.event_id
-                _log.warning("watch.interrupted", event_id=event, reason=error.reason)
+                # What a client calls an event that is not known yet is no id.
+                event_id = "" if self.seats is None else self.seats.event_id
+                _log.warning("watch.interrupted", event_id=event_id, reason=error.reason)
             except ServiceError as error:
                 return self._end(error)
             except Exception as error:  # noqa: BLE001 - whoever watches must learn of it

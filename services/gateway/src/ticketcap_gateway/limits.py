@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ticketcap_chassis.errors import Busy
@@ -48,6 +49,7 @@ def _parse(address: str) -> IPAddress | None:
     return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
+@lru_cache(maxsize=_MAX_ADDRESSES)
 def subscriber(address: str) -> str:
     """Return what stands for one subscriber: an IPv4 address, or an IPv6 /64, which is one household."""
     parsed = _parse(address)

@@ -92,9 +92,12 @@ class Admission:
         Raises Unavailable, with the time after which there may be room, when
         its turn would come too late for its deadline of ``seconds``.
         """
-        key = f"{request.method} {request.url.path}"
-        pace = self._paces.setdefault(key, _Pace(self._clock()))
-        wait = pace.wait(self._clock(), seconds)
+        key = f"{request.method} {request.scope['path']}"
+        now = self._clock()
+        pace = self._paces.get(key)
+        if pace is None:
+            pace = self._paces[key] = _Pace(now)
+        wait = pace.wait(now, seconds)
         if wait > seconds * _WORTHWHILE:
             raise Unavailable(
                 f"{pace.under_way} requests wait here, for about {wait:.0f} seconds; try again later",

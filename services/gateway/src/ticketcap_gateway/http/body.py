@@ -1,6 +1,7 @@
 """Takes in a request's body: within its bound, and declared as what it is."""
 
 import email.message
+from functools import lru_cache
 from typing import Final
 
 from starlette.requests import Request
@@ -13,8 +14,8 @@ _UNCHANGED: Final = frozenset({"", "identity"})
 
 async def read_bytes(request: Request, max_bytes: int) -> bytes:
     """Return the body. Raises BodyTooLarge, or UnsupportedMediaType where it is compressed."""
-    codings = ",".join(request.headers.getlist("content-encoding")).lower()
-    if any(coding.strip() not in _UNCHANGED for coding in codings.split(",")):
+    codings = request.headers.getlist("content-encoding")
+    if any(coding.strip().lower() not in _UNCHANGED for coding in ",".join(codings).split(",")):
         raise UnsupportedMediaType("send the body without Content-Encoding", headers={"accept-encoding": "identity"})
     # The connection let at most 19 digits through.
     if int(request.headers.get("content-length", "0")) > max_bytes:
@@ -33,10 +34,13 @@ def media_type_of(request: Request) -> str:
     Parameters that are not known change nothing (RFC 9110, 8.3.1).
     """
     declared = request.headers.getlist("content-type")
-    if len(declared) != 1:
-        return ""
+    return _media_type(declared[0]) if len(declared) == 1 else ""
+
+
+@lru_cache(maxsize=256)
+def _media_type(declared: str) -> str:
     message = email.message.Message()
-    message["content-type"] = declared[0]
+    message["content-type"] = declared
     (media_type, _), *parameters = message.get_params(failobj=[("", "")])
     # A value in RFC 2231's spelling is a tuple, and no charset that HTTP knows.
     charsets = {str(value).lower() for name, value in parameters if name.lower() == "charset"}

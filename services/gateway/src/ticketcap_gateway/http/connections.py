@@ -77,28 +77,31 @@ class ConnectionTable:
                 return False
         elif len(self) >= self._most and not self._make_room(self._peers.values()):
             return False
-        self._put(connection, key, Standing.IDLE)
+        self._places[connection] = key, Standing.IDLE
+        # Made room for, the address may have lost its last connection.
+        self._peers.setdefault(key, _Peer()).members[Standing.IDLE][connection] = self._clock()
         return True
 
     def note(self, connection: Connection, standing: Standing) -> None:
         """Take in what a connection is at; one that is not counted stays uncounted."""
-        key, before = self._places.get(connection, ("", standing))
-        if before is not standing:
-            self.leave(connection)
-            self._put(connection, key, standing)
+        place = self._places.get(connection)
+        if place is None or place[1] is standing:
+            return
+        key, before = place
+        members = self._peers[key].members
+        del members[before][connection]
+        members[standing][connection] = self._clock()
+        self._places[connection] = key, standing
 
     def leave(self, connection: Connection) -> None:
         """Stop counting a connection."""
-        key, standing = self._places.pop(connection, ("", Standing.IDLE))
-        peer = self._peers.get(key)
-        if peer is not None:
-            peer.members[standing].pop(connection, None)
+        place = self._places.pop(connection, None)
+        if place is not None:
+            key, standing = place
+            peer = self._peers[key]
+            del peer.members[standing][connection]
             if not len(peer):
                 del self._peers[key]
-
-    def _put(self, connection: Connection, key: str, standing: Standing) -> None:
-        self._places[connection] = key, standing
-        self._peers.setdefault(key, _Peer()).members[standing][connection] = self._clock()
 
     def _make_room(self, peers: Collection[_Peer]) -> bool:
         before = self._clock() - _GRACE_SECONDS

@@ -53,9 +53,13 @@ def check(method: bytes, target: bytes, version: str, headers: Headers) -> None:
         raise _other_version()
     if method == b"CONNECT":
         raise _not_implemented("the method CONNECT")
-    _check_host(version, [value for name, value in headers if name == b"host"])
-    _check_length([value for name, value in headers if name == b"content-length"])
-    _check_coding(version, [value for name, value in headers if name == b"transfer-encoding"])
+    framing: dict[bytes, list[bytes]] = {b"host": [], b"content-length": [], b"transfer-encoding": []}
+    for name, value in headers:
+        if name in framing:
+            framing[name].append(value)
+    _check_host(version, framing[b"host"])
+    _check_length(framing[b"content-length"])
+    _check_coding(version, framing[b"transfer-encoding"])
     if b"#" in target or (target == b"*" and method != b"OPTIONS"):
         raise malformed("the request target is malformed")
 
