@@ -1,5 +1,8 @@
 """The table of connections: who has a place, and who gives it to another."""
 
+import subprocess
+import sys
+
 import pytest
 from ticketcap_gateway.http.connections import ConnectionTable, Standing
 
@@ -39,3 +42,16 @@ def test_the_table_closes_nothing_that_has_just_come(standing: Standing) -> None
     now += 1
     assert table.admit(third, "192.0.2.2")
     assert (first.is_closed, second.is_closed, len(table)) == (True, False, 2)
+
+
+@pytest.mark.parametrize(("files", "connections"), [(1000, 616), (100, 1), (4000, 2048)])
+def test_no_more_connections_than_files(files: int, connections: int) -> None:
+    """The process opens as many files as it may; a listener without any would accept, and refuse, nobody."""
+    script = (
+        "import resource, sys\n"
+        "from ticketcap_gateway.http.server import affordable\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, int(sys.argv[1])))\n"
+        "print(affordable(2048), resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(files)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(connections), str(files)]

@@ -365,3 +365,11 @@ async def test_an_upgrade_counts_its_head_once(registration: FakeRegistration, h
         requests = get(headers=HOST + filler + upgrade(b"h2c")) * heads
         answers = await _exchange(gateway, requests + SENTINEL)
         assert [status for status, _ in answers] == [200] * heads + [SERVED]
+
+
+async def test_pipelined_requests_are_bounded(gateway: RunningGateway) -> None:
+    """Those that wait have their answers; the first one beyond is refused, and the connection ends."""
+    statuses = [status for status, _ in await _exchange(gateway, get() * 1000)]
+    assert statuses[-1] == 503
+    assert set(statuses[:-1]) == {200}
+    assert 100 <= len(statuses) < 1000

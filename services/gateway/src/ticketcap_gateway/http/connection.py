@@ -31,6 +31,8 @@ _CHUNKING_FACTOR: Final = 2
 _LINGER_SECONDS: Final = 2.0
 # Connections that have no place, and wait only for their refusal to be read. More are reset without an answer.
 _MAX_REFUSED: Final = 256
+# Requests of one connection that wait for the one before them. A single read may bring thousands.
+_MAX_PIPELINED: Final = 100
 _HEADER_OVERHEAD: Final = len(b": \r\n")
 
 
@@ -250,6 +252,8 @@ class EdgeProtocol(HttpToolsProtocol):
         """Hold the head to the rules; what the request is served by is set right."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
         try:
+            if len(self.pipeline) >= _MAX_PIPELINED:
+                raise _too_many_pipelined()
             framing.check(method, self.url, version, self.headers)
             framing.check_line(method, self.url, version, self._received, aligned=self._aligned)
             self.url = framing.origin_form(self.url) if not self.parser.should_upgrade() else self.url
@@ -358,6 +362,11 @@ class _Reframed:
 
 def _too_many() -> Fault:
     return Fault(503, "TOO_MANY_CONNECTIONS", "the gateway serves as many connections as it can; try again")
+
+
+def _too_many_pipelined() -> Fault:
+    detail = f"{_MAX_PIPELINED} requests of this connection wait already; send the others after their answers"
+    return Fault(503, "TOO_MANY_REQUESTS", detail)
 
 
 def _body_too_large(limit: int) -> Fault:
