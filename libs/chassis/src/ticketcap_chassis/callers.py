@@ -18,9 +18,9 @@ from urllib.parse import unquote
 import grpc.aio
 
 from ticketcap_chassis.errors import Busy, ServiceError
+from ticketcap_chassis.holders import Holders
 from ticketcap_chassis.identity import SERVICES, TokenVerifier, bearer_token
 from ticketcap_chassis.service_identity import ServiceIdentity
-from ticketcap_chassis.shares import Shares
 
 HEADER: Final = "service-authorization"
 _IPV6_PREFIX: Final = 64
@@ -86,8 +86,8 @@ class Gate:
     def __init__(self, limit: int, kind: str) -> None:
         self._limit = limit
         self._kind = kind
-        self._services = Shares(most=limit, share=max(1, limit * 3 // 4))
-        self._others = Shares(most=max(1, limit // 2), share=max(1, limit // 8))
+        self._services = Holders(most=limit, share=max(1, limit * 3 // 4))
+        self._others = Holders(most=max(1, limit // 2), share=max(1, limit // 8))
 
     def enter(self, caller: Caller) -> AbstractContextManager[None]:
         """Hold a place while the code inside runs; raises Busy when there is none for this caller."""

@@ -1,4 +1,4 @@
-"""Shares one WatchEvent stream per watched event among all who watch it."""
+"""Holders one WatchEvent stream per watched event among all who watch it."""
 
 import asyncio
 import contextvars
@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.errors import Aborted, Busy, DeadlineExceeded, InternalError, ServiceError, Unavailable
-from ticketcap_chassis.shares import Shares
+from ticketcap_chassis.holders import Holders
 from ticketcap_observability import get_logger, sentry
 
 from ticketcap_gateway.limits import subscriber
@@ -138,7 +138,7 @@ class CapacityHub:
 
     def __init__(self, source: EventWatcher, *, max_watchers: int, max_watchers_per_address: int) -> None:
         self._source = source
-        self._shares = Shares(most=max_watchers, share=max_watchers_per_address)
+        self._shares = Holders(most=max_watchers, share=max_watchers_per_address)
         self._feeds: dict[tuple[str, str], _Feed] = {}
         self._closed = False
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
-class Shares:
-    """Places that are held for a while: at most ``most`` in all, and ``share`` by one holder.
+class Holders:
+    """Those who hold places for a while: at most ``most`` in all, and ``share`` by one holder.
 
     Who holds under several names counts under each. Memory is bounded by
     ``most``: a name without a place is forgotten.
