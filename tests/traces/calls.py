@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import httpx
+
 from tests.traces.cases import Case, Phase
 from tests.traces.world import NOBODY, Answered, World, key
 
@@ -314,10 +316,18 @@ def _of_services(call: Call) -> Iterator[Case]:
         sent = call.sent(headers={**call.auth(world, call.role), "Idempotency-Key": key()})
         return Answered(world.request(call.method, call.path(), **sent))
 
+    def watch(world: World) -> Answered:
+        with httpx.stream("GET", world.stack.url + call.path(), timeout=30, trust_env=False) as stream:
+            next(stream.iter_bytes())
+            return Answered(stream)
+
     if not (call.rpc or call.stream):
         return
     for phase, status, code in ((Phase.FROZEN, 504, "DEADLINE_EXCEEDED"), (Phase.DOWN, 503, "UNAVAILABLE")):
+        # A stream begins all the same: after an error a browser would never come back.
+        seen = 200 if call.stream else status
         below = f"  call {call.rpc} {code}" if call.rpc else ""
-        tree = f"http {call.method} {call.route} {status}{call.own}\n{below}"
+        tree = f"http {call.method} {call.route} {seen}{call.own}\n{below}"
         what = f"while the service is {phase.name.lower()}"
-        yield Case(operation=call.operation, what=what, status=status, tree=tree, act=act, phase=phase)
+        how = watch if call.stream else act
+        yield Case(operation=call.operation, what=what, status=seen, tree=tree, act=how, phase=phase)

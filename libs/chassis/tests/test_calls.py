@@ -15,11 +15,14 @@ from ticketcap_chassis.calls import CallLimits, caller, caller_or_none
 from ticketcap_chassis.errors import Busy, InternalError, InvalidInput, NotFound, ServiceError, Unauthenticated
 from ticketcap_chassis.grpc_channel import open_channel
 from ticketcap_chassis.grpc_server import GrpcServer
-from ticketcap_chassis.identity import TokenVerifier
+from ticketcap_chassis.identity import ISSUER, TokenVerifier
+from ticketcap_chassis.service_identity import ServiceIdentity
 from ticketcap_chassis.status import from_rpc_error
 from ticketcap_observability import Telemetry
 
 SERVICE = "ticketcap.registration.v1.RegistrationService"
+SECRET = "a secret for tests only, never for anything else"
+WATCH = pb.WatchEventRequest(school="herzl", event="match")
 GET = pb.GetEventRequest(school="herzl", event="match")
 
 
@@ -187,3 +190,50 @@ async def test_draining_lets_calls_finish(servicer: Servicer) -> None:
         servicer.wait.set()
         await call
         await draining
+
+
+@asynccontextmanager
+async def sharing(servicer: Servicer) -> AsyncIterator[str]:
+    """Serve with sixteen places of a kind, to callers who have shares of them."""
+    limits, verifier = CallLimits(unary=16, streams=16), TokenVerifier(secret=SECRET)
+    server = GrpcServer(telemetry=Telemetry.in_memory(), limits=limits, verifier=verifier)
+    pb_grpc.add_RegistrationServiceServicer_to_server(servicer, server.server)
+    port = await server.start("127.0.0.1:0", [SERVICE])
+    yield f"127.0.0.1:{port}"
+    servicer.wait.set()
+    await server.drain(1)
+
+
+async def test_one_caller_without_a_token_does_not_take_every_stream(servicer: Servicer) -> None:
+    """It gets its share, whatever tokens it invents, and a service gets its streams all the same; calls too."""
+    servicer.wait.clear()
+    identity = ServiceIdentity("gateway", secret=SECRET, issuer=ISSUER)
+    async with sharing(servicer) as target:
+
+        def stub(name: ServiceIdentity | None) -> Any:
+            channel = open_channel(target, service=SERVICE, retried=[], telemetry=Telemetry.in_memory(), identity=name)
+            return pb_grpc.RegistrationServiceStub(channel)
+
+        attackers = [stub(None) for _ in range(3)]
+        opened = []
+        for number in range(12):
+            invented = (("authorization", f"Bearer invented-{number}"),) if number % 2 else ()
+            opened.append(attackers[number % 3].WatchEvent(WATCH, metadata=invented))
+        first = await asyncio.gather(*(stream.read() for stream in opened), return_exceptions=True)
+        assert [isinstance(each, pb.WatchEventResponse) for each in first].count(True) == 2
+        error = await refused(attackers[0].WatchEvent(WATCH).read())
+        assert (type(error), error.reason, error.retry_after) == (Busy, "TOO_MANY_CALLS", 1.0)
+        gateway = stub(identity)
+        for _ in range(8):
+            stream = gateway.WatchEvent(WATCH)
+            assert (await stream.read()).promoted == 1
+            opened.append(stream)
+        calls = [asyncio.ensure_future(attackers[0].GetEvent(GET, timeout=20)) for _ in range(2)]
+        while servicer.calls < 2:
+            await asyncio.sleep(0.01)
+        assert isinstance(await refused(attackers[1].GetEvent(GET)), Busy)
+        servicer.wait.set()
+        await gateway.GetEvent(GET)
+        await asyncio.gather(*calls)
+        for stream in opened:
+            stream.cancel()

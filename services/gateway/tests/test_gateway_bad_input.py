@@ -1,5 +1,6 @@
 """Whatever a client sends as a body gets a clear 4xx, and never reaches the service."""
 
+import gzip
 import json
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from ticketcap_chassis.errors import InvalidInput
 from ticketcap_gateway.http import json_body, schemas
 from ticketcap_gateway.http.problem import MalformedRequest
-from ticketcap_gateway.testing import FakeRegistration, bearer
+from ticketcap_gateway.testing import REGISTRATION_ID, FakeRegistration, bearer
 
 REGISTRATIONS: Final = "/api/v1/schools/herzl/events/football/registrations"
 CLAIM: Final = {"name": "Noa Levi", "phone": "050-123-4567", "email": "noa@example.org", "spots": 2}
@@ -102,12 +103,51 @@ async def test_what_is_no_object_is_a_422(client: httpx.AsyncClient) -> None:
 
 
 async def test_only_json_is_taken(client: httpx.AsyncClient) -> None:
-    """Another content type, or another charset, is a 415."""
+    """Another content type, or another charset, is a 415; parameters that nobody knows change nothing."""
     body = json.dumps(CLAIM).encode()
-    for content_type in ("text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1", ""):
+    for content_type in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=latin-1",
+        "application/json; profile=x; charset=latin-1",
+        "application/json; charset=utf-8; charset=latin-1",
+        "application/json; charset*=utf-8''utf-8",
+        "application/json, application/json",
+        "application/jsonp; application/json",
+        ";application/json",
+        "",
+    ):
         assert (await _post(client, body, content_type)).status_code == 415, content_type
-    for content_type in ("application/json", "application/json; charset=utf-8", "Application/JSON;charset=UTF-8"):
+    for content_type in (
+        "application/json",
+        "application/json; charset=utf-8",
+        "Application/JSON;charset=UTF-8",
+        "application/json; charset=utf-8; profile=x",
+        "application/json; profile=x; charset=utf-8",
+        "application/json;",
+        'application/json; profile="a;charset=latin-1"; Charset="utf-8"',
+    ):
         assert (await _post(client, body, content_type)).status_code == 201, content_type
+    both = [("content-type", "application/json"), ("content-type", "text/plain")]
+    assert (await client.post(REGISTRATIONS, content=body, headers=both)).status_code == 415
+
+
+async def test_a_compressed_body_is_a_415(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
+    """Accept-Encoding says what is taken: a JSON body and a form as they are."""
+    body = gzip.compress(json.dumps(CLAIM).encode())
+    form = "application/x-www-form-urlencoded"
+    for path, media_type, coding in (
+        (REGISTRATIONS, "application/json", "gzip"),
+        (REGISTRATIONS, "application/json", "identity, br"),
+        (f"/pay/{REGISTRATION_ID}", form, "deflate"),
+    ):
+        headers = {"content-type": media_type, "content-encoding": coding}
+        response = await client.post(path, content=body, headers=headers)
+        assert response.status_code == 415, path
+        assert response.headers["accept-encoding"] == "identity"
+    assert not registration.asked
+    headers = {"content-type": "application/json", "content-encoding": "identity"}
+    assert (await client.post(REGISTRATIONS, json=CLAIM, headers=headers)).status_code == 201
 
 
 async def test_every_wrong_field_of_a_claim_is_named_at_once(

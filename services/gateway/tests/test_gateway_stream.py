@@ -1,9 +1,10 @@
 """The event stream: one gRPC stream for all who watch, newest seats first, and nothing left behind."""
 
 import asyncio
+import ipaddress
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -11,8 +12,11 @@ import pytest
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.errors import NotFound
 from ticketcap_gateway.testing import FakeRegistration, running_gateway, running_registration, seats
+from ticketcap_local.testing import free_port
 
 STREAM = "/api/v1/schools/herzl/events/football/stream"
+BROWSER = {"accept": "text/event-stream"}
+TRUSTED = (ipaddress.ip_network("127.0.0.0/8"),)
 
 
 class Watcher:
@@ -43,9 +47,11 @@ class Watcher:
 
 
 @asynccontextmanager
-async def watching(client: httpx.AsyncClient, path: str = STREAM) -> AsyncIterator[Watcher]:
+async def watching(
+    client: httpx.AsyncClient, path: str = STREAM, *, headers: dict[str, str] | None = None
+) -> AsyncIterator[Watcher]:
     """Open a stream."""
-    async with client.stream("GET", path, timeout=10) as response:
+    async with client.stream("GET", path, timeout=10, headers=headers) as response:
         assert response.status_code == 200
         assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
         yield Watcher(response)
@@ -169,12 +175,86 @@ async def test_a_drain_ends_every_stream(registration: FakeRegistration) -> None
 async def test_an_event_that_is_removed_ends_its_stream(
     client: httpx.AsyncClient, registration: FakeRegistration
 ) -> None:
-    """The stream ends when the service says that there is no such event any more."""
+    """The last event says so, and a browser that connects again gets a 404, after which it stays away."""
     async with watching(client) as watcher:
         await watcher.next()
-        registration.failures["WatchEvent"] = NotFound("gone")
+        registration.failures["WatchEvent"] = NotFound("gone", reason="EVENT_NOT_FOUND")
         registration.end_watches()
-        assert await watcher.lines_until_end() == []
+        assert await watcher.lines_until_end() == [
+            "event: deleted",
+            'data: {"code": "EVENT_NOT_FOUND", "detail": "the event was deleted; close the stream"}',
+            "",
+        ]
+    assert (await client.get(STREAM, headers=BROWSER)).status_code == 404
+
+
+async def test_a_stream_begins_while_the_service_is_away() -> None:
+    """200 with retry and a comment at once, because a browser never comes back after an error; then the seats."""
+    target = f"127.0.0.1:{free_port()}"
+    async with (
+        running_gateway(target, heartbeat_seconds=0.2) as gateway,
+        httpx.AsyncClient(base_url=gateway.url) as client,
+        watching(client) as watcher,
+    ):
+        assert [await anext(watcher.lines) for _ in range(2)] == ["retry: 1000", ": seats follow"]
+        async with running_registration(address=target):
+            assert (await watcher.next())["version"] == 1
+
+
+async def test_a_slow_service_does_not_keep_a_stream_from_beginning(registration: FakeRegistration) -> None:
+    """The seats come when they come; and an event that turns out not to exist ends its stream."""
+    registration.gate = asyncio.Event()
+    async with running_gateway(registration.target) as gateway, httpx.AsyncClient(base_url=gateway.url) as client:
+        async with watching(client) as watcher:
+            registration.gate.set()
+            assert (await watcher.next())["version"] == 1
+        registration.gate.clear()
+        registration.failures["WatchEvent"] = NotFound("no such event", reason="EVENT_NOT_FOUND")
+        async with watching(client) as watcher:
+            registration.gate.set()
+            assert "event: deleted" in await watcher.lines_until_end()
+
+
+async def test_a_browser_that_is_refused_comes_back(registration: FakeRegistration) -> None:
+    """What accepts an event stream is told when to come again by a stream that ends; other clients by a status."""
+    async with (
+        running_gateway(registration.target, max_streams=1) as gateway,
+        httpx.AsyncClient(base_url=gateway.url) as client,
+    ):
+        async with watching(client):
+            refused = await client.get(STREAM, headers=BROWSER)
+            assert refused.status_code == 200
+            retry, comment, *rest = refused.text.split("\n")
+            assert 10_000 <= int(retry.removeprefix("retry: ")) <= 20_000
+            assert (comment, rest) == (": 1 streams are open already", ["", ""])
+        await gateway.parts.hub.close()
+        assert (await client.get(STREAM, headers=BROWSER)).text.startswith("retry: ")
+
+
+async def test_one_address_has_a_share_of_the_streams(registration: FakeRegistration) -> None:
+    """At its share an address gets 503 with Retry-After, and the others go on; an IPv6 /64 is one address."""
+    async with (
+        running_gateway(
+            registration.target,
+            max_streams=10,
+            max_streams_per_address=2,
+            trusted_proxies=TRUSTED,
+        ) as gateway,
+        httpx.AsyncClient(base_url=gateway.url) as client,
+        AsyncExitStack() as open_streams,
+    ):
+
+        def of(address: str) -> dict[str, str]:
+            return {"x-forwarded-for": address}
+
+        for address in ("192.0.2.1", "192.0.2.1", "2001:db8::1", "2001:db8::2"):
+            await open_streams.enter_async_context(watching(client, headers=of(address)))
+        for address in ("192.0.2.1", "2001:db8::3"):
+            refused = await client.get(STREAM, headers=of(address))
+            assert (refused.status_code, refused.json()["code"]) == (503, "TOO_MANY_STREAMS")
+            assert refused.headers["retry-after"] == "1"
+        async with watching(client, headers=of("192.0.2.2")) as watcher:
+            await watcher.next()
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])

@@ -579,6 +579,20 @@ async def test_a_change_reaches_the_watchers_of_every_replica(service: Replica, 
         stream.cancel()
 
 
+async def test_a_deleted_event_ends_the_watches_of_every_replica(service: Replica, other: Replica) -> None:
+    """Watchers learn of it at once, not at the next call."""
+    await service.open()
+    await service.event(slug="empty")
+    watch = pb.WatchEventRequest(school="herzl", event="empty")
+    streams = [replica.stub.WatchEvent(watch) for replica in (service, other)]
+    for stream in streams:
+        await next_change(stream)
+    await service.stub.DeleteEvent(pb.DeleteEventRequest(school="herzl", event="empty"), metadata=OWNER)
+    for stream in streams:
+        ended = await refused(asyncio.wait_for(stream.read(), 5))
+        assert ended == (grpc.StatusCode.NOT_FOUND, "EVENT_NOT_FOUND")
+
+
 async def test_two_replicas_never_oversell(service: Replica, other: Replica) -> None:
     """The row's lock keeps lanes of different processes apart."""
     await service.open(capacity=50)

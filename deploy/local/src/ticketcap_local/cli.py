@@ -73,7 +73,7 @@ def traffic(
     school: Annotated[str, typer.Option()] = _SCHOOL,
     event: Annotated[str, typer.Option(help="slug or id")] = _EVENT,
     parents: Annotated[int, typer.Option(min=1, max=100_000)] = 2000,
-    concurrency: Annotated[int, typer.Option(help="requests in flight", min=1, max=1000)] = 256,
+    concurrency: Annotated[int, typer.Option(help="requests in flight", min=1, max=500)] = 256,
     spots: Annotated[int, typer.Option(help="spots that each parent wants", min=1, max=100)] = 1,
     url: Annotated[str | None, typer.Option(help="the gateway, when it is not the embedded one")] = None,
     seed: Annotated[int | None, typer.Option(help="replay a run")] = None,

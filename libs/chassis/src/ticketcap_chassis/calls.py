@@ -17,8 +17,9 @@ from grpc_status import rpc_status
 from ticketcap_observability import get_logger, sentry
 
 from ticketcap_chassis import deadlines
+from ticketcap_chassis.callers import Callers, Gate
 from ticketcap_chassis.decoding import Parse, decoding, parsing
-from ticketcap_chassis.errors import Busy, InternalError, ServiceError, Unauthenticated
+from ticketcap_chassis.errors import InternalError, ServiceError, Unauthenticated
 from ticketcap_chassis.identity import Principal, TokenVerifier, bearer_token
 from ticketcap_chassis.status import to_status
 from ticketcap_chassis.validation import validate
@@ -36,7 +37,10 @@ _authorization: Final[contextvars.ContextVar[str]] = contextvars.ContextVar("aut
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallLimits:
-    """How many calls of a kind are served at once; more get RESOURCE_EXHAUSTED with RetryInfo."""
+    """How many calls of a kind are served at once; more get RESOURCE_EXHAUSTED with RetryInfo.
+
+    Each caller has a share of them: see callers.Gate.
+    """
 
     unary: int = 2048
     streams: int = 1024
@@ -45,9 +49,10 @@ class CallLimits:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every handler of ours; of health and reflection only the decoding of their requests."""
 
-    def __init__(self, limits: CallLimits) -> None:
-        self._unary = _Gate(limits.unary, "calls")
-        self._streams = _Gate(limits.streams, "streams")
+    def __init__(self, limits: CallLimits, verifier: TokenVerifier | None = None) -> None:
+        self._callers = Callers(verifier)
+        self._unary = Gate(limits.unary, "calls")
+        self._streams = Gate(limits.streams, "streams")
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -69,42 +74,23 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _wrap(self, handler: Handler) -> Handler:
         if handler.unary_unary and inspect.iscoroutinefunction(handler.unary_unary):
             return grpc.unary_unary_rpc_method_handler(
-                _serve_unary(handler.unary_unary, self._unary, parsing(handler)),  # type: ignore[arg-type]  # aio handlers are coroutines
+                _serve_unary(handler.unary_unary, self._callers, self._unary, parsing(handler)),  # type: ignore[arg-type]  # aio handlers are coroutines
                 None,
                 handler.response_serializer,
             )
         if handler.unary_stream and inspect.isasyncgenfunction(handler.unary_stream):
             return grpc.unary_stream_rpc_method_handler(
-                _serve_stream(handler.unary_stream, self._streams, parsing(handler)),  # type: ignore[arg-type]  # aio handlers are generators
+                _serve_stream(handler.unary_stream, self._callers, self._streams, parsing(handler)),  # type: ignore[arg-type]  # aio handlers are generators
                 None,
                 handler.response_serializer,
             )
         raise TypeError(f"{handler!r}: handlers are coroutines or async generators with one request")
 
 
-class _Gate:
-    """Counts calls of one kind and refuses those above the limit."""
-
-    def __init__(self, limit: int, kind: str) -> None:
-        self._limit = limit
-        self._kind = kind
-        self._inside = 0
-
-    @contextmanager
-    def enter(self) -> Iterator[None]:
-        if self._inside >= self._limit:
-            raise Busy(f"{self._limit} {self._kind} are being served already", reason="TOO_MANY_CALLS")
-        self._inside += 1
-        try:
-            yield
-        finally:
-            self._inside -= 1
-
-
-def _serve_unary(behaviour: UnaryHandler, gate: _Gate, parse: Parse) -> UnaryHandler:
+def _serve_unary(behaviour: UnaryHandler, callers: Callers, gate: Gate, parse: Parse) -> UnaryHandler:
     async def serve(data: bytes, context: Context) -> Any:
         try:
-            with gate.enter(), _call(context):
+            with gate.enter(await callers.of(context)), _call(context):
                 request = parse(data)
                 validate(request)
                 return await behaviour(request, context)
@@ -114,10 +100,10 @@ def _serve_unary(behaviour: UnaryHandler, gate: _Gate, parse: Parse) -> UnaryHan
     return serve
 
 
-def _serve_stream(behaviour: StreamHandler, gate: _Gate, parse: Parse) -> StreamHandler:
+def _serve_stream(behaviour: StreamHandler, callers: Callers, gate: Gate, parse: Parse) -> StreamHandler:
     async def serve(data: bytes, context: Context) -> AsyncGenerator[Any, None]:
         try:
-            with gate.enter(), _call(context):
+            with gate.enter(await callers.of(context)), _call(context):
                 request = parse(data)
                 validate(request)
                 responses = behaviour(request, context)

@@ -8,6 +8,8 @@ import grpc.aio
 from ticketcap_observability import Telemetry
 
 from ticketcap_chassis import deadlines
+from ticketcap_chassis.callers import IdentifiedStream, IdentifiedUnary
+from ticketcap_chassis.service_identity import ServiceIdentity
 
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 OPTIONS: Final[list[tuple[str, int]]] = [
@@ -24,14 +26,23 @@ OPTIONS: Final[list[tuple[str, int]]] = [
 _SLACK_SECONDS: Final = 0.01
 
 
-def open_channel(target: str, *, service: str, retried: Sequence[str], telemetry: Telemetry) -> grpc.aio.Channel:
-    """Return a channel to ``target`` for ``service`` (its full name).
+def open_channel(
+    target: str,
+    *,
+    service: str,
+    retried: Sequence[str],
+    telemetry: Telemetry,
+    identity: ServiceIdentity | None = None,
+) -> grpc.aio.Channel:
+    """Return a channel to ``target`` for ``service`` (its full name), on whose calls ``identity`` says who makes them.
 
     ``retried`` are the methods that may be sent again when the server was not
     reached or said UNAVAILABLE: those without effect, or with an idempotency key.
     """
     options = [*OPTIONS, ("grpc.service_config", json.dumps(_service_config(service, retried)))]
     interceptors = [*telemetry.grpc_client_interceptors(target), DeadlineUnary(), DeadlineStream()]
+    if identity is not None:
+        interceptors += [IdentifiedUnary(identity), IdentifiedStream(identity)]
     return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
 
 

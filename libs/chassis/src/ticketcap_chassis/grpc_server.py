@@ -9,6 +9,7 @@ from grpc_reflection.v1alpha import reflection
 from ticketcap_observability import Telemetry
 
 from ticketcap_chassis.calls import CallInterceptor, CallLimits
+from ticketcap_chassis.identity import TokenVerifier
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -25,11 +26,16 @@ OPTIONS: Final[list[tuple[str, int]]] = [
 
 
 class GrpcServer:
-    """One listening server. End your endless streams before ``drain``: it waits for them too."""
+    """One listening server. End your endless streams before ``drain``: it waits for them too.
 
-    def __init__(self, *, telemetry: Telemetry, limits: CallLimits | None = None) -> None:
+    ``verifier`` tells services of ours from other callers, which have smaller shares.
+    """
+
+    def __init__(
+        self, *, telemetry: Telemetry, limits: CallLimits | None = None, verifier: TokenVerifier | None = None
+    ) -> None:
         self.server = grpc.aio.server(
-            interceptors=[telemetry.grpc_server_interceptor(), CallInterceptor(limits or CallLimits())],
+            interceptors=[telemetry.grpc_server_interceptor(), CallInterceptor(limits or CallLimits(), verifier)],
             options=OPTIONS,
         )
         self._health = health.aio.HealthServicer()

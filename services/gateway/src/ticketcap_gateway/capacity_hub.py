@@ -1,4 +1,4 @@
-"""Shares one WatchEvent stream per watched event among all who watch it."""
+"""Holders one WatchEvent stream per watched event among all who watch it."""
 
 import asyncio
 import contextvars
@@ -11,7 +11,10 @@ from typing import Final, Protocol
 
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.errors import Aborted, Busy, DeadlineExceeded, InternalError, ServiceError, Unavailable
+from ticketcap_chassis.holders import Holders
 from ticketcap_observability import get_logger, sentry
+
+from ticketcap_gateway.limits import subscriber
 
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _LONGEST_BACKOFF_SECONDS: Final = 2.0
@@ -76,9 +79,9 @@ class _Feed:
                 if await self._follow():
                     continue
             except _PASSING as error:
-                if self.seats is None:
-                    return self._end(error)
-                _log.warning("watch.interrupted", event_id=self.seats.event_id, reason=error.reason)
+                # What a client calls an event that is not known yet is no id.
+                event_id = "" if self.seats is None else self.seats.event_id
+                _log.warning("watch.interrupted", event_id=event_id, reason=error.reason)
             except ServiceError as error:
                 return self._end(error)
             except Exception as error:  # noqa: BLE001 - whoever watches must learn of it
@@ -166,19 +169,26 @@ class CapacityHub:
     A new stream to the service replaces a feed's stream after ``renew_seconds``.
     """
 
-    def __init__(self, source: EventWatcher, *, max_watchers: int, max_of_event: int, renew_seconds: float) -> None:
+    def __init__(
+        self,
+        source: EventWatcher,
+        *,
+        max_watchers: int,
+        max_of_event: int,
+        max_watchers_per_address: int,
+        renew_seconds: float,
+    ) -> None:
         self._source = source
         self._renew_seconds = renew_seconds
-        self._max_watchers = max_watchers
         self._max_of_event = max_of_event
+        self._shares = Holders(most=max_watchers, share=max_watchers_per_address)
         self._feeds: dict[tuple[str, str], _Feed] = {}
-        self._watchers = 0
         self._closed = False
 
     @property
     def watchers(self) -> int:
         """How many watch now."""
-        return self._watchers
+        return self._shares.held
 
     @property
     def feeds(self) -> int:
@@ -186,29 +196,41 @@ class CapacityHub:
         return len(self._feeds)
 
     @asynccontextmanager
-    async def subscribe(self, school: str, event: str) -> AsyncIterator[Subscription]:
-        """Watch an event while the code inside runs; Unavailable when too many watch or the gateway stops."""
-        if self._closed:
-            raise Unavailable("the gateway is stopping; try again")
-        if self._watchers >= self._max_watchers:
-            raise Unavailable(f"{self._max_watchers} streams are open already", reason="TOO_MANY_STREAMS")
+    async def subscribe(self, school: str, event: str, *, address: str) -> AsyncIterator[Subscription]:
+        """Watch an event while the code inside runs.
+
+        Raises Unavailable when too many watch, or too many this event, or too
+        many of this address, or the gateway stops.
+        """
+        holder = (subscriber(address),)
+        self._refuse_if_full(holder)
         feed = self._feed(school, event)
         if feed.watchers >= self._max_of_event:
             raise Unavailable(f"{self._max_of_event} streams of this event are open already", reason="TOO_MANY_STREAMS")
-        self._watchers += 1
-        feed.watchers += 1
-        try:
-            yield Subscription(feed)
-        finally:
-            self._watchers -= 1
-            feed.watchers -= 1
-            if not feed.watchers:
-                await self._forget((school, event.lower()), feed)
+        with self._shares.hold(holder):
+            feed.watchers += 1
+            try:
+                yield Subscription(feed)
+            finally:
+                feed.watchers -= 1
+                if not feed.watchers:
+                    await self._forget((school, event.lower()), feed)
 
     async def close(self) -> None:
         """End every feed, so that every watcher's stream ends."""
         self._closed = True
         await asyncio.gather(*(feed.close() for feed in list(self._feeds.values())))
+
+    def _refuse_if_full(self, holder: tuple[str]) -> None:
+        if self._closed:
+            raise Unavailable("the gateway is stopping; try again")
+        if self._shares.is_full:
+            raise Unavailable(f"{self._shares.most} streams are open already", reason="TOO_MANY_STREAMS")
+        if self._shares.used_up(holder):
+            raise Unavailable(
+                f"this address has {self._shares.share} streams open; close one, or try again later",
+                reason="TOO_MANY_STREAMS",
+            )
 
     def _feed(self, school: str, event: str) -> _Feed:
         feed = self._feeds.get((school, event.lower()))

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ticketcap_chassis.errors import (
@@ -45,7 +46,7 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
     """
     client = peer
     hops = [hop for header in forwarded_for for hop in header.split(",")]
-    while hops and _is_trusted(client, trusted):
+    while hops and is_trusted(client, trusted):
         client = _named(hops.pop()) or client
     return client
 
@@ -60,7 +61,8 @@ def _named(hop: str) -> str:
     return entry if _OBFUSCATED.fullmatch(entry) else ""
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    """Say whether ``address`` is one of the ``trusted`` proxies."""
     parsed = _parse(address)
     return parsed is not None and any(parsed in network for network in trusted)
 
@@ -74,6 +76,7 @@ def _parse(address: str) -> IPAddress | None:
     return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
+@lru_cache(maxsize=_MAX_WINDOWS)
 def subscriber(address: str) -> str:
     """Return what stands for one subscriber: an IPv4 address, or an IPv6 /64, which is one household."""
     parsed = _parse(address)

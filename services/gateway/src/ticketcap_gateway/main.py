@@ -9,7 +9,6 @@ from typing import Final
 
 import uvloop
 from starlette.types import ASGIApp
-from ticketcap_chassis.identity import TokenVerifier
 from ticketcap_chassis.lifecycle import background, every, give_memory_back, stop_requested
 from ticketcap_chassis.settings import load, release
 from ticketcap_observability import Telemetry, configure_logging, get_logger
@@ -19,6 +18,7 @@ from ticketcap_gateway.claims import ClaimCoalescer
 from ticketcap_gateway.draining import Draining
 from ticketcap_gateway.http import app
 from ticketcap_gateway.http.access import Access
+from ticketcap_gateway.http.admission import Admission
 from ticketcap_gateway.http.check_ins import CheckIns
 from ticketcap_gateway.http.connection import ConnectionLimits
 from ticketcap_gateway.http.csv_export import CsvExport
@@ -33,7 +33,7 @@ from ticketcap_gateway.http.payments import Payments
 from ticketcap_gateway.http.payments_csv import PaymentsCsv
 from ticketcap_gateway.http.registrations import Registrations
 from ticketcap_gateway.http.schools import Schools
-from ticketcap_gateway.http.server import HttpServer, listen
+from ticketcap_gateway.http.server import HttpServer, affordable, listen
 from ticketcap_gateway.http.stream import Stream
 from ticketcap_gateway.http.yaadpay_return import YaadPayReturn
 from ticketcap_gateway.limits import RateLimiter
@@ -60,12 +60,13 @@ class Gateway:
 async def wired(settings: GatewaySettings, telemetry: Telemetry) -> AsyncIterator[Gateway]:
     """Wire every part; when the code inside ends, so do the calls that are still under way."""
     verifier = settings.verifier()
+    identity = settings.identity(_SERVICE)
     async with (
-        open_registration_channel(settings.registration_target, telemetry) as registration_channel,
-        open_payment_channel(settings.payment_target, telemetry) as payment_channel,
+        open_registration_channel(settings.registration_target, identity, telemetry) as registration_channel,
+        open_payment_channel(settings.payment_target, identity, telemetry) as payment_channel,
         background(every(_IDENTITY_SECONDS, verifier.refresh, name="identity")),
     ):
-        registration = RegistrationClient(registration_channel, settings.identity(_SERVICE))
+        registration = RegistrationClient(registration_channel, identity)
         payment = PaymentClient(payment_channel)
         claims = ClaimCoalescer(
             registration, max_waiting=settings.max_waiting_claims, max_of_event=settings.max_event_claims
@@ -74,11 +75,19 @@ async def wired(settings: GatewaySettings, telemetry: Telemetry) -> AsyncIterato
             registration,
             max_watchers=settings.max_streams,
             max_of_event=settings.max_event_streams,
+            max_watchers_per_address=settings.max_streams_per_address,
             renew_seconds=settings.watch_renew_seconds,
         )
         draining = Draining()
-        operations = _operations(settings, registration, payment, claims, hub, draining, verifier)
-        served = app.build(operations, telemetry=telemetry, request_seconds=settings.request_seconds, version=release())
+        access = Access(verifier, settings.trusted_proxies)
+        operations = _operations(settings, registration, payment, access, claims, hub, draining)
+        served = app.build(
+            operations,
+            Admission(access, most=settings.max_connections, share=settings.max_requests_per_address),
+            telemetry=telemetry,
+            request_seconds=settings.request_seconds,
+            version=release(),
+        )
         try:
             yield Gateway(app=served, hub=hub, draining=draining)
         finally:
@@ -90,12 +99,11 @@ def _operations(
     settings: GatewaySettings,
     registration: RegistrationClient,
     payment: PaymentClient,
+    access: Access,
     claims: ClaimCoalescer,
     hub: CapacityHub,
     draining: Draining,
-    verifier: TokenVerifier,
 ) -> Sequence[Operation]:
-    access = Access(verifier, settings.trusted_proxies)
     bodies = BodyReader(settings.max_body_bytes)
     links = Links(settings.public_url)
     writes = settings.public_writes_per_hour
@@ -104,7 +112,7 @@ def _operations(
     return (
         *registrations.operations(),
         *Events(registration, access, bodies).operations(),
-        *Stream(hub, heartbeat=settings.heartbeat_seconds).operations(),
+        *Stream(hub, access, heartbeat=settings.heartbeat_seconds).operations(),
         *CsvExport(registration, access, seconds=settings.export_seconds).operations(),
         *CheckIns(registration, access, bodies, links).operations(),
         *Schools(registration, access, bodies).operations(),
@@ -171,7 +179,9 @@ async def _drain_when(stop: asyncio.Event, settings: GatewaySettings, gateway: G
 def connection_limits(settings: GatewaySettings) -> ConnectionLimits:
     """Return the settings that concern connections."""
     return ConnectionLimits(
-        max_connections=settings.max_connections,
+        max_connections=affordable(settings.max_connections),
+        max_connections_per_address=settings.max_connections_per_address,
+        trusted_proxies=settings.trusted_proxies,
         max_header_bytes=settings.max_header_bytes,
         max_body_bytes=settings.max_body_bytes,
         read_seconds=settings.read_seconds,

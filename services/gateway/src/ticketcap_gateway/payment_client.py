@@ -8,6 +8,7 @@ from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap.payment.v1 import payment_pb2_grpc
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.grpc_channel import DEFAULT_TIMEOUT_SECONDS, open_channel
+from ticketcap_chassis.service_identity import ServiceIdentity
 from ticketcap_observability import Telemetry
 
 from ticketcap_gateway.service_client import ServiceClient, bearer
@@ -24,9 +25,9 @@ RETRIED: Final = (
 )
 
 
-def open_payment_channel(target: str, telemetry: Telemetry) -> grpc.aio.Channel:
+def open_payment_channel(target: str, identity: ServiceIdentity, telemetry: Telemetry) -> grpc.aio.Channel:
     """Return the channel that a PaymentClient speaks through; the caller closes it."""
-    return open_channel(target, service=SERVICE, retried=RETRIED, telemetry=telemetry)
+    return open_channel(target, service=SERVICE, retried=RETRIED, telemetry=telemetry, identity=identity)
 
 
 class PaymentClient(ServiceClient):

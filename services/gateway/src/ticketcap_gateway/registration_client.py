@@ -26,9 +26,9 @@ RETRIED: Final = (
 )
 
 
-def open_registration_channel(target: str, telemetry: Telemetry) -> grpc.aio.Channel:
+def open_registration_channel(target: str, identity: ServiceIdentity, telemetry: Telemetry) -> grpc.aio.Channel:
     """Return the channel that a RegistrationClient speaks through; the caller closes it."""
-    return open_channel(target, service=SERVICE, retried=RETRIED, telemetry=telemetry)
+    return open_channel(target, service=SERVICE, retried=RETRIED, telemetry=telemetry, identity=identity)
 
 
 class RegistrationClient(ServiceClient):

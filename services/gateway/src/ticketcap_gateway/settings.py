@@ -72,9 +72,15 @@ class GatewaySettings(CallerSettings, ServiceSettings):
     max_body_bytes: int = Field(default=65_536, ge=1_024, le=16_777_216)
     max_header_bytes: int = Field(default=16_384, ge=1_024, le=1_048_576)
     max_connections: int = Field(default=2_048, ge=1, le=65_536)
+    max_connections_per_address: int = Field(default=512, ge=1, le=65_536)
+    """Of one peer, an IPv6 /64 being one; trusted proxies speak for many, and have no such limit."""
+    max_requests_per_address: int = Field(default=512, ge=1, le=65_536)
+    """Under way at once for one client address; behind a trusted proxy its client's."""
     max_streams: int = Field(default=500, ge=0, le=65_536)
     max_event_streams: int = Field(default=400, ge=1, le=65_536)
     """Streams of one event; less than MAX_STREAMS, so that other events can be watched."""
+    max_streams_per_address: int = Field(default=50, ge=0, le=65_536)
+    """Of one client address; behind a trusted proxy its client's."""
     max_waiting_claims: int = Field(default=4_096, ge=1, le=65_536)
     max_event_claims: int = Field(default=1_536, ge=1, le=65_536)
     """Claims of one event that wait or are under way; less than MAX_CONNECTIONS, so that others can connect."""

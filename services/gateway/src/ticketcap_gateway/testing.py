@@ -17,7 +17,7 @@ from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc
 from ticketcap_chassis.errors import NotFound, ServiceError
 from ticketcap_chassis.grpc_server import GrpcServer
-from ticketcap_chassis.identity import ISSUER
+from ticketcap_chassis.identity import ISSUER, TokenVerifier
 from ticketcap_chassis.lifecycle import background
 from ticketcap_chassis.status import to_status
 from ticketcap_observability import Telemetry
@@ -431,7 +431,7 @@ async def running_registration(
 ) -> AsyncIterator[FakeRegistration]:
     """Run a fake registration service that is healthy; stopping it cuts every call off."""
     fake = fake or FakeRegistration()
-    server = GrpcServer(telemetry=telemetry or Telemetry.in_memory())
+    server = GrpcServer(telemetry=telemetry or Telemetry.in_memory(), verifier=TokenVerifier(secret=SECRET))
     registration_pb2_grpc.add_RegistrationServiceServicer_to_server(fake, server.server)
     port = await server.start(address, [REGISTRATION_SERVICE])
     async with _serving(fake, server, port):
@@ -444,7 +444,7 @@ async def running_payment(
 ) -> AsyncIterator[FakePayment]:
     """Run a fake payment service that is healthy; stopping it cuts every call off."""
     fake = fake or FakePayment()
-    server = GrpcServer(telemetry=telemetry or Telemetry.in_memory())
+    server = GrpcServer(telemetry=telemetry or Telemetry.in_memory(), verifier=TokenVerifier(secret=SECRET))
     payment_pb2_grpc.add_PaymentServiceServicer_to_server(fake, server.server)
     port = await server.start(address, [PAYMENT_SERVICE])
     async with _serving(fake, server, port):

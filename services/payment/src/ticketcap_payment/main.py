@@ -85,7 +85,7 @@ async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | No
         outbox = Outbox(engine, jobs_engine, lease_seconds=settings.outbox_lease_seconds)
         verifier = settings.verifier()
         service = _service(settings, saga, jobs_engine, outbox, verifier)
-        server = GrpcServer(telemetry=telemetry)
+        server = GrpcServer(telemetry=telemetry, verifier=verifier)
         pb_grpc.add_PaymentServiceServicer_to_server(service, server.server)
 
         needs = {engine: roles.APP_NEEDS, jobs_engine: roles.JOBS_NEEDS}

@@ -74,7 +74,9 @@ async def open_registration(
     target: str, identity: ServiceIdentity, telemetry: Telemetry
 ) -> AsyncIterator["RegistrationClient"]:
     """Open the channel to the registration service for as long as the code inside runs."""
-    async with open_channel(target, service=SERVICE, retried=RETRIED, telemetry=telemetry) as channel:
+    async with open_channel(
+        target, service=SERVICE, retried=RETRIED, telemetry=telemetry, identity=identity
+    ) as channel:
         yield RegistrationClient(channel, identity)
 
 

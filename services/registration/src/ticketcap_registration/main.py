@@ -105,8 +105,8 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         parameters = connection_parameters(settings.database_url)
         feed = SeatFeed(parameters, telemetry, settings.link(), check_seconds=checked, deaf=link.distrust)
         telemetry.gauge(schema.SEAT_FEED_AGE, lambda: [(feed.age, {})])
-        server = GrpcServer(telemetry=telemetry)
         verifier = settings.verifier()
+        server = GrpcServer(telemetry=telemetry, verifier=verifier)
         service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed, verifier)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
 

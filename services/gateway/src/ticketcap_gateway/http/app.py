@@ -6,19 +6,27 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 from ticketcap_observability import HttpTelemetry, Telemetry
 
+from ticketcap_gateway.http.admission import Admission
 from ticketcap_gateway.http.boundary import Boundary
 from ticketcap_gateway.http.docs import Docs
 from ticketcap_gateway.http.operation import Operation, not_found, routes
 
 
-def build(operations: Sequence[Operation], *, telemetry: Telemetry, request_seconds: float, version: str) -> ASGIApp:
-    """Return an ASGI application that serves ``operations`` and their documentation.
+def build(
+    operations: Sequence[Operation],
+    admission: Admission,
+    *,
+    telemetry: Telemetry,
+    request_seconds: float,
+    version: str,
+) -> ASGIApp:
+    """Return an ASGI application that serves ``operations`` and their documentation to whom ``admission`` lets in.
 
     Routes are tried in the order of the operations.
     """
     docs = Docs(operations, version=version)
     router = Router(
-        routes([*operations, *docs.operations()], request_seconds=request_seconds),
+        routes([*operations, *docs.operations()], admission, request_seconds=request_seconds),
         redirect_slashes=False,
         default=not_found,
     )

@@ -10,6 +10,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from ticketcap_gateway.http import problem, schemas
 from ticketcap_gateway.http.operation import Answer, Caller, Operation
+from ticketcap_gateway.http.responses import EVENT_STREAM
 
 Json = dict[str, Any]
 
@@ -53,10 +54,12 @@ _OF_CONNECTION: Final[dict[int, tuple[str, str]]] = {
     400: ("MalformedRequest", "What was sent is not HTTP."),
     408: ("RequestTimeout", "The headers or the body did not arrive in time."),
     431: ("HeadersTooLarge", _PROBLEMS[431]),
+    501: ("NotImplemented", "The transfer coding is not chunked, or the method is CONNECT."),
     503: (
         "TooManyConnections",
         "The gateway serves as many connections as it can; wait for Retry-After seconds.",
     ),
+    505: ("VersionNotSupported", "The version of HTTP is not 1.0 or 1.1."),
 }
 _IDEMPOTENCY_KEY: Final[Json] = {
     "name": "Idempotency-Key",
@@ -149,9 +152,12 @@ def _add(response: Json, other: Json) -> None:
 
 
 def _problem_statuses(operation: Operation) -> set[int]:
-    statuses = {500, *operation.problems}
+    statuses = {429, 500, *operation.problems}
     if operation.path.startswith("/api/v1/"):
-        statuses |= {404, 422, 429, 503, 504}
+        statuses |= {404, 422, 503, 504}
+    if any(answer.media_type == EVENT_STREAM for answer in operation.answers):
+        # It begins without an answer of the service.
+        statuses -= {504}
     if operation.caller is not Caller.ANYONE:
         statuses |= {401, 403, 404}
     if operation.body is not None:

@@ -6,6 +6,7 @@ so that they can't disagree.
 
 import enum
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from ticketcap_chassis import deadlines
 
+from ticketcap_gateway.http.admission import Admission
 from ticketcap_gateway.http.problem import MethodNotAllowed, UnknownPath
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -70,10 +72,13 @@ class Operation:
 class Resource:
     """Everything under one path, as an ASGI application: a method's handler, or a problem."""
 
-    def __init__(self, operations: Sequence[Operation], *, request_seconds: float) -> None:
+    def __init__(self, operations: Sequence[Operation], admission: Admission, *, request_seconds: float) -> None:
         self._operations: dict[str, Operation] = {operation.method: operation for operation in operations}
         methods = sorted({*self._operations, *(["HEAD"] if "GET" in self._operations else [])})
         self._allow = ", ".join(methods)
+        self._admission = admission
+        # Only these are documented to be refused so; the others wait for nothing.
+        self._may_wait = any(operation.path.startswith("/api/v1/") for operation in operations)
         self._request_seconds = request_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,18 +88,24 @@ class Resource:
         if operation is None:
             raise MethodNotAllowed(f"this path takes {self._allow}", headers={"allow": self._allow})
         request = Request(scope, receive)
-        with deadlines.within(operation.seconds or self._request_seconds):
-            response = await operation.handler(request)
-        await response(scope, receive, send)
+        with self._admission.share(request):
+            response = await self._respond(operation, request)
+            await response(scope, receive, send)
+
+    async def _respond(self, operation: Operation, request: Request) -> Response:
+        seconds = operation.seconds or self._request_seconds
+        turn = self._admission.turn(request, seconds) if self._may_wait else nullcontext()
+        with turn, deadlines.within(seconds):
+            return await operation.handler(request)
 
 
-def routes(operations: Sequence[Operation], *, request_seconds: float) -> list[Route]:
+def routes(operations: Sequence[Operation], admission: Admission, *, request_seconds: float) -> list[Route]:
     """Return one route per path."""
     by_path: dict[str, list[Operation]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, []).append(operation)
     return [
-        Route(path, Resource(under_path, request_seconds=request_seconds), name=path)
+        Route(path, Resource(under_path, admission, request_seconds=request_seconds), name=path)
         for path, under_path in by_path.items()
     ]
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+EVENT_STREAM: Final = "text/event-stream"
 _JSON: Final = "application/json"
 
 

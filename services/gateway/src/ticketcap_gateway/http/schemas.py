@@ -461,10 +461,14 @@ class Seats(Output):
 
 
 class SeatsEvent(Output):
-    """One event of a stream. data is JSON: event_id, status, five counts of spots, promoted and version."""
+    """One event of a stream.
 
-    event: Literal["seats"]
-    id: Annotated[str, Field(description="the version of the seats")]
+    data is JSON: event_id, status, five counts of spots, promoted and version; of "deleted", which is the last one,
+    code and detail.
+    """
+
+    event: Literal["seats", "deleted"]
+    id: Annotated[str, Field(description="the version of the seats")] | MISSING = MISSING
     data: Annotated[str, _Documented({"contentMediaType": "application/json"})]
 
 

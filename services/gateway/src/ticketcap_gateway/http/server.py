@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import resource
 import socket
 from collections.abc import Iterator
 
@@ -13,6 +14,8 @@ from ticketcap_chassis.lifecycle import background
 from ticketcap_gateway.http.connection import ConnectionLimits, EdgeConfig, EdgeProtocol
 
 _BACKLOG = 2048
+# Refused connections whose refusal is not read yet; channels to the services; telemetry; log.
+_OTHER_FILES = 384
 _SWEEP_SECONDS = 0.5
 _DATE_SECONDS = 1.0
 _LAST_ANSWERS_SECONDS = 1.0
@@ -30,6 +33,18 @@ def listen(address: str) -> socket.socket:
     # Connections inherit it: an answer's head and body are two writes, and the second must not wait for an ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def affordable(connections: int) -> int:
+    """Let the process open as many files as it may, and return how many of ``connections`` those are enough for.
+
+    A listener without files left accepts nobody, and refuses nobody either.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        return connections
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return max(1, min(connections, most - _OTHER_FILES))
 
 
 class HttpServer:

@@ -24,7 +24,7 @@ from ticketcap_registration.domain.commands import (
     ReleaseHold,
 )
 from ticketcap_registration.domain.confirmation_code import new_code, normalized
-from ticketcap_registration.domain.errors import RefundByHolder, RegistrationNotFound
+from ticketcap_registration.domain.errors import EventNotFound, RefundByHolder, RegistrationNotFound
 from ticketcap_registration.domain.event import Event
 from ticketcap_registration.domain.holder_token import HolderTokens
 from ticketcap_registration.domain.idempotency import fingerprint
@@ -126,6 +126,8 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
             yield pb.WatchEventResponse(seats=translate.seats(SeatNews.of(event)))
             while True:
                 heard, promoted = await watcher.next()
+                if heard is not None and heard.deleted:
+                    raise EventNotFound(request.school, request.event)
                 seats = translate.seats(heard or SeatNews.of(await self.events.get(key)))
                 if seats.version > version:
                     version = seats.version

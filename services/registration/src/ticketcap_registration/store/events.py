@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, exists, insert, select, tuple_
+from sqlalchemy import delete, exists, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ticketcap_chassis.shares import Shares
 from ticketcap_chassis.transactions import ConstraintViolated
@@ -17,6 +17,7 @@ from ticketcap_registration.store.directory import EventKey
 from ticketcap_registration.store.keyed import Key, Keyed, Made
 from ticketcap_registration.store.models import EventRow, RegistrationRow
 from ticketcap_registration.store.rows import event_of
+from ticketcap_registration.store.seats import CHANNEL, SeatNews, news
 from ticketcap_registration.store.transactions import school_transaction
 
 SLUG_TAKEN: Final = "events_school_id_slug_key"
@@ -73,13 +74,18 @@ class Events:
             return [event_of(row) for row in (await connection.execute(query)).mappings()]
 
     async def delete(self, key: EventKey) -> None:
-        """Remove an event; raise EventNotFound, or EventHasRegistrations when anybody ever registered."""
+        """Remove an event, and announce it to those who watch its seats.
+
+        Raises EventNotFound, or EventHasRegistrations when anybody ever registered.
+        """
         registered = exists().where(RegistrationRow.event_id == key.id)
+        last_news = news.dump_json(SeatNews.of_deleted(key.id)).decode()
+        removal = delete(EventRow).where(EventRow.id == key.id).returning(func.pg_notify(CHANNEL, last_news))
         try:
             async with self._writes.place(key.id), school_transaction(self._engine, key.school.id) as connection:
                 if await connection.scalar(select(registered)):
                     raise EventHasRegistrations(key.id)
-                gone = await connection.execute(delete(EventRow).where(EventRow.id == key.id))
+                gone = await connection.execute(removal)
         except ConstraintViolated as refused:
             # Somebody registered between the look and the deletion.
             if refused.constraint == _HAS_REGISTRATIONS:
