@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from ticketcap_gateway.testing import (
     PAYMENT_ID,
     FakePayment,
@@ -31,6 +32,7 @@ def settings(provider: IdentityProvider) -> dict[str, Any]:
         "jwt_jwks_url": provider.url,
         "jwt_issuer": ISSUER,
         "jwt_audience": AUDIENCE,
+        "service_token": SecretStr(provider.token("SERVICE")),
         "jwt_jwks_seconds": 1.0,
         "jwt_jwks_refresh_seconds": 0.2,
     }

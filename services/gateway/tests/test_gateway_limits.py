@@ -2,11 +2,13 @@
 
 import asyncio
 import ipaddress
+from typing import Any
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from ticketcap_chassis.errors import (
     Aborted,
     AlreadyExists,
@@ -244,11 +246,24 @@ async def test_an_event_does_not_lock_another(registration: FakeRegistration) ->
         assert (await client.post(path, json=CLAIM)).status_code == 429
 
 
-@pytest.mark.parametrize("environment", ["staging", "production"])
-async def test_a_schools_wifi_does_not_meet_the_default(registration: FakeRegistration, environment: str) -> None:
+PRODUCTION = {
+    "deployment_environment": "production",
+    "public_url": "https://tickets.example.org",
+    "jwt_jwks_url": "https://127.0.0.1:1/jwks",
+    "jwt_audience": "ticketcap",
+    "service_token": SecretStr("a token of the provider"),
+}
+
+
+@pytest.mark.parametrize(
+    "environment", [{"deployment_environment": "staging"}, PRODUCTION], ids=["staging", "production"]
+)
+async def test_a_schools_wifi_does_not_meet_the_default(
+    registration: FakeRegistration, environment: dict[str, Any]
+) -> None:
     """25 parents behind one address, at once: all are served, and all may cancel."""
     async with (
-        running_gateway(registration.target, deployment_environment=environment) as gateway,
+        running_gateway(registration.target, **environment) as gateway,
         httpx.AsyncClient(base_url=gateway.url) as client,
     ):
         claims = [CLAIM | {"phone": f"050-12345{number}"} for number in range(10, 35)]

@@ -116,7 +116,6 @@ async def test_a_taken_address_and_a_wrong_setting_stop_the_start(registration: 
         for settings in (
             {"LISTEN_ADDRESS": url.removeprefix("http://")},
             {"METRICS_ADDRESS": url.removeprefix("http://")},
-            {"SENTRY_DSN": "x"},
             {"MAX_BODY_BYTES": "many"},
         ):
             process = await _start(_environment(registration, **settings))

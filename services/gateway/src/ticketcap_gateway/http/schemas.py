@@ -394,7 +394,7 @@ class Registration(Output):
     waitlist_position: Count | MISSING = MISSING
     hold_expires_at: Time | MISSING = MISSING
     pay_url: PayUrl | MISSING = MISSING
-    price_agorot: Annotated[int, Field(description="of one spot, for this registration")] | MISSING = MISSING
+    price_agorot: Annotated[Count, Field(description="of one spot, for this registration")] | MISSING = MISSING
     currency: str | MISSING = MISSING
     created_at: Time
     cancelled_at: Time | MISSING = MISSING
