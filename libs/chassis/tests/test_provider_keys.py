@@ -8,7 +8,7 @@ import jwt
 import pytest
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import ServiceError, Unauthenticated, Unavailable
-from ticketcap_chassis.identity import KeyLimits, KeyState, TokenVerifier
+from ticketcap_chassis.identity import NO_KEYS, KeyLimits, KeyState, TokenVerifier
 from ticketcap_local.identity_provider import AUDIENCE, ISSUER, Fault, IdentityProvider
 
 QUICK = KeyLimits(fetch=2.0, refresh=0.05, stale=0.2, pause=0.05)
@@ -63,13 +63,13 @@ async def test_one_fetch_serves_all_callers(provider: IdentityProvider) -> None:
 
 
 async def test_callers_wait_within_their_own_deadline(provider: IdentityProvider) -> None:
-    """A provider that accepts and says nothing; each caller hears UNAVAILABLE in its time, not after a queue."""
+    """A provider that accepts and says nothing; each caller hears that in its time, not after a queue."""
     provider.fault = "silent"
     verifier = verifier_of(provider)
     token = provider.token()
     async with asyncio.timeout(PATIENCE):
         outcomes = await asyncio.gather(*(outcome(verifier, token, 0.2) for _ in range(CALLERS)))
-    assert set(outcomes) == {"UNAVAILABLE"}
+    assert set(outcomes) == {NO_KEYS}
     assert provider.asked == 1
 
 
@@ -78,7 +78,7 @@ async def test_an_answer_that_comes_byte_by_byte_has_a_limit(provider: IdentityP
     provider.fault = "trickle"
     verifier = verifier_of(provider, KeyLimits(fetch=0.3))
     async with asyncio.timeout(PATIENCE):
-        assert await outcome(verifier, provider.token()) == "UNAVAILABLE"
+        assert await outcome(verifier, provider.token()) == NO_KEYS
 
 
 async def test_a_caller_that_leaves_ends_no_other_callers_fetch(provider: IdentityProvider) -> None:
@@ -111,7 +111,7 @@ async def test_the_state_tells_what_health_reports(provider: IdentityProvider) -
     verifier = verifier_of(provider, QUICK)
     await verifier.refresh()
     assert verifier.keys is KeyState.MISSING
-    assert await outcome(verifier, provider.token()) == "UNAVAILABLE"
+    assert await outcome(verifier, provider.token()) == NO_KEYS
     provider.start()
     await until(verifier, KeyState.OK)
     provider.stop()
@@ -138,7 +138,7 @@ async def test_a_new_key_of_a_provider_that_is_down_is_not_the_callers_fault(pro
     await until(verifier, KeyState.OK)
     provider.stop()
     await asyncio.sleep(QUICK.pause * 2)
-    assert await outcome(verifier, provider.token(kid="two")) == "UNAVAILABLE"
+    assert await outcome(verifier, provider.token(kid="two")) == NO_KEYS
     assert await outcome(verifier, provider.token()) == "OWNER"
 
 

@@ -16,9 +16,9 @@ from ticketcap_observability import configure_logging
 from ticketcap_observability.telemetry import InMemoryTelemetry, Telemetry
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def logging() -> None:
-    """Log as a service does: the console's tracebacks with all locals take seconds on a busy machine."""
+    """Anew for each test: tests of other packages in the same process change it."""
     configure_logging("gateway-tests", "0", "ERROR")
 
 

@@ -13,8 +13,9 @@ from ticketcap_payment.store.migrate import migrate as migrate_money
 from ticketcap_registration.store.migrate import migrate as migrate_seats
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def logging() -> None:
+    """Anew for each test: tests of other packages in the same process change it."""
     configure_logging("payment-tests", "0", "ERROR")
 
 

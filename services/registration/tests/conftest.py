@@ -9,8 +9,9 @@ from ticketcap_local.testing import postgres_server
 from ticketcap_observability import configure_logging
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def logging() -> None:
+    """Anew for each test: tests of other packages in the same process change it."""
     configure_logging("registration-tests", "0", "ERROR")
 
 

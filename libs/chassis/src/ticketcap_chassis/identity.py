@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ticketcap_chassis.provider_keys import ProviderKeys
 
 ISSUER: Final = "ticketcap"
+NO_KEYS: Final = "IDENTITY_PROVIDER_UNAVAILABLE"
+"""The reason of Unavailable where a token can't be verified; a call without a token may still be served."""
 _LEEWAY_SECONDS: Final = 10
 _MAX_TOKEN_LENGTH: Final = 4096
 

@@ -18,7 +18,7 @@ from ticketcap_observability import get_logger
 
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import Unavailable
-from ticketcap_chassis.identity import KeyLimits, KeyState
+from ticketcap_chassis.identity import NO_KEYS, KeyLimits, KeyState
 
 _MAX_BYTES: Final = 256 * 1024
 _NEVER: Final = float("-inf")
@@ -66,7 +66,7 @@ class ProviderKeys:
             return self._keys[kid]
         # A fetch that goes on after this caller's deadline has not answered either.
         if self._failing or self._fetching is not None or not self._keys:
-            raise Unavailable("the identity provider's keys can't be fetched; try again")
+            raise Unavailable("the identity provider's keys can't be fetched; try again", reason=NO_KEYS)
         raise UnknownKey("the identity provider has no key of this id")
 
     async def refresh(self) -> None:
