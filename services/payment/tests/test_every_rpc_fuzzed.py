@@ -266,6 +266,7 @@ async def play(here: World, fuzz: Fuzz, method: MethodDescriptor, caplog: pytest
     return seen
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.ground(payment={"yaadpay_seconds": 30, "yaadpay_money_seconds": 30, "outbox_lease_seconds": 60})
 async def test_any_request_is_served_or_refused(here: World, fuzz: Fuzz, caplog: pytest.LogCaptureFixture) -> None:
     """A status that names the caller's mistake, in our words; answers that keep their protos' rules; no ERROR line."""
