@@ -88,7 +88,7 @@ class Traffic:
         return self.between(moment, time.monotonic())
 
     def registered_at(self, moment: float) -> set[int]:
-        """Return the events at which somebody has registered who asked after a moment."""
+        """Return the events with a registration that was requested after a moment."""
         return {
             int(answer.request.url.path.split("/")[-2].removeprefix("event-"))
             for _, answer in self.since(moment)
@@ -111,7 +111,7 @@ def seconds_until_health(stack: Stack, status: int, at_most: float, path: str = 
 
 
 def test_silent_connections_are_left_for_new_ones(broken_way: tuple[Stack, SilentProxy]) -> None:
-    """Each event's lane goes on within seconds, reads too, nobody's request is lost, and watchers hear again."""
+    """Each event's lane goes on within seconds, reads too, no request is lost, and watchers hear again."""
     stack, way = broken_way
     with Traffic(stack, first=0) as traffic:
         time.sleep(1)

@@ -1,4 +1,4 @@
-"""Each caller has a share of a server: a service of ours, an address, a token."""
+"""Check that each caller of a server has a share: a service, an address, a token."""
 
 import time
 from contextlib import ExitStack

@@ -204,7 +204,7 @@ async def test_health_says_that_a_resource_is_exhausted_while_it_is(engine: Asyn
 
 
 async def test_a_locked_table_is_slow_and_not_away(engine: AsyncEngine, database: str) -> None:
-    """Health reads catalogues: whoever holds a table makes the service no less healthy."""
+    """Health reads catalogues: a session that locks a table does not change it."""
     told = Told()
     health = DatabaseHealth({engine: NEEDS}, cast("GrpcServer", told), [""])
     with owner_of(database) as owner, owner.transaction():

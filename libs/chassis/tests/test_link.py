@@ -83,7 +83,7 @@ async def test_a_silent_connection_is_closed_and_its_whole_pool_replaced(
 async def test_a_commit_over_a_silent_connection_has_an_unknown_outcome(
     engine: AsyncEngine, proxy: SilentProxy, database: str
 ) -> None:
-    """It may have happened: the caller is told so, not that nothing was done."""
+    """The commit may have happened: the answer says that the outcome is unknown."""
 
     async def place() -> None:
         async with begun(engine) as connection:

@@ -21,7 +21,7 @@ CONTROLS = ["a\x00b", "a\x1fb", "a\x7fb", "a\x80b", "a\x9fb"]
 
 
 def files() -> Iterator[Any]:
-    """Yield the descriptor of every proto of ours."""
+    """Yield the descriptor of every TicketCap proto."""
     for path in sorted(STUBS.rglob("*_pb2.py")):
         name = ".".join(path.relative_to(STUBS.parent).with_suffix("").parts)
         yield importlib.import_module(name).DESCRIPTOR

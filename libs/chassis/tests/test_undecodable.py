@@ -71,7 +71,7 @@ async def send(channel: Any, method: str, data: bytes) -> None:
 async def test_undecodable_bytes_are_invalid_and_write_no_error_line(
     channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture, method: str, data: bytes
 ) -> None:
-    """INVALID_ARGUMENT with a reason of ours, whatever the method; the log stays empty."""
+    """INVALID_ARGUMENT with a reason for every method; the log stays empty."""
     with caplog.at_level(logging.WARNING), pytest.raises(grpc.aio.AioRpcError) as caught:
         await send(channel, method, data)
     error = from_rpc_error(caught.value)

@@ -159,6 +159,6 @@ def test_a_stopped_grpc_sender_does_not_wait_for_its_second_try(collector: GrpcC
 
 
 def test_a_certificate_that_is_gone_is_no_exception() -> None:
-    """The message is lost, and counted by whoever sent it."""
+    """The message is lost, and its sender counts it."""
     sender = GrpcSender("https://127.0.0.1:1", TRACES, {}, timeout=1, tls=TlsFiles(roots="/nowhere"))
     assert sender.send(b"") == LOST

@@ -103,7 +103,7 @@ async def test_what_is_no_object_is_a_422(client: httpx.AsyncClient) -> None:
 
 
 async def test_only_json_is_taken(client: httpx.AsyncClient) -> None:
-    """Another content type, or another charset, is a 415; parameters that nobody knows change nothing."""
+    """Another content type, or another charset, is a 415; unknown parameters change nothing."""
     body = json.dumps(CLAIM).encode()
     for content_type in (
         "text/plain",

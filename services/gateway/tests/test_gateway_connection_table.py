@@ -46,7 +46,7 @@ def test_the_table_closes_nothing_that_has_just_come(standing: Standing) -> None
 
 @pytest.mark.parametrize(("files", "connections"), [(1000, 616), (100, 1), (4000, 2048)])
 def test_no_more_connections_than_files(files: int, connections: int) -> None:
-    """The process opens as many files as it may; a listener without any would accept, and refuse, nobody."""
+    """The process opens as many files as it may; a listener without any could neither accept nor refuse."""
     script = (
         "import resource, sys\n"
         "from ticketcap_gateway.http.server import affordable\n"

@@ -93,7 +93,7 @@ FIGURES = [
 
 @pytest.mark.parametrize("cell", [*FORMULAS, *FIGURES], ids=ascii)
 def test_what_a_spreadsheet_could_read_stands_behind_an_apostrophe(cell: str) -> None:
-    """Formulas, also behind what nobody sees; numbers, dates, times, booleans, errors; one apostrophe more for one."""
+    """Formulas, also behind invisible characters, numbers, dates, times, booleans; one apostrophe more for one."""
     assert as_text(cell) == "'" + cell
 
 

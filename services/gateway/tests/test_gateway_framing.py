@@ -46,8 +46,8 @@ CORPUS: Final[dict[str, tuple[bytes, list[int]]]] = {
     "plain": (sized(), [201, SERVED]),
     "chunked": (claim(CHUNKED, CHUNKS), [201, SERVED]),
     "blank lines before": (b"\r\n\r\n" + get(), [200, SERVED]),
-    "a body nobody asked for": (get(headers=HOST + b"content-length: 3\r\n") + b"abc", [200, SERVED]),
-    "chunks nobody asked for": (get(headers=HOST + CHUNKED) + b"3\r\nabc\r\n0\r\n\r\n", [200, SERVED]),
+    "a body without a use": (get(headers=HOST + b"content-length: 3\r\n") + b"abc", [200, SERVED]),
+    "chunks without a use": (get(headers=HOST + CHUNKED) + b"3\r\nabc\r\n0\r\n\r\n", [200, SERVED]),
     "connection: close": (sized(b"connection: close\r\n"), [201]),
     # An offer of another protocol is ignored (RFC 9110, 7.8)
     "upgrade h2c": (sized(upgrade(b"h2c")), [201, SERVED]),

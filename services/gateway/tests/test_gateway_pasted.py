@@ -103,7 +103,7 @@ async def test_times_have_as_many_digits_as_their_writers_clock(
 
 
 async def test_a_batch_is_sent_as_the_gateway_itself(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
-    """A token of role SERVICE, whoever the callers are."""
+    """A token of role SERVICE, for every caller's claim."""
     headers = {"authorization": f"Bearer {token()}"}
     assert (await client.post(f"{EVENT}/registrations", json=CLAIM, headers=headers)).status_code == 201
     sent = registration.metadata["RegisterBatch"][0]["authorization"].removeprefix("Bearer ")

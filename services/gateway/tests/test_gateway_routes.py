@@ -260,7 +260,7 @@ async def test_health_follows_the_services(
     # Free registrations go on without payments.
     assert (await client.get("/readyz")).status_code == 200
     assert registration.set_health is not None
-    # Seats are given away while nobody hears of it: told, and traffic is welcome.
+    # Seats are registered while streams are silent: health names the feed, and readiness is unchanged.
     await registration.set_health("seat_feed", serving=False)
     health = await client.get("/api/health")
     assert (health.status_code, health.json()["checks"]["seat_feed"]) == (503, "failing")

@@ -99,7 +99,7 @@ async def test_an_address_that_has_its_share_closes_its_own_idle_connections(reg
 
 
 async def test_half_sent_heads_count_against_their_sender(registration: FakeRegistration) -> None:
-    """They take the sender's share and are closed for its next connection; nobody else waits."""
+    """They take the sender's share and are closed for its next connection; other addresses do not wait."""
     async with (
         running_gateway(registration.target, max_connections=8, max_connections_per_address=3) as gateway,
         AsyncExitStack() as stack,

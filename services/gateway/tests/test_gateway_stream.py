@@ -216,7 +216,7 @@ async def test_a_slow_service_does_not_keep_a_stream_from_beginning(registration
 
 
 async def test_a_browser_that_is_refused_comes_back(registration: FakeRegistration) -> None:
-    """What accepts an event stream is told when to come again by a stream that ends; other clients by a status."""
+    """A client that accepts an event stream gets a stream with a retry time that ends; other clients get a status."""
     async with (
         running_gateway(registration.target, max_streams=1) as gateway,
         httpx.AsyncClient(base_url=gateway.url) as client,

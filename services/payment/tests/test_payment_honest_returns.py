@@ -107,7 +107,7 @@ FORGED: dict[str, Callable[[Fields], bytes]] = {
 
 
 async def test_what_is_not_signed_so_is_refused(here: World) -> None:
-    """Each is told apart, changes nothing, and asks no person; the genuine return still works."""
+    """Each is recognised, changes nothing, and escalates nothing; the genuine return still works."""
     payment, fields = await brought_back(here)
     for name, forge in FORGED.items():
         with pytest.raises(grpc.aio.AioRpcError) as error:

@@ -90,7 +90,7 @@ def _may_cancel(store: Store, registration: UUID, moment: datetime) -> bool:
 
 
 def stays(case: Case) -> None:
-    """The row is as it was, and nothing is told of it."""
+    """The row is unchanged, and no change is announced."""
     assert case.now == case.was
     assert case.id not in case.ledger.transitions
 

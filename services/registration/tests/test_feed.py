@@ -54,7 +54,7 @@ async def watching(service: Replica) -> AsyncIterator[Any]:
 
 
 async def seats(stream: Any, confirmed: int) -> None:
-    """Wait until a watcher is told of so many confirmed spots."""
+    """Wait until a watcher reads so many confirmed spots."""
     async with asyncio.timeout(15):
         while (await stream.read()).seats.confirmed != confirmed:
             pass

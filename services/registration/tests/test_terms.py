@@ -1,4 +1,4 @@
-"""Terms of registrations as the database keeps them and as the payment service is told of them."""
+"""Check the terms of registrations in the database and in the payment service's feed."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ async def hold_of(service: Replica, made: pb.RegisterResponse) -> pb.GetHoldResp
 
 
 async def changes_of(service: Replica, registration: str) -> list[pb.RegistrationChange]:
-    """Return what is told of a registration, oldest first."""
+    """Return the changes of a registration, oldest first."""
     answer = await service.stub.ListChanges(pb.ListChangesRequest(limit=1000), metadata=SERVICE)
     return [change for change in answer.changes if change.registration_id == registration]
 

@@ -1,8 +1,8 @@
 """Tell callers apart, so that each has a share of a server.
 
-A service of ours names itself in ``service-authorization``, beside the token
+A TicketCap service names itself in ``service-authorization``, beside the token
 of the person that it calls for. Every other caller is its address, because
-tokens that nobody has verified yet can be invented, and its token too, so that
+unverified tokens can be invented, and its token too, so that
 one token does not have as many shares as addresses.
 """
 
@@ -69,7 +69,7 @@ class Callers:
         try:
             principal = await self._verifier.verify(token)
         except ServiceError:
-            # It is served all the same, as a caller that nobody vouches for.
+            # The call is served all the same, as that of an unverified caller.
             return ""
         if principal.role not in SERVICES:
             return ""

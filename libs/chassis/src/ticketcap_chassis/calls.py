@@ -47,7 +47,7 @@ class CallLimits:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every handler of ours; of health and reflection only the decoding of their requests."""
+    """Wraps every TicketCap handler; of health and reflection only the decoding of their requests."""
 
     def __init__(self, limits: CallLimits, verifier: TokenVerifier | None = None) -> None:
         self._callers = Callers(verifier)

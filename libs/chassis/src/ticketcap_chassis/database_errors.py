@@ -151,8 +151,8 @@ https://www.postgresql.org/docs/current/errcodes-appendix.html. A state that is 
 values, and stays the driver's error.
 """
 
-# A row that row-level security refuses has the SQLSTATE of a missing privilege, and is a fault of ours. The server's
-# message is in its own language; the name of its function is not.
+# A row that row-level security refuses has the SQLSTATE of a missing privilege, and is this service's fault. The
+# server's message is in its own language; the name of its function is not.
 _ROW_SECURITY: Final = "ExecWithCheckOptions"
 _LENGTHS: Final = tuple(sorted({len(prefix) for prefix in STATES}, reverse=True))
 

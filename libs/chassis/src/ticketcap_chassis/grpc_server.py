@@ -28,7 +28,7 @@ OPTIONS: Final[list[tuple[str, int]]] = [
 class GrpcServer:
     """One listening server. End your endless streams before ``drain``: it waits for them too.
 
-    ``verifier`` tells services of ours from other callers, which have smaller shares.
+    ``verifier`` tells TicketCap's services from other callers, which have smaller shares.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ IDENTITY: Final = "identity"
 Needs = Mapping[str, Sequence[str]]
 """The privileges that a role needs: SELECT, INSERT, UPDATE, DELETE; and on which tables."""
 
-# A privilege may be on columns only. The statement reads catalogues: a locked table does not hold it up.
+# A privilege may be on columns only. The statement reads catalogues, so a locked table does not delay it.
 _PING: Final = text("""-- health.ping
 SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only,
        ARRAY(SELECT privilege || ' on ' || name

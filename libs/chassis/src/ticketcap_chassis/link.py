@@ -220,7 +220,7 @@ class Link:
         # Each of several hosts has the whole limit: a silent first one must not use up the time of the others.
         limit = self.limits.connect_timeout * (1 + str(parameters.get("host", "")).count(","))
         try:
-            # Around all of it: psycopg's own limit does not hold for the look-up of the host's name.
+            # Around all of it: psycopg's own limit does not cover the look-up of the host's name.
             async with asyncio.timeout(limit):
                 connection = await LimitedConnection.connect(*arguments, **{**parameters, **self.limits.of_tcp()})
         except TimeoutError:

@@ -11,6 +11,6 @@ _hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.start
 try:
     import opentelemetry.sdk._logs
     import opentelemetry.sdk.metrics
-    import opentelemetry.sdk.trace  # noqa: F401 - imported for whoever needs it later
+    import opentelemetry.sdk.trace  # noqa: F401 - imported here for later users
 finally:
     os.environ.update(_hidden)

@@ -205,7 +205,7 @@ class ClaimCoalescer:
     def _start(self, event: _EventName, queue: _EventQueue, batch: list[_Claim]) -> None:
         queue.in_flight += 1
         queue.claims_in_flight += len(batch)
-        # A lone claim's call belongs to its caller's trace; a batch belongs to nobody's.
+        # A lone claim's call belongs to its caller's trace; a batch has a trace of its own.
         context = batch[0].context if len(batch) == 1 else contextvars.Context()
         task = asyncio.get_running_loop().create_task(self._send(batch), context=context)
         self._sending.add(task)

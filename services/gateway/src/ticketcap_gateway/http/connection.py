@@ -192,7 +192,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def make_room(self) -> None:
-        """Close for another connection; who has sent a part of a request is told so."""
+        """Close for another connection; answer first if a part of a request has arrived."""
         if self._message_bytes and self._reading:
             self._refuse(_too_many())
         else:

@@ -27,7 +27,7 @@ _FORMAT: Final = (
 )
 # Excel takes UTF-8 for what it is only after this mark.
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-# Letters by Unicode's rules that nobody sees: what stands behind them may be what a spreadsheet reads.
+# Letters by Unicode's rules without a visible shape: a spreadsheet may read the text behind them.
 _INVISIBLE: Final = "\u115f\u1160\u3164\uffa0"
 _LETTERS_FIRST: Final = re.compile(rf"(?![{_INVISIBLE}])[^\W\d_]\D*")
 _LETTER_OR_DIGIT_FIRST: Final = re.compile(rf"(?![{_INVISIBLE}])[^\W_]")

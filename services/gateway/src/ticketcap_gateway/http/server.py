@@ -38,7 +38,7 @@ def listen(address: str) -> socket.socket:
 def affordable(connections: int) -> int:
     """Let the process open as many files as it may, and return how many of ``connections`` those are enough for.
 
-    A listener without files left accepts nobody, and refuses nobody either.
+    A listener without free files can neither accept nor refuse a connection.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most == resource.RLIM_INFINITY:

@@ -42,7 +42,7 @@ class FeedCheck:
             async with asyncio.timeout(self._seconds):
                 await self._feed.begins.wait()
         self._feed.begins.clear()
-        # A database that does not answer is told of by its own health; the feed grows older meanwhile.
+        # The database's own health reports one that does not answer; the feed grows older meanwhile.
         with contextlib.suppress(ServiceError):
             async with begun(self._engine) as connection:
                 await connection.execute(_ANNOUNCE, {"channel": self._feed.check_channel})
