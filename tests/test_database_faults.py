@@ -132,20 +132,13 @@ def test_silent_connections_are_left_for_new_ones(broken_way: tuple[Stack, Silen
 def test_a_stopped_database_is_told_as_such(broken_way: tuple[Stack, SilentProxy]) -> None:
     """SIGSTOP of every process of PostgreSQL: health turns 503 and back, callers get 503 with Retry-After."""
     stack, _ = broken_way
-    pids = _processes_of(stack.postgres)
     with Traffic(stack, first=1000) as traffic:
         time.sleep(0.5)
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with _stopped(stack.postgres):
             stopped = time.monotonic()
             seconds_until_health(stack, 503, 5)
             seconds_until_health(stack, 503, 5, "/readyz")  # payment's database may have been found first
             time.sleep(6)
-        finally:
-            for pid in _processes_of(stack.postgres) | pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
         ended = time.monotonic()
         seconds_until_health(stack, 200, 2)
     refused = [answer for _, answer in traffic.between(stopped, ended) if answer.status_code not in {200, 201}]
@@ -153,6 +146,26 @@ def test_a_stopped_database_is_told_as_such(broken_way: tuple[Stack, SilentProxy
     assert {answer.status_code for answer in refused} == {503}, [answer.text for answer in refused]
     assert all(answer.headers["retry-after"] for answer in refused)
     assert stack.register("event-0", 5_000_000).status_code == 201
+
+
+@contextmanager
+def _stopped(postgres: EmbeddedPostgres) -> Iterator[None]:
+    """Let every process of a server stand still."""
+    assert postgres.pid is not None
+    # The server first: from then on it makes no process, though one of its children may still end by itself.
+    os.kill(postgres.pid, signal.SIGSTOP)
+    pids = _processes_of(postgres)
+    try:
+        _signal(pids, signal.SIGSTOP)
+        yield
+    finally:
+        _signal(pids, signal.SIGCONT)
+
+
+def _signal(pids: set[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _processes_of(postgres: EmbeddedPostgres) -> set[int]:

@@ -1,6 +1,7 @@
 """The feed of seat changes: any form of connection string, a connection that is refused or carries nothing, health."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -125,13 +126,17 @@ async def test_a_new_connection_is_checked_at_once(database: str) -> None:
 @contextmanager
 def stopped(pids: list[int]) -> Iterator[None]:
     """Let processes of the server stand still: their connections stay open and carry nothing."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        _signal(pids, signal.SIGSTOP)
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        _signal(pids, signal.SIGCONT)
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it may end by itself
+            os.kill(pid, number)
 
 
 async def test_a_connection_that_carries_nothing_is_given_up(checked: Replica, database: str) -> None:
