@@ -82,6 +82,7 @@ SERVICES: Final = (
     Metric("rpc_client_call_duration_seconds", _H, ("rpc_method", "rpc_response_status_code", "error_type")),
     Metric("db_client_operation_duration_seconds", _H, ("db_operation_name", "db_query_summary", "error_type")),
     Metric("db_client_connection_wait_time_seconds", _H, (*_POOL, "error_type")),
+    Metric("db_client_connection_count", _G, (*_POOL, "db_client_connection_state")),
     Metric("db_connection_errors_total", _C),
     # Beyond the guide: seats.
     Metric("lane_depth", _G),
