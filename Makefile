@@ -69,7 +69,7 @@ soak: install ## Fault schedules against the money for SECONDS (600); SEED=n pla
 	MONEY_SECONDS=$(or $(SECONDS),600) MONEY_SEED=$(SEED) $(BIN)/python -m pytest -s tests/test_money_faults.py
 
 .PHONY: drills
-drills: install ## Every alert's fault on the real stack, seen by the real Prometheus and Alertmanager (7 minutes)
+drills: install ## Every alert's fault on the real stack, seen by the real Prometheus and Alertmanager (8 minutes)
 	$(BIN)/python -m pytest -s -m "drill or not drill" tests/deploy/test_drills.py
 
 .PHONY: backends
