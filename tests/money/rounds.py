@@ -203,7 +203,13 @@ class Round:
                 return
             for one in waiting:
                 await self._resolve(one)
-        raise AssertionError(f"it never settled:\n{world.rows('SELECT * FROM outbox WHERE done_at IS NULL')}")
+        left = {
+            "outbox": world.rows("SELECT * FROM outbox WHERE done_at IS NULL"),
+            "escalations": world.rows("SELECT * FROM escalations WHERE resolved_at IS NULL"),
+            "payments": world.rows("SELECT id, state, seat FROM payments WHERE state NOT IN ('FAILED', 'EXPIRED')"),
+            "changes not read": await self._hold_under_way(),
+        }
+        raise AssertionError(f"it never settled: {left}")
 
     async def _hold_under_way(self) -> bool:
         """The feed of changes may still bring work: wait until it has been read to its end."""

@@ -95,6 +95,11 @@ class LimitedConnection(psycopg.AsyncConnection[Any]):
     until: float | None = None
     """When all of what is under way must be answered, on the monotonic clock; None: each statement has its own."""
 
+    def __del__(self, *_: object) -> None:
+        # SQLAlchemy drops a connection whose caller leaves while the pool sets it up. Nothing else would close it.
+        if hasattr(self, "pgconn"):
+            self.pgconn.finish()
+
     async def wait(
         self,
         gen: PQGen[_Answer],
