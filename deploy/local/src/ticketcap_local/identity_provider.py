@@ -44,12 +44,12 @@ class IdentityProvider:
 
     @property
     def url(self) -> str:
-        """Where its keys are."""
+        """The address of its keys."""
         return f"http://127.0.0.1:{self.port}/jwks"
 
     @property
     def listens(self) -> bool:
-        """Whether it was started and not stopped since."""
+        """True between start and stop."""
         return self._server is not None
 
     def start(self) -> None:

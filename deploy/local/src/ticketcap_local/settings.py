@@ -31,7 +31,7 @@ class StackSettings:
     prometheus_port: int = 9090
     alertmanager_port: int = 9093
     with_monitoring: bool = False
-    """Whether Prometheus and Alertmanager run beside the services; set by ``up --monitoring``."""
+    """True runs Prometheus and Alertmanager beside the services; ``up --monitoring`` sets it."""
     database_url: str | None = None
     """Replaces the embedded PostgreSQL for the registration service."""
     payment_database_url: str | None = None

@@ -30,7 +30,7 @@ _KEPT_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes a call: the names under which it holds a place."""
+    """The maker of a call: the names under which it holds a place."""
 
     names: tuple[str, ...]
     is_service: bool

@@ -23,12 +23,12 @@ _GENERATION: Final = "ticketcap_generation"
 
 
 class DatabaseSettings(BaseSettings):
-    """How long a service waits for its database: every other limit follows from these (``PoolLimits``)."""
+    """Limits of a service's waits for its database; every other limit follows from these (``PoolLimits``)."""
 
     database_answer_seconds: float = Field(default=2.5, ge=0.5, le=60)
-    """How long the database may be silent before its connection is closed; the server's own limits are shorter."""
+    """Silence after which a connection is closed; the server's own limits are shorter."""
     database_connect_seconds: float = Field(default=2.0, ge=0.1, le=60)
-    """How long making a connection may take."""
+    """Limit of making a connection."""
 
     def link(self) -> Link:
         """Return a way to the database that keeps these limits; one for all engines of a process."""

@@ -10,7 +10,7 @@ from ticketcap_local.drills.ground import CannotDrill, Ground, call
 
 _POLL_SECONDS: Final = 1.0
 _RESOLVE_SECONDS: Final = 900.0
-"""How long a finished drill waits for its alert to resolve; the slowest rule needs less."""
+"""Limit of the wait for a finished drill's alert to resolve; the slowest rule needs less."""
 
 Say = Callable[[str], None]
 
