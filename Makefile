@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 JOBS ?= 3
 # What asks Prometheus and Alertmanager, here in the versions of docker-compose.yml.
 BACKEND_TESTS := $(addprefix tests/deploy/test_,backends.py alerts.py monitoring.py dashboards_live.py drills.py)
-PACKAGES := libs/stubs libs/observability libs/chassis services/registration services/payment services/gateway deploy/local deploy/local/simulator
+PACKAGES := libs/stubs libs/observability libs/chassis libs/testing services/registration services/payment services/gateway deploy/local deploy/local/simulator
 export GRPC_VERBOSITY ?= ERROR
 
 .PHONY: help

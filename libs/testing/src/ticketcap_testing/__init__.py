@@ -1,0 +1,1 @@
+"""Provide fakes and helpers to the tests of several packages."""
