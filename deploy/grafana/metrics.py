@@ -62,7 +62,7 @@ SERVICES: Final = (
     Metric("registration_confirmed_total", _C),
     Metric("registration_waitlisted_total", _C),
     Metric("registration_duration_seconds", _H, ("outcome",)),
-    Metric("registration_capacity_utilization", _G, ("event_id", "school_id")),
+    Metric("registration_capacity_utilization", _G, ("event_id", "school_id", "school_slug")),
     Metric("payment_created_total", _C),
     Metric("payment_completed_total", _C),
     Metric("payment_failed_total", _C, ("reason",)),
@@ -76,7 +76,7 @@ SERVICES: Final = (
     Metric("db_connection_count", _G, ("state",)),
     Metric("event_capacity_reached_total", _C),
     Metric("waitlist_promotion_total", _C),
-    Metric("school_active_events", _G, ("school_id",)),
+    Metric("school_active_events", _G, ("school_id", "school_slug")),
     # Beyond the guide: calls and the database, by OpenTelemetry's conventions.
     Metric("rpc_server_call_duration_seconds", _H, ("rpc_method", "rpc_response_status_code", "error_type")),
     Metric("rpc_client_call_duration_seconds", _H, ("rpc_method", "rpc_response_status_code", "error_type")),

@@ -54,8 +54,8 @@ def production() -> Dashboard:
                 "Capacity Utilization",
                 "How full each open event is. Above 95 % the organisers are told.",
                 Query(
-                    "sort_desc(max by (school_id, event_id) (registration_capacity_utilization))",
-                    "{{school_id}} {{event_id}}",
+                    "sort_desc(max by (school_slug, event_id) (registration_capacity_utilization))",
+                    "{{school_slug}} {{event_id}}",
                 ),
                 by="event_id",
                 unit="percentunit",

@@ -210,7 +210,7 @@ def _in_messages(world: World, people: People, address: str, service: ServiceDes
                 _fill(request, text)
                 metadata = (
                     ("authorization", tokens[number % 3] if number % 4 else f"Bearer {quote(text)}"),
-                    ("baggage", f"school.id={quote(text)},name={quote(text)}"),
+                    ("baggage", f"school.slug={quote(text)},name={quote(text)}"),
                     ("x-said", quote(text)),
                     ("said-bin", text.encode()),
                 )

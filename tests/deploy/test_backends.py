@@ -272,7 +272,7 @@ def test_what_is_harmless_passes_the_wall(watched: Watched) -> None:
         "payment.amount": 4990,
         "wait.seconds": 0.123456789012,
         "deadline.remaining_ms": 1500,
-        "school.id": "herzl",
+        "school.slug": "herzl",
         "url.path": "/api/v1/schools/herzl/events/spring-trip/registrations",
     }
     span = raw_otlp.span("POST /api/v1/schools/{school}/events/{event}/registrations", values=values)

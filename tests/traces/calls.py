@@ -35,7 +35,7 @@ class Call:
 
     @property
     def own(self) -> str:
-        return " school.id=herzl" if "{school}" in self.route else ""
+        return " school.slug=herzl" if "{school}" in self.route else ""
 
     def path(self, *, school: str = "herzl", event: str = "shared") -> str:
         parts = {"school": school, "event": event, "id": NOBODY, "registration": NOBODY, "kind": "seat"}
@@ -307,7 +307,9 @@ def _of_path(call: Call) -> Iterator[Case]:
     if "{school}" in call.route:
         yield _refused(call, 404, "of what can be no school", of_no_school)
     if "{event}" in call.route and call.rpc and call.operation != "createRegistration":
-        below = f"  rpc {call.rpc} NOT_FOUND school.id=herzl\n    use event"
+        # An organiser's call finds the school before the event; a public call looks for the event by both slugs.
+        found = "school.id " if call.role else ""
+        below = f"  rpc {call.rpc} NOT_FOUND {found}school.slug=herzl\n    use event"
         yield _refused(call, 404, "of no event", of_no_event, below, own=call.own)
 
 

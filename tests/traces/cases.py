@@ -55,10 +55,12 @@ def case(operation: str, status: int, tree: str, phase: Phase = Phase.UP) -> Cal
     return add
 
 
+_BATCH = "span registration.batch event.id school.id school.slug=herzl batch.size=1 batch.wait_ms"
+
 _SEAT = """
-    rpc registration {rpc} OK school.id=herzl
+    rpc registration {rpc} OK school.id school.slug=herzl
       sql directory.registration
-      span registration.batch event.id school.id=herzl batch.size=1 batch.wait_ms -> {rpc}
+      span registration.batch event.id school.id school.slug=herzl batch.size=1 batch.wait_ms -> {rpc}
         sql seats.lock
         sql seats.write
       use rows
@@ -85,7 +87,7 @@ PARTS = {
         sql SELECT payments
     """,
     "hold": """
-        rpc registration GetHold OK school.id=herzl
+        rpc registration GetHold OK school.id school.slug=herzl
           sql directory.registration
           sql tenant.enter
           sql SELECT events
@@ -94,13 +96,13 @@ PARTS = {
     "claimed": """
         rpc registration RegisterBatch OK
     """,
-    "batch of claim": """
-        span registration.batch event.id school.id=herzl batch.size=1 batch.wait_ms -> registration.transaction
+    "batch of claim": f"""
+        {_BATCH} -> registration.transaction
           sql seats.lock
           sql seats.write
     """,
-    "refused batch of claim": """
-        span registration.batch event.id school.id=herzl batch.size=1 batch.wait_ms -> registration.transaction
+    "refused batch of claim": f"""
+        {_BATCH} -> registration.transaction
           sql seats.lock
     """,
     "seat secured": _SEAT.format(rpc="ReclaimHold"),

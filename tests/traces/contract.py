@@ -2,8 +2,8 @@
 
 Each line is a span and the indentation says whose child it is::
 
-    http POST /api/v1/schools/{school}/events 201 school.id=herzl    the gateway serves
-      rpc registration CreateEvent OK school.id=herzl                both sides of a call; what follows is the server's
+    http POST /api/v1/schools/{school}/events 201 school.slug=herzl  the gateway serves
+      rpc registration CreateEvent OK school.id school.slug=herzl    both sides of a call; what follows: the server's
         sql schools.find                                             a statement
         span registration.batch event.id -> registration.transaction one of our own, with a link
       ? call payment GetPayment UNAVAILABLE                          a call that nobody served; ``?``: or none at all

@@ -22,7 +22,7 @@ FORGED: Final[dict[str, list[tuple[str, bytes]]]] = {
     "broken state": [("tracestate", b"=,=,a=b=c;;;,")],
     "200 members": [("baggage", ",".join(f"k{number}={number}" for number in range(200)).encode())],
     "a long member": [("baggage", b"a=" + b"x" * 6000)],
-    "a school of its own": [("baggage", b"school.id=balfour")],
+    "a school of its own": [("baggage", b"school.slug=balfour")],
 }
 """Without a valid traceparent: a trace of our own begins."""
 OVERSIZED: Final = [("traceparent", GOOD.encode()), ("tracestate", b"a=" + b"x" * 100_000)]

@@ -57,8 +57,8 @@ def of_one_that_is_there(world: World) -> Answered:
     "getSchoolStats",
     200,
     """
-    http GET /api/v1/schools/{school}/stats 200 school.id=herzl
-      rpc registration GetSchoolStats OK school.id=herzl
+    http GET /api/v1/schools/{school}/stats 200 school.slug=herzl
+      rpc registration GetSchoolStats OK school.id school.slug=herzl
         ? sql directory.school
         sql tenant.enter
         sql schools.stats
@@ -72,8 +72,8 @@ def goes_well_(world: World) -> Answered:
     "listEvents",
     200,
     """
-    http GET /api/v1/schools/{school}/events 200 school.id=herzl
-      rpc registration ListEvents OK school.id=herzl
+    http GET /api/v1/schools/{school}/events 200 school.slug=herzl
+      rpc registration ListEvents OK school.id school.slug=herzl
         ? sql directory.school
         sql tenant.enter
         sql SELECT events
@@ -87,8 +87,8 @@ def goes__well(world: World) -> Answered:
     "listEvents",
     404,
     """
-    http GET /api/v1/schools/{school}/events 404 school.id=nowhere
-      rpc registration ListEvents NOT_FOUND school.id=nowhere
+    http GET /api/v1/schools/{school}/events 404 school.slug=nowhere
+      rpc registration ListEvents NOT_FOUND school.slug=nowhere
         sql directory.school
     """,
 )
@@ -100,8 +100,8 @@ def of_no_school(world: World) -> Answered:
     "createEvent",
     201,
     """
-    http POST /api/v1/schools/{school}/events 201 school.id=herzl
-      rpc registration CreateEvent OK school.id=herzl
+    http POST /api/v1/schools/{school}/events 201 school.slug=herzl
+      rpc registration CreateEvent OK school.id school.slug=herzl
         ? sql directory.school
         sql idempotency.find
         sql tenant.enter
@@ -118,8 +118,8 @@ def goes_well__(world: World) -> Answered:
     "createEvent",
     409,
     """
-    http POST /api/v1/schools/{school}/events 409 school.id=herzl
-      rpc registration CreateEvent ALREADY_EXISTS school.id=herzl
+    http POST /api/v1/schools/{school}/events 409 school.slug=herzl
+      rpc registration CreateEvent ALREADY_EXISTS school.id school.slug=herzl
         ? sql directory.school
         sql idempotency.find
         sql tenant.enter
@@ -136,8 +136,8 @@ def of_one_that_is_there_(world: World) -> Answered:
     "getEvent",
     200,
     """
-    http GET /api/v1/schools/{school}/events/{event} 200 school.id=herzl
-      rpc registration GetEvent OK school.id=herzl
+    http GET /api/v1/schools/{school}/events/{event} 200 school.slug=herzl
+      rpc registration GetEvent OK school.id school.slug=herzl
         use event
         sql tenant.enter
         sql SELECT events
@@ -151,10 +151,10 @@ def goes___well(world: World) -> Answered:
     "updateEvent",
     200,
     """
-    http PATCH /api/v1/schools/{school}/events/{event} 200 school.id=herzl
-      rpc registration UpdateEvent OK school.id=herzl
+    http PATCH /api/v1/schools/{school}/events/{event} 200 school.slug=herzl
+      rpc registration UpdateEvent OK school.id school.slug=herzl
         use event
-        span registration.batch event.id school.id=herzl batch.size=1 batch.wait_ms -> UpdateEvent
+        span registration.batch event.id school.id school.slug=herzl batch.size=1 batch.wait_ms -> UpdateEvent
           sql seats.lock
           sql seats.write
     """,
@@ -168,10 +168,10 @@ def goes_well___(world: World) -> Answered:
     "updateEvent",
     200,
     """
-    http PATCH /api/v1/schools/{school}/events/{event} 200 school.id=herzl
-      rpc registration UpdateEvent OK school.id=herzl
+    http PATCH /api/v1/schools/{school}/events/{event} 200 school.slug=herzl
+      rpc registration UpdateEvent OK school.id school.slug=herzl
         use event
-        span registration.batch event.id school.id=herzl batch.size=1 batch.wait_ms -> UpdateEvent
+        span registration.batch event.id school.id school.slug=herzl batch.size=1 batch.wait_ms -> UpdateEvent
           sql seats.lock
           sql seats.waiting_by_size
           span waitlist.promote event.id registration.spots=1 waitlist.promoted=1
@@ -189,10 +189,10 @@ def that_makes_room(world: World) -> Answered:
     "updateEvent",
     409,
     """
-    http PATCH /api/v1/schools/{school}/events/{event} 409 school.id=herzl
-      rpc registration UpdateEvent FAILED_PRECONDITION school.id=herzl
+    http PATCH /api/v1/schools/{school}/events/{event} 409 school.slug=herzl
+      rpc registration UpdateEvent FAILED_PRECONDITION school.id school.slug=herzl
         use event
-        span registration.batch event.id school.id=herzl batch.size=1 batch.wait_ms -> UpdateEvent
+        span registration.batch event.id school.id school.slug=herzl batch.size=1 batch.wait_ms -> UpdateEvent
           sql seats.lock
     """,
 )
@@ -206,8 +206,8 @@ def to_less_than_is_sold(world: World) -> Answered:
     "deleteEvent",
     204,
     """
-    http DELETE /api/v1/schools/{school}/events/{event} 204 school.id=herzl
-      rpc registration DeleteEvent OK school.id=herzl
+    http DELETE /api/v1/schools/{school}/events/{event} 204 school.slug=herzl
+      rpc registration DeleteEvent OK school.id school.slug=herzl
         use event
         use rows
         sql DELETE events
@@ -221,8 +221,8 @@ def goes____well(world: World) -> Answered:
     "deleteEvent",
     409,
     """
-    http DELETE /api/v1/schools/{school}/events/{event} 409 school.id=herzl
-      rpc registration DeleteEvent FAILED_PRECONDITION school.id=herzl
+    http DELETE /api/v1/schools/{school}/events/{event} 409 school.slug=herzl
+      rpc registration DeleteEvent FAILED_PRECONDITION school.id school.slug=herzl
         use event
         use rows
     """,
@@ -233,19 +233,19 @@ def of_one_with_registrations(world: World) -> Answered:
     return Answered(world.request("DELETE", f"{EVENTS}/{event}", headers=world.token("OWNER")))
 
 
-@case("watchEvent", 200, "http GET /api/v1/schools/{school}/events/{event}/stream 200 school.id=herzl")
+@case("watchEvent", 200, "http GET /api/v1/schools/{school}/events/{event}/stream 200 school.slug=herzl")
 def is_told_the_seats(world: World) -> Answered:
     with httpx.stream("GET", f"{world.stack.url}{SHARED}/stream", timeout=30, trust_env=False) as stream:
         next(events_of(stream))
         return Answered(stream)
 
 
-@case("watchEvent", 404, "http GET /api/v1/schools/{school}/events/{event}/stream 404 school.id=herzl")
+@case("watchEvent", 404, "http GET /api/v1/schools/{school}/events/{event}/stream 404 school.slug=herzl")
 def of_no_event(world: World) -> Answered:
     return Answered(world.get(f"{EVENTS}/nothing/stream"))
 
 
-@case("watchEvent", 503, "http GET /api/v1/schools/{school}/events/{event}/stream 503 school.id=herzl")
+@case("watchEvent", 503, "http GET /api/v1/schools/{school}/events/{event}/stream 503 school.slug=herzl")
 def beside_too_many(world: World) -> Answered:
     with contextlib.ExitStack() as open_streams:
         read = []
@@ -262,9 +262,9 @@ def beside_too_many(world: World) -> Answered:
 
 
 CLAIMED = f"""
-    http POST {REGISTRATIONS} 201 school.id=herzl
+    http POST {REGISTRATIONS} 201 school.slug=herzl
       use claimed
-      span registration.create school.id=herzl event.id registration.spots=1 registration.status=%s \
+      span registration.create school.id school.slug=herzl event.id registration.spots=1 registration.status=%s \
 registration.confirmationCode=$code
         use event
         span registration.capacityCheck event.capacity event.spotsReserved event.spotsAvailable
@@ -311,9 +311,9 @@ def is_repeated(world: World) -> Answered:
 
 
 REFUSED_CLAIM = f"""
-    http POST {REGISTRATIONS} %s school.id=herzl
+    http POST {REGISTRATIONS} %s school.slug=herzl
       use claimed
-      span registration.create school.id=herzl event.id registration.spots=%s
+      span registration.create school.id school.slug=herzl event.id registration.spots=%s
         use event
         span registration.transaction
           use refused batch of claim
@@ -344,9 +344,9 @@ def with_a_key_of_another_body(world: World) -> Answered:
     "createRegistration",
     422,
     f"""
-    http POST {REGISTRATIONS} 422 school.id=herzl
+    http POST {REGISTRATIONS} 422 school.slug=herzl
       use claimed
-      span registration.create school.id=herzl event.id registration.spots=1
+      span registration.create school.id school.slug=herzl event.id registration.spots=1
         use event
     """,
 )
@@ -358,9 +358,9 @@ def with_a_phone_that_is_none(world: World) -> Answered:
     "createRegistration",
     404,
     f"""
-    http POST {REGISTRATIONS} 404 school.id=herzl
+    http POST {REGISTRATIONS} 404 school.slug=herzl
       use claimed
-      span registration.create school.id=herzl registration.spots=1
+      span registration.create school.slug=herzl registration.spots=1
         use event
     """,
 )
@@ -368,7 +368,7 @@ def for_no_event(world: World) -> Answered:
     return _claimed(world, "nothing")
 
 
-@case("createRegistration", 429, f"http POST {REGISTRATIONS} 429 school.id=herzl")
+@case("createRegistration", 429, f"http POST {REGISTRATIONS} 429 school.slug=herzl")
 def too_often_from_one_address(world: World) -> Answered:
     event, headers = world.event(), {"X-Forwarded-For": "10.9.9.1"}
     for number in range(4):
@@ -381,8 +381,8 @@ def too_often_from_one_address(world: World) -> Answered:
     "listRegistrations",
     200,
     f"""
-    http GET {REGISTRATIONS} 200 school.id=herzl
-      rpc registration ListRegistrations OK school.id=herzl
+    http GET {REGISTRATIONS} 200 school.slug=herzl
+      rpc registration ListRegistrations OK school.id school.slug=herzl
         use event
         use rows
     """,
@@ -395,8 +395,8 @@ def goes_well____(world: World) -> Answered:
     "exportRegistrations",
     200,
     f"""
-    http GET {REGISTRATIONS}.csv 200 school.id=herzl
-      rpc registration ExportRegistrations OK school.id=herzl
+    http GET {REGISTRATIONS}.csv 200 school.slug=herzl
+      rpc registration ExportRegistrations OK school.id school.slug=herzl
         use event
         use rows
         use rows
@@ -413,7 +413,7 @@ def goes_well_____(world: World) -> Answered:
     200,
     """
     http GET /api/v1/registrations/{id} 200
-      rpc registration GetRegistration OK school.id=herzl
+      rpc registration GetRegistration OK school.id school.slug=herzl
         sql directory.registration
         use rows
     """,
@@ -440,7 +440,7 @@ def with_the_wrong_token(world: World) -> Answered:
     404,
     """
     http GET /api/v1/registrations/{id} 404
-      rpc registration GetRegistration NOT_FOUND school.id=herzl
+      rpc registration GetRegistration NOT_FOUND school.id school.slug=herzl
         sql directory.registration
     """,
 )
@@ -454,10 +454,10 @@ def by_another_schools_organiser(world: World) -> Answered:
     200,
     """
     http POST /api/v1/registrations/{id}/cancel 200
-      rpc registration CancelRegistration OK school.id=herzl
+      rpc registration CancelRegistration OK school.id school.slug=herzl
         sql directory.registration
-        span registration.cancel event.id school.id=herzl
-          span registration.batch event.id school.id=herzl batch.size=1 batch.wait_ms -> registration.cancel
+        span registration.cancel event.id school.id school.slug=herzl
+          span registration.batch event.id school.id school.slug=herzl batch.size=1 batch.wait_ms -> registration.cancel
             sql seats.lock
             sql seats.waiting_by_size
             span waitlist.promote event.id registration.spots=1 waitlist.promoted=1
@@ -477,10 +477,10 @@ def makes_room_for_who_waits(world: World) -> Answered:
     409,
     """
     http POST /api/v1/registrations/{id}/cancel 409
-      rpc registration CancelRegistration FAILED_PRECONDITION school.id=herzl
+      rpc registration CancelRegistration FAILED_PRECONDITION school.id school.slug=herzl
         sql directory.registration
-        span registration.cancel event.id school.id=herzl
-          span registration.batch event.id school.id=herzl batch.size=1 batch.wait_ms -> registration.cancel
+        span registration.cancel event.id school.id school.slug=herzl
+          span registration.batch event.id school.id school.slug=herzl batch.size=1 batch.wait_ms -> registration.cancel
             sql seats.lock
     """,
 )
@@ -496,7 +496,7 @@ def of_what_is_cancelled(world: World) -> Answered:
     403,
     """
     http POST /api/v1/registrations/{id}/cancel 403
-      rpc registration CancelRegistration PERMISSION_DENIED school.id=herzl
+      rpc registration CancelRegistration PERMISSION_DENIED school.id school.slug=herzl
         sql directory.registration
     """,
 )
@@ -511,10 +511,10 @@ def who_chooses_ones_own_refund(world: World) -> Answered:
     422,
     """
     http POST /api/v1/registrations/{id}/cancel 422
-      rpc registration CancelRegistration INVALID_ARGUMENT school.id=herzl
+      rpc registration CancelRegistration INVALID_ARGUMENT school.id school.slug=herzl
         sql directory.registration
-        span registration.cancel event.id school.id=herzl
-          span registration.batch event.id school.id=herzl batch.size=1 batch.wait_ms -> registration.cancel
+        span registration.cancel event.id school.id school.slug=herzl
+          span registration.batch event.id school.id school.slug=herzl batch.size=1 batch.wait_ms -> registration.cancel
             sql seats.lock
     """,
 )
@@ -553,8 +553,8 @@ CHECK_INS = "/api/v1/schools/{school}/events/{event}/check-ins"
     "checkIn",
     201,
     f"""
-    http POST {CHECK_INS} 201 school.id=herzl
-      rpc registration CheckIn OK school.id=herzl
+    http POST {CHECK_INS} 201 school.slug=herzl
+      rpc registration CheckIn OK school.id school.slug=herzl
         use event
         use rows
         sql UPDATE registrations
@@ -569,8 +569,8 @@ def arrives(world: World) -> Answered:
     "checkIn",
     409,
     f"""
-    http POST {CHECK_INS} 409 school.id=herzl
-      rpc registration CheckIn FAILED_PRECONDITION school.id=herzl
+    http POST {CHECK_INS} 409 school.slug=herzl
+      rpc registration CheckIn FAILED_PRECONDITION school.id school.slug=herzl
         use event
         use rows
     """,
@@ -585,8 +585,8 @@ def arrives_twice(world: World) -> Answered:
     "undoCheckIn",
     200,
     f"""
-    http DELETE {CHECK_INS}/{{id}} 200 school.id=herzl
-      rpc registration UndoCheckIn OK school.id=herzl
+    http DELETE {CHECK_INS}/{{id}} 200 school.slug=herzl
+      rpc registration UndoCheckIn OK school.id school.slug=herzl
         use event
         use rows
         sql UPDATE registrations
@@ -603,8 +603,8 @@ def is_taken_back(world: World) -> Answered:
     "undoCheckIn",
     409,
     f"""
-    http DELETE {CHECK_INS}/{{id}} 409 school.id=herzl
-      rpc registration UndoCheckIn FAILED_PRECONDITION school.id=herzl
+    http DELETE {CHECK_INS}/{{id}} 409 school.slug=herzl
+      rpc registration UndoCheckIn FAILED_PRECONDITION school.id school.slug=herzl
         use event
         use rows
     """,
@@ -623,7 +623,7 @@ OPENED = """
     http POST %s %s
       rpc payment CreatePayment OK
         use hold
-        span payment.create school.id=herzl payment.id=$payment payment.amount=4990 payment.state=REDIRECTED
+        span payment.create school.slug=herzl payment.id=$payment payment.amount=4990 payment.state=REDIRECTED
           use row of payment
           sql INSERT payments
           yaadpay SIGN 200
@@ -645,7 +645,7 @@ def is_opened(world: World) -> Answered:
     http POST {PAYMENTS} 409
       rpc payment CreatePayment ALREADY_EXISTS
         use hold
-        span payment.create school.id=herzl
+        span payment.create school.slug=herzl
           use row of payment
     """,
 )
@@ -662,7 +662,7 @@ def while_another_runs(world: World) -> Answered:
     http POST {PAYMENTS} 410
       rpc payment CreatePayment FAILED_PRECONDITION
         use hold
-        span payment.create school.id=herzl
+        span payment.create school.slug=herzl
           use row of payment
     """,
 )
@@ -692,7 +692,7 @@ def with_the_wrong_token__(world: World) -> Answered:
       call payment CreatePayment OK
         serve payment CreatePayment UNAVAILABLE
           use hold
-          span payment.create school.id=herzl payment.id=$payment payment.amount=4990
+          span payment.create school.slug=herzl payment.id=$payment payment.amount=4990
             use row of payment
             sql INSERT payments
             yaadpay SIGN 500
@@ -701,7 +701,7 @@ def with_the_wrong_token__(world: World) -> Answered:
             sql UPDATE payments
         serve payment CreatePayment OK
           use hold
-          span payment.create school.id=herzl payment.id=$payment payment.amount=4990 payment.state=REDIRECTED
+          span payment.create school.slug=herzl payment.id=$payment payment.amount=4990 payment.state=REDIRECTED
             use row of payment
             yaadpay SIGN 200
             sql tenant.enter
@@ -723,7 +723,7 @@ def is_tried_again_when_yaadpay_was_broken(world: World) -> Answered:
       call payment CreatePayment UNAVAILABLE
         serve payment CreatePayment UNAVAILABLE
           use hold
-          span payment.create school.id=herzl payment.id payment.amount=4990
+          span payment.create school.slug=herzl payment.id payment.amount=4990
             use row of payment
             sql INSERT payments
             yaadpay SIGN - ! ReadError
@@ -732,7 +732,7 @@ def is_tried_again_when_yaadpay_was_broken(world: World) -> Answered:
             sql UPDATE payments
         * serve payment CreatePayment UNAVAILABLE
           use hold
-          span payment.create school.id=herzl payment.id payment.amount=4990
+          span payment.create school.slug=herzl payment.id payment.amount=4990
             use row of payment
             yaadpay SIGN - ! ReadError
             yaadpay SIGN - ! ReadError
@@ -775,7 +775,7 @@ def while_registration_is_down(world: World) -> Answered:
     200,
     """
     http GET /api/v1/payments/{id} 200
-      rpc payment GetPayment OK school.id=herzl
+      rpc payment GetPayment OK school.slug=herzl
         sql directory.payment
         use hold
         use money
@@ -792,7 +792,7 @@ def by_its_holder_(world: World) -> Answered:
     200,
     """
     http GET /api/v1/payments/{id} 200
-      rpc payment GetPayment OK school.id=herzl
+      rpc payment GetPayment OK school.slug=herzl
         sql directory.payment
         use money
     """,
@@ -818,7 +818,7 @@ def of_none(world: World) -> Answered:
 SETTLED = """
     http GET /api/v1/payments/yaadpay/return {status}
       rpc payment SettleReturn OK
-        span payment.return school.id=herzl payment.id=$payment payment.state=CAPTURED -> $opened
+        span payment.return school.slug=herzl payment.id=$payment payment.state=CAPTURED -> $opened
           sql directory.order
           sql tenant.enter
           sql SELECT payments
@@ -829,7 +829,7 @@ SETTLED = """
           sql SELECT returns
           sql outbox.put
           use under way
-          span outbox.deliver outbox.topic=return.verify payment.id=$payment school.id=herzl payment.ccode=800 \
+          span outbox.deliver outbox.topic=return.verify payment.id=$payment school.slug=herzl payment.ccode=800 \
 payment.state=AUTHORISED -> payment.return
             sql tenant.enter
             sql SELECT returns
@@ -841,8 +841,8 @@ payment.state=AUTHORISED -> payment.return
             sql UPDATE payments
             sql outbox.put
             use done
-          span outbox.deliver outbox.topic=payment.capture payment.id=$payment school.id=herzl -> outbox.deliver
-            span payment.capture payment.id=$payment school.id=herzl payment.amount=4990 payment.ccode=0 \
+          span outbox.deliver outbox.topic=payment.capture payment.id=$payment school.slug=herzl -> outbox.deliver
+            span payment.capture payment.id=$payment school.slug=herzl payment.amount=4990 payment.ccode=0 \
 payment.state=CAPTURED
               sql tenant.enter
               sql SELECT payments
@@ -858,7 +858,7 @@ payment.state=CAPTURED
               sql tenant.enter
               sql SELECT payments
             use done
-          span outbox.deliver outbox.topic=seat.confirm payment.id=$payment school.id=herzl -> payment.capture
+          span outbox.deliver outbox.topic=seat.confirm payment.id=$payment school.slug=herzl -> payment.capture
             sql tenant.enter
             sql SELECT payments
             use seat confirmed
@@ -893,7 +893,7 @@ def a_program_is_told(world: World) -> Answered:
     """
     http GET /api/v1/payments/yaadpay/return 303
       rpc payment SettleReturn OK
-        span payment.return school.id=herzl payment.id=$payment payment.state=CAPTURED -> $opened
+        span payment.return school.slug=herzl payment.id=$payment payment.state=CAPTURED -> $opened
           sql directory.order
           sql tenant.enter
           sql SELECT payments
@@ -920,7 +920,7 @@ def the_same_comes_again(world: World) -> Answered:
     """
     http GET /api/v1/payments/yaadpay/return 400
       rpc payment SettleReturn FAILED_PRECONDITION
-        span payment.return school.id=herzl
+        span payment.return school.slug=herzl
           sql directory.order
           sql tenant.enter
           sql SELECT payments
@@ -969,7 +969,7 @@ def too_many_that_are_none(world: World) -> Answered:
     201,
     """
     http POST /api/v1/payments/{id}/refunds 201
-      rpc payment RefundPayment OK school.id=herzl
+      rpc payment RefundPayment OK school.slug=herzl
         sql directory.payment
         use row of payment
         sql SELECT refunds
@@ -977,8 +977,8 @@ def too_many_that_are_none(world: World) -> Answered:
         sql INSERT refunds
         sql outbox.put
         use under way
-        span outbox.deliver outbox.topic=refund.send payment.id=$payment school.id=herzl -> RefundPayment
-          span payment.refund payment.id=$payment school.id=herzl payment.amount=100
+        span outbox.deliver outbox.topic=refund.send payment.id=$payment school.slug=herzl -> RefundPayment
+          span payment.refund payment.id=$payment school.slug=herzl payment.amount=100
             use money
             use row of payment
             sql SELECT refunds
@@ -1003,7 +1003,7 @@ def of_a_part(world: World) -> Answered:
 
 REFUSED_REFUND = """
     http POST /api/v1/payments/{id}/refunds %s
-      rpc payment RefundPayment %s school.id=herzl
+      rpc payment RefundPayment %s school.slug=herzl
         sql directory.payment
         use row of payment
         sql SELECT refunds
@@ -1028,7 +1028,7 @@ def of_what_was_not_paid(world: World) -> Answered:
     404,
     """
     http POST /api/v1/payments/{id}/refunds 404
-      rpc payment RefundPayment NOT_FOUND school.id=herzl
+      rpc payment RefundPayment NOT_FOUND school.slug=herzl
         sql directory.payment
     """,
 )
@@ -1041,8 +1041,8 @@ def by_another_schools_owner(world: World) -> Answered:
     "exportPayments",
     200,
     """
-    http GET /api/v1/schools/{school}/payments.csv 200 school.id=herzl
-      rpc payment ExportPayments OK school.id=herzl
+    http GET /api/v1/schools/{school}/payments.csv 200 school.slug=herzl
+      rpc payment ExportPayments OK school.slug=herzl
         sql tenant.enter
         * sql books.entries
     """,
@@ -1051,7 +1051,7 @@ def of_today(world: World) -> Answered:
     return Answered(world.get("/api/v1/schools/herzl/payments.csv", headers=world.token("OWNER")))
 
 
-@case("exportPayments", 422, "http GET /api/v1/schools/{school}/payments.csv 422 school.id=herzl")
+@case("exportPayments", 422, "http GET /api/v1/schools/{school}/payments.csv 422 school.slug=herzl")
 def of_no_day(world: World) -> Answered:
     return Answered(world.get("/api/v1/schools/herzl/payments.csv?day=today", headers=world.token("OWNER")))
 
@@ -1152,7 +1152,7 @@ def leads_to_yaadpay(world: World) -> Answered:
     http POST /pay/{registration} 409
       rpc payment CreatePayment ABORTED
         use hold
-        span payment.create school.id=herzl
+        span payment.create school.slug=herzl
           use row of payment
     """,
 )
@@ -1176,7 +1176,7 @@ def while_the_first_press_is_under_way(world: World) -> Answered:
     http POST /pay/{registration} 410
       rpc payment CreatePayment FAILED_PRECONDITION
         use hold
-        span payment.create school.id=herzl
+        span payment.create school.slug=herzl
           use row of payment
     """,
 )
@@ -1213,7 +1213,7 @@ def too_often_from_one_address___(world: World) -> Answered:
     200,
     """
     http GET /payments/{id} 200
-      rpc payment GetPaymentResult OK school.id=herzl
+      rpc payment GetPaymentResult OK school.slug=herzl
         sql directory.payment
         use money
     """,

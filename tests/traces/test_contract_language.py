@@ -9,10 +9,10 @@ from tests.traces.contract import Trace, contract
 
 TREE = """
     http GET /api/v1/payments/{id} 200
-      rpc payment GetPayment OK school.id=herzl
+      rpc payment GetPayment OK school.slug=herzl
         sql directory.payment
         ? sql tenant.enter
-        span payment.return payment.id=$payment payment.state=CAPTURED school.id=herzl -> $opened
+        span payment.return payment.id=$payment payment.state=CAPTURED school.slug=herzl -> $opened
 """
 METHOD = "ticketcap.payment.v1.PaymentService/GetPayment"
 RPC = {"rpc.system.name": "grpc", "rpc.method": METHOD, "rpc.response.status_code": "OK"}
@@ -38,12 +38,12 @@ def span(number: int, parent: int, service: str, kind: str, name: str, **attribu
 def spans() -> list[dict[str, Any]]:
     http = {"http.request.method": "GET", "url.scheme": "http", "http.route": "/", "http.response.status_code": 200}
     sql = {"db.system.name": "postgresql", "db.operation.name": "SELECT", "db.query.text": "SELECT"}
-    own = {"payment.id": "p1", "payment.state": "CAPTURED", "school.id": "herzl"}
+    own = {"payment.id": "p1", "payment.state": "CAPTURED", "school.slug": "herzl"}
     target = {"server.address": "127.0.0.1", "server.port": 1}
     made = [
         span(1, 0, "gateway", "SERVER", "GET /api/v1/payments/{id}", **http),
         span(2, 1, "gateway", "CLIENT", METHOD, **RPC, **target),
-        span(3, 2, "payment", "SERVER", METHOD, **RPC, **{"school.id": "herzl"}),
+        span(3, 2, "payment", "SERVER", METHOD, **RPC, **{"school.slug": "herzl"}),
         span(4, 3, "payment", "CLIENT", "directory.payment", **sql),
         span(5, 3, "payment", "INTERNAL", "payment.return", **own),
     ]

@@ -153,8 +153,8 @@ def test_a_change_is_linked_to_the_cancellation_and_the_refund_to_the_change(
 
 
 GOT_EVENT = """
-    http GET /api/v1/schools/{school}/events/{event} 200 school.id=herzl
-      rpc registration GetEvent OK school.id=herzl
+    http GET /api/v1/schools/{school}/events/{event} 200 school.slug=herzl
+      rpc registration GetEvent OK school.id school.slug=herzl
         use event
         sql tenant.enter
         sql SELECT events
@@ -174,7 +174,7 @@ def _arrived(world: World, trace_id: str, count: int) -> list[dict[str, Any]]:
 
 def test_a_clients_trace_goes_on_and_forces_nothing(world: World, played: dict[str, Played]) -> None:
     """Its trace id and its span as parent; sampled or not is ours to say; its state and its baggage end here."""
-    sent = {"traceparent": f"{GOOD[:-2]}00", "tracestate": "vendor=x", "baggage": "school.id=balfour"}
+    sent = {"traceparent": f"{GOOD[:-2]}00", "tracestate": "vendor=x", "baggage": "school.slug=balfour"}
     answer = world.get(f"{EVENTS}/shared", headers=sent)
     assert (answer.status_code, trace_id_of(answer)) == (200, TRACE_ID)
     trace = Trace(_arrived(world, TRACE_ID, 5))

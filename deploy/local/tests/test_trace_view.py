@@ -39,7 +39,7 @@ def test_a_trace_is_drawn_as_a_tree() -> None:
 
 def test_what_matters_of_a_span_stands_behind_it() -> None:
     """Known attributes under short labels, and where the links lead."""
-    attributes = {"batch.wait_ms": 1.234, "school.id": "herzl", "thread.id": 7, "event.spotsAvailable": 0}
+    attributes = {"batch.wait_ms": 1.234, "school.slug": "herzl", "thread.id": 7, "event.spotsAvailable": 0}
     links = [{"trace_id": f"{number:032x}", "span_id": "1"} for number in (1, 2, 3)]
     [_, line] = drawn(span("a", "", "x", attributes=attributes, links=links[:1]))
     assert line.endswith("x  school=herzl  spotsAvailable=0  batch.wait_ms=1.2  ⇢ 00000000000000000000000000000001")

@@ -86,10 +86,10 @@ async def test_baggage_ends_at_the_edge(edge: bool, expected: str | None) -> Non
     seen: list[object] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(baggage.get_baggage("school.id"))
+        seen.append(baggage.get_baggage("school.slug"))
         await ok(scope, receive, send)
 
-    await request(app, Telemetry.in_memory(), edge=edge, traceparent=PARENT + "01", baggage="school.id=herzl")
+    await request(app, Telemetry.in_memory(), edge=edge, traceparent=PARENT + "01", baggage="school.slug=herzl")
     assert seen == [expected]
 
 

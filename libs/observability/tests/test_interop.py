@@ -36,11 +36,11 @@ async def served(interceptor: Any, kind: str, seen: list[object]) -> tuple[grpc.
     """Serve an echo that notes which school the baggage names."""
 
     async def unary(request: bytes, _context: Any) -> bytes:
-        seen.append(baggage.get_baggage(schema.SCHOOL_ID))
+        seen.append(baggage.get_baggage(schema.SCHOOL_SLUG))
         return request
 
     async def stream(request: bytes, _context: Any) -> AsyncIterator[bytes]:
-        seen.append(baggage.get_baggage(schema.SCHOOL_ID))
+        seen.append(baggage.get_baggage(schema.SCHOOL_SLUG))
         yield request
 
     server = grpc.aio.server(interceptors=[interceptor], options=[("grpc.so_reuseport", 0)])
@@ -53,7 +53,7 @@ async def served(interceptor: Any, kind: str, seen: list[object]) -> tuple[grpc.
 
 async def called(port: int, interceptors: Any, kind: str) -> None:
     """Call it for a school."""
-    token = context.attach(baggage.set_baggage(schema.SCHOOL_ID, "herzl"))
+    token = context.attach(baggage.set_baggage(schema.SCHOOL_SLUG, "herzl"))
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", interceptors=interceptors) as channel:
             call: Any = getattr(channel, kind)("/shop.v1.Shop/Do")(b"x")

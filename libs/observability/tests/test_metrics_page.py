@@ -48,7 +48,9 @@ def test_names_are_those_of_the_dashboards(telemetry: Telemetry) -> None:
     telemetry.counter(schema.API_ERROR_COUNT).add(2, method="GET", route="/x", error_type="OSError")
     telemetry.histogram(schema.REGISTRATION_DURATION).record(0.02, outcome="confirmed")
     telemetry.histogram(schema.PAYMENT_AMOUNTS).record(12.5)
-    telemetry.gauge(schema.CAPACITY_UTILIZATION, lambda: [(0.5, {"event_id": "e", "school_id": "herzl"})])
+    telemetry.gauge(
+        schema.CAPACITY_UTILIZATION, lambda: [(0.5, {"event_id": "e", "school_id": "1", "school_slug": "herzl"})]
+    )
     telemetry.duration(schema.HTTP_SERVER_DURATION).record(0.1, {"http.response.status_code": 200})
     status, kind, page = get(telemetry, **OPENMETRICS)
     assert (status, kind.partition(";")[0]) == (200, "application/openmetrics-text")
@@ -58,7 +60,11 @@ def test_names_are_those_of_the_dashboards(telemetry: Telemetry) -> None:
     buckets = {sample.labels["le"]: sample.value for sample in found["registration_duration_seconds_bucket"]}
     assert (buckets["0.01"], buckets["0.025"], buckets["+Inf"]) == (0, 1, 1)
     assert found["payment_amount_sum"][0].value == 12.5
-    assert found["registration_capacity_utilization"][0].labels == {"event_id": "e", "school_id": "herzl"}
+    assert found["registration_capacity_utilization"][0].labels == {
+        "event_id": "e",
+        "school_id": "1",
+        "school_slug": "herzl",
+    }
     assert found["http_server_request_duration_seconds_count"][0].labels == {"http_response_status_code": "200"}
     assert found["target_info"][0].labels["service_version"] == "ticketcap@1+abc"
     assert found["process_memory_usage_bytes"][0].value > 0

@@ -52,7 +52,7 @@ async def main():
                 logging.getLogger("lib").exception("of a library: %s", text, extra={"more": text})
             telemetry.counter(schema.PAYMENT_FAILED).add(1, reason=text)
             telemetry.duration(schema.HTTP_SERVER_DURATION).record(1, {"http.route": text})
-            telemetry.gauge(schema.ACTIVE_EVENTS, lambda text=text: [(1, {"school_id": text})])
+            telemetry.gauge(schema.ACTIVE_EVENTS, lambda text=text: [(1, {"school_id": text, "school_slug": text})])
             print("carried", inject(baggage.set_baggage("said", text)), flush=True)
     with telemetry.tracer.start_as_current_span("by a message") as span:
         try:

@@ -51,18 +51,18 @@ def test_outside_of_a_trace_there_is_nothing_to_tell() -> None:
 
 def test_baggage_and_trace_survive_the_wire() -> None:
     """Header values as bytes or text; Hebrew too; and other headers are not looked at."""
-    outgoing = baggage.set_baggage(schema.SCHOOL_ID, "הרצל", context_from_traceparent(PARENT))
+    outgoing = baggage.set_baggage(schema.SCHOOL_SLUG, "הרצל", context_from_traceparent(PARENT))
     headers = inject(outgoing)
     received = extract([(key, value.encode()) for key, value in headers.items()] + [("authorization", b"secret")])
-    assert baggage.get_all(received) == {schema.SCHOOL_ID: "הרצל"}
+    assert baggage.get_all(received) == {schema.SCHOOL_SLUG: "הרצל"}
     assert traceparent_of(received) == PARENT
 
 
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
-        (["Dana Cohen", "school.id=herzl"], {"school.id": "herzl"}),
-        (["school.id=herzl,050 123 4567,דנה=כהן,=x,a b=c"], {"school.id": "herzl"}),
+        (["Dana Cohen", "school.slug=herzl"], {"school.slug": "herzl"}),
+        (["school.slug=herzl,050 123 4567,דנה=כהן,=x,a b=c"], {"school.slug": "herzl"}),
         (["a=1", "b=2;ttl=5"], {"a": "1", "b": "2;ttl=5"}),
         (
             [",".join(f"k{number}={number}" for number in range(200))],
@@ -93,10 +93,10 @@ def test_a_school_is_on_the_span_and_in_the_baggage() -> None:
     before = context.get_current()
     with telemetry.tracer.start_as_current_span("work"):
         set_school("herzl")
-        assert inject()["baggage"] == "school.id=herzl"
+        assert inject()["baggage"] == "school.slug=herzl"
     context.attach(before)
     [span] = telemetry.spans
-    assert span.attributes == {schema.SCHOOL_ID: "herzl"}
+    assert span.attributes == {schema.SCHOOL_SLUG: "herzl"}
 
 
 @pytest.mark.parametrize("given", ["דנה כהן", "Dana Cohen", "dana@school.co.il", "0501234567", "", "a" * 64])

@@ -407,11 +407,11 @@ async def test_baggage_and_trace_cross_the_wire() -> None:
     seen: list[object] = []
 
     async def do(_request: bytes, _context: Context) -> bytes:
-        seen.append(baggage.get_baggage("school.id"))
+        seen.append(baggage.get_baggage("school.slug"))
         return b""
 
     async with peers("unary_unary", do) as both:
-        token = context.attach(baggage.set_baggage("school.id", "herzl"))
+        token = context.attach(baggage.set_baggage("school.slug", "herzl"))
         await both.call("unary_unary")(b"")
         context.detach(token)
     assert seen == ["herzl"]

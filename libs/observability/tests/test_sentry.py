@@ -35,6 +35,7 @@ from ticketcap_observability.sentry import Sentry, SentrySettings, options
 
 DSN = "http://key@127.0.0.1:9/1"
 EVENT_ID = "0192f3c4-1111-7abc-8def-0123456789ab"
+SCHOOL_ID = "01a22832-7d6f-7589-843b-61c0ba14b9c8"
 
 
 class Captured(Transport):
@@ -91,7 +92,7 @@ def raised(error: Exception) -> Exception:
 def test_an_event_says_where_what_and_in_which_trace(telemetry: InMemoryTelemetry, captured: Captured) -> None:
     """Environment, release, runtime, operation, event, school, user, breadcrumbs, and OpenTelemetry's trace."""
     with telemetry.tracer.start_as_current_span("work") as span, sentry.scope("registration.create"):
-        set_school("herzl")
+        set_school("herzl", SCHOOL_ID)
         sentry.set_event(EVENT_ID)
         sentry.set_user("u1", "OWNER")
         sentry.breadcrumb("registration", "capacity check", spots_requested=5)
@@ -101,8 +102,13 @@ def test_an_event_says_where_what_and_in_which_trace(telemetry: InMemoryTelemetr
     assert event["contexts"]["runtime"]["name"] == "python"
     assert event["contexts"]["trace"]["trace_id"] == f"{span.get_span_context().trace_id:032x}"
     assert event["contexts"]["trace"]["span_id"] == f"{span.get_span_context().span_id:016x}"
-    assert event["contexts"]["school"] == {"id": "herzl"}
-    assert event["tags"] == {"operation": "registration.create", "event_id": EVENT_ID, "school_id": "herzl"}
+    assert event["contexts"]["school"] == {"slug": "herzl", "id": SCHOOL_ID}
+    assert event["tags"] == {
+        "operation": "registration.create",
+        "event_id": EVENT_ID,
+        "school_slug": "herzl",
+        "school_id": SCHOOL_ID,
+    }
     assert event["transaction"] == "registration.create"
     assert event["user"] == {"id": "u1", "role": "OWNER"}
     assert [crumb["data"] for crumb in event["breadcrumbs"]["values"]] == [{"spots_requested": 5}]
@@ -236,7 +242,7 @@ async def test_a_servers_faults_are_told_once_and_kept_apart(telemetry: InMemory
         with pytest.raises(grpc.aio.AioRpcError):
             _ = [answer async for answer in watch(b"fail")]
     await server.stop(0)
-    told = [(event["tags"]["operation"], event["tags"].get("school_id")) for event in captured.events]
+    told = [(event["tags"]["operation"], event["tags"].get("school_slug")) for event in captured.events]
     assert told == [("ticketcap.Shop/Buy", "herzl"), ("ticketcap.Shop/Sell", None), ("ticketcap.Shop/Watch", "herzl")]
     spans = {f"{span.context.trace_id:032x}" for span in telemetry.spans if span.context}
     assert {event["contexts"]["trace"]["trace_id"] for event in captured.events} <= spans

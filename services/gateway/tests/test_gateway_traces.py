@@ -44,7 +44,7 @@ async def test_the_call_continues_the_trace_of_the_request() -> None:
             assert http_span.context is not None
             assert calling.parent.span_id == http_span.context.span_id
             assert http_span.attributes is not None
-            assert http_span.attributes["school.id"] == "herzl"
+            assert http_span.attributes["school.slug"] == "herzl"
         item = registration.asked["RegisterBatch"][0].items[0]
         assert item.traceparent.split("-")[1] == f"{_trace_id(_named(gateway_side, f'POST {EVENT_ROUTE}')):032x}"
 
@@ -71,9 +71,9 @@ async def test_baggage_of_strangers_is_dropped(client: httpx.AsyncClient, regist
     """A caller's trace goes on, its baggage does not; the school is ours to say."""
     headers = {
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        "baggage": "secret=yes,school.id=balfour",
+        "baggage": "secret=yes,school.slug=balfour",
     }
     await client.get(EVENT, headers=headers | bearer())
     (metadata,) = registration.metadata["GetEvent"]
     assert metadata["traceparent"].split("-")[1] == "0af7651916cd43dd8448eb211c80319c"
-    assert metadata["baggage"] == "school.id=herzl"
+    assert metadata["baggage"] == "school.slug=herzl"

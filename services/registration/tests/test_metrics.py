@@ -104,9 +104,9 @@ async def test_gauges_show_the_open_events(database: str) -> None:
     async with replica(database, gauges_seconds=0.05) as service:
         event = await service.open(capacity=4)
         await service.register(1)
-        labels = {"event_id": event.id, "school_id": "herzl"}
+        labels = {"event_id": event.id, "school_id": event.school_id, "school_slug": "herzl"}
         await becomes(lambda: total(service, "registration.capacity_utilization", **labels), 0.25)
-        assert total(service, "school.active_events", school_id="herzl") == 1
+        assert total(service, "school.active_events", school_slug="herzl") == 1
         await service.change(status=pb.EVENT_STATUS_CLOSED)
         await becomes(lambda: service.telemetry.points("registration.capacity_utilization"), [])
         assert service.telemetry.points("school.active_events") == []

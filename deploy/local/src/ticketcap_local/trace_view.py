@@ -10,7 +10,7 @@ from rich.text import Text
 _SHOWN: Final = (
     "http.response.status_code",
     "rpc.response.status_code",
-    "school.id",
+    "school.slug",
     "registration.status",
     "registration.spots",
     "event.capacity",
@@ -26,7 +26,7 @@ _SHOWN: Final = (
 _LABELS: Final = {
     "http.response.status_code": "http",
     "rpc.response.status_code": "grpc",
-    "school.id": "school",
+    "school.slug": "school",
     "batch.size": "batch.size",
     "batch.wait_ms": "batch.wait_ms",
     "db.operation.name": "sql",

@@ -96,13 +96,17 @@ def link_to(span: Span | SpanContext, attributes: Mapping[str, str] | None = Non
     return Link(span if isinstance(span, SpanContext) else span.get_span_context(), attributes)
 
 
-def set_school(slug: str) -> None:
-    """Name the school that the current work is for, on the current span and to every service it calls.
+def set_school(slug: str, school_id: object = None) -> None:
+    """Name the school on the current span, in error reports and, by its slug, to every service called from here.
 
-    What is no slug names none: it came from a caller, and may be anything.
+    ``school_id`` is the school's UUID, None while the caller knows the slug only. A slug with other characters than a
+    slug has is ignored: it came from a client and may hold personal data.
     """
     if not is_identifier(slug):
         return
-    trace.get_current_span().set_attribute(schema.SCHOOL_ID, slug)
-    sentry.set_school(slug)
-    context.attach(baggage.set_baggage(schema.SCHOOL_ID, slug))
+    span = trace.get_current_span()
+    span.set_attribute(schema.SCHOOL_SLUG, slug)
+    if school_id is not None:
+        span.set_attribute(schema.SCHOOL_ID, str(school_id))
+    sentry.set_school(slug, school_id)
+    context.attach(baggage.set_baggage(schema.SCHOOL_SLUG, slug))

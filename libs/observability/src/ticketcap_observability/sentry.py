@@ -161,12 +161,15 @@ def set_user(user_id: str, role: str) -> None:
         sdk.get_isolation_scope().set_user({"id": user_id, "role": role})
 
 
-def set_school(slug: str) -> None:
-    """Say for which school."""
+def set_school(slug: str, school_id: object = None) -> None:
+    """Tag reports with the school's slug and, where it is known, its id."""
     sdk = _sdk()
     if sdk is not None:
-        sdk.get_isolation_scope().set_context("school", {"id": slug})
-        sdk.get_isolation_scope().set_tag("school_id", slug)
+        scope = sdk.get_isolation_scope()
+        scope.set_tag("school_slug", slug)
+        if school_id is not None:
+            scope.set_tag("school_id", str(school_id))
+        scope.set_context("school", {"slug": slug, **({} if school_id is None else {"id": str(school_id)})})
 
 
 def set_event(event_id: str) -> None:

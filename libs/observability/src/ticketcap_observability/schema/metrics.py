@@ -31,6 +31,7 @@ _ROUTE: Final = Label("route", limit=60)
 _STATUS_CLASS: Final = Label("status_class", ("1xx", "2xx", "3xx", "4xx", "5xx", "none"))
 _EVENT: Final = Label("event_id", limit=200)
 _SCHOOL: Final = Label("school_id", limit=200)
+_SCHOOL_SLUG: Final = Label("school_slug", limit=200)
 _CLAIM_OUTCOME: Final = Label(
     "outcome", ("confirmed", "pending_payment", "waitlisted", "replayed", "refused", "failed", "cancelled")
 )
@@ -59,7 +60,7 @@ CAPACITY_UTILIZATION: Final = GaugeMetric(
     "{utilization}",
     REGISTRATION,
     "Confirmed and held spots over capacity, 0 to 1; the fullest open events.",
-    (_EVENT, _SCHOOL),
+    (_EVENT, _SCHOOL, _SCHOOL_SLUG),
     series=200,
 )
 CAPACITY_REACHED: Final = CounterMetric(
@@ -70,7 +71,7 @@ ACTIVE_EVENTS: Final = GaugeMetric(
     "{event}",
     REGISTRATION,
     "Open events of a school that have not begun; the schools with most.",
-    (_SCHOOL,),
+    (_SCHOOL, _SCHOOL_SLUG),
     series=200,
 )
 WAITLIST_PROMOTION: Final = CounterMetric(

@@ -5,7 +5,8 @@ from typing import Final
 from ticketcap_observability.schema.kinds import GATEWAY, PAYMENT, REGISTRATION, Attribute, SpanName
 
 # Attributes
-SCHOOL_ID: Final = Attribute("school.id", "string", "The school's slug; also in the baggage.")
+SCHOOL_ID: Final = Attribute("school.id", "string", "The school's UUID.")
+SCHOOL_SLUG: Final = Attribute("school.slug", "string", "The school's slug; also in the baggage.")
 EVENT_ID: Final = Attribute("event.id", "string", "The event's id.")
 SPOTS: Final = Attribute("registration.spots", "int", "Spots asked for; of promotions and expiries, their sum.")
 STATUS: Final = Attribute("registration.status", "string", "The status that the claim was answered with.")
@@ -31,6 +32,7 @@ CREATE: Final = SpanName(
     REGISTRATION,
     "One claim, from the moment that it is understood to its answer.",
     SCHOOL_ID,
+    SCHOOL_SLUG,
     EVENT_ID,
     SPOTS,
     STATUS,
@@ -56,10 +58,11 @@ BATCH: Final = SpanName(
     "One lane transaction; linked to every request that it serves.",
     EVENT_ID,
     SCHOOL_ID,
+    SCHOOL_SLUG,
     BATCH_SIZE,
     BATCH_WAIT_MS,
 )
-CANCEL: Final = SpanName("registration.cancel", REGISTRATION, "One cancellation.", EVENT_ID, SCHOOL_ID)
+CANCEL: Final = SpanName("registration.cancel", REGISTRATION, "One cancellation.", EVENT_ID, SCHOOL_ID, SCHOOL_SLUG)
 PROMOTE: Final = SpanName(
     "waitlist.promote", REGISTRATION, "Those who were promoted in a batch.", EVENT_ID, SPOTS, PROMOTED
 )
@@ -71,6 +74,7 @@ PAYMENT_CREATE: Final = SpanName(
     PAYMENT,
     "A payment is opened and the browser sent to YaadPay.",
     SCHOOL_ID,
+    SCHOOL_SLUG,
     PAYMENT_ID,
     PAYMENT_AMOUNT,
     PAYMENT_STATE,
@@ -80,6 +84,7 @@ PAYMENT_RETURN: Final = SpanName(
     PAYMENT,
     "The browser comes back; what it brings is verified. Linked to the request that opened the payment.",
     SCHOOL_ID,
+    SCHOOL_SLUG,
     PAYMENT_ID,
     PAYMENT_STATE,
 )
@@ -89,11 +94,14 @@ PAYMENT_CAPTURE: Final = SpanName(
     "The seat is made sure of, then the card is charged.",
     PAYMENT_ID,
     SCHOOL_ID,
+    SCHOOL_SLUG,
     PAYMENT_AMOUNT,
     PAYMENT_CCODE,
     PAYMENT_STATE,
 )
-PAYMENT_REFUND: Final = SpanName("payment.refund", PAYMENT, "Money goes back.", PAYMENT_ID, SCHOOL_ID, PAYMENT_AMOUNT)
+PAYMENT_REFUND: Final = SpanName(
+    "payment.refund", PAYMENT, "Money goes back.", PAYMENT_ID, SCHOOL_ID, SCHOOL_SLUG, PAYMENT_AMOUNT
+)
 PAYMENT_RECONCILE: Final = SpanName(
     "payment.reconcile", PAYMENT, "One thing that hung with nobody at it is driven on.", PAYMENT_ID, OUTBOX_TOPIC
 )
@@ -102,6 +110,7 @@ REGISTRATION_CHANGED: Final = SpanName(
     PAYMENT,
     "What is done about a change of a registration; linked to what changed it.",
     SCHOOL_ID,
+    SCHOOL_SLUG,
     STATUS,
 )
 OUTBOX_DELIVER: Final = SpanName(
@@ -110,6 +119,7 @@ OUTBOX_DELIVER: Final = SpanName(
     "One delivery of what a commit caused; linked to the request that committed it.",
     OUTBOX_TOPIC,
     SCHOOL_ID,
+    SCHOOL_SLUG,
     PAYMENT_ID,
     PAYMENT_CCODE,
     PAYMENT_STATE,

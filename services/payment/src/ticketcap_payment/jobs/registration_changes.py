@@ -60,7 +60,7 @@ class RegistrationChanges:
             schema.REGISTRATION_CHANGED,
             kind=SpanKind.CONSUMER,
             links=links,
-            attributes={schema.SCHOOL_ID: change.school, schema.STATUS: change.status},
+            attributes={schema.SCHOOL_SLUG: change.school, schema.STATUS: change.status},
             record_exception=False,
             set_status_on_exception=False,
         ):

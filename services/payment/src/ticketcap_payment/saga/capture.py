@@ -46,7 +46,7 @@ class Capture:
         """Take an authorised payment, or one whose charge is not known, one step on."""
         with self._saga.tracer.start_as_current_span(
             schema.PAYMENT_CAPTURE,
-            attributes={schema.PAYMENT_ID: str(delivery.key.id), schema.SCHOOL_ID: delivery.key.school},
+            attributes={schema.PAYMENT_ID: str(delivery.key.id), schema.SCHOOL_SLUG: delivery.key.school},
             record_exception=False,
             set_status_on_exception=False,
         ) as span:

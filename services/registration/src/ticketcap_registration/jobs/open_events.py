@@ -3,6 +3,7 @@
 from ticketcap_observability import Telemetry, schema
 from ticketcap_observability.instruments import Reading
 
+from ticketcap_registration.store.directory import SchoolKey
 from ticketcap_registration.store.watchkeeping import Watchkeeping
 
 
@@ -21,7 +22,10 @@ class OpenEvents:
         fullest = await self._watchkeeping.fullest_events(schema.CAPACITY_UTILIZATION.series)
         active = await self._watchkeeping.active_events(schema.ACTIVE_EVENTS.series)
         self._utilization = [
-            (event.utilization, {"event_id": str(event.key.id), "school_id": event.key.school.slug})
-            for event in fullest
+            (event.utilization, {"event_id": str(event.key.id), **_labels(event.key.school)}) for event in fullest
         ]
-        self._active = [(count, {"school_id": school}) for school, count in active]
+        self._active = [(count, _labels(school)) for school, count in active]
+
+
+def _labels(school: SchoolKey) -> dict[str, str]:
+    return {"school_id": str(school.id), "school_slug": school.slug}

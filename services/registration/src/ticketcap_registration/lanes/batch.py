@@ -67,7 +67,8 @@ class Batches:
             links=[Link(span) for span in spans],
             attributes={
                 schema.EVENT_ID: str(event.id),
-                schema.SCHOOL_ID: event.school.slug,
+                schema.SCHOOL_ID: str(event.school.id),
+                schema.SCHOOL_SLUG: event.school.slug,
                 schema.BATCH_SIZE: len(waiters),
                 schema.BATCH_WAIT_MS: waited_ms,
             },
@@ -134,7 +135,7 @@ class Batches:
         if len(waiters) == 1:
             _log.error("lane.poisoned_item", event_id=str(event.id), exc_info=error)
             with sentry.scope(schema.BATCH):
-                sentry.set_school(event.school.slug)
+                sentry.set_school(event.school.slug, event.school.id)
                 sentry.set_event(str(event.id))
                 sentry.report(error)
             waiters[0].refuse(InternalError("this request can't be processed; the log has it under this trace id"))

@@ -47,7 +47,9 @@ class Access:
         """Let an organiser of ``school`` with one of ``roles`` in; to others it does not exist."""
         (await caller(self._verifier)).require_school(school, roles)
         set_school(school)
-        return await self._directory.school(school)
+        key = await self._directory.school(school)
+        set_school(key.slug, key.id)
+        return key
 
     async def event(self, school: str, event: str, roles: frozenset[Role]) -> EventKey:
         """Let an organiser of ``school`` with one of ``roles`` in, and find the event."""
@@ -76,7 +78,7 @@ class Access:
 
     async def _found(self, registration: str) -> EventKey:
         event = await self._directory.registration(registration)
-        set_school(event.school.slug)
+        set_school(event.school.slug, event.school.id)
         return event
 
 

@@ -82,6 +82,7 @@ class Claims:
     async def _claim(self, request: pb.RegisterRequest, span: Span) -> Claimed:
         event = await self.directory.event(request.school, request.event)
         span.set_attribute(schema.EVENT_ID, str(event.id))
+        span.set_attribute(schema.SCHOOL_ID, str(event.school.id))
         sentry.set_event(str(event.id))
         claim = _claim(request)
         sentry.breadcrumb("registration", "capacity check", event_id=str(event.id), spots_requested=request.spots)

@@ -101,6 +101,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
         set_school(request.school)
         school = await self.directory.school(request.school)
+        set_school(school.slug, school.id)
         limit = request.limit or _PAGE
         page = await self.events.open_page(school.id, cursor.read(request.cursor), limit + 1)
         more = cursor.write((page[limit - 1].starts_at, page[limit - 1].id)) if len(page) > limit else ""
@@ -188,7 +189,11 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         )
         with self.tracer.start_as_current_span(
             schema.CANCEL,
-            attributes={schema.EVENT_ID: str(key.id), schema.SCHOOL_ID: key.school.slug},
+            attributes={
+                schema.EVENT_ID: str(key.id),
+                schema.SCHOOL_ID: str(key.school.id),
+                schema.SCHOOL_SLUG: key.school.slug,
+            },
             record_exception=False,
             set_status_on_exception=False,
         ):
@@ -242,7 +247,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     async def _settled(self, registration: str, command: Command) -> pb.Registration:
         await self.access.service()
         key = await self.directory.registration(registration)
-        set_school(key.school.slug)
+        set_school(key.school.slug, key.school.id)
         await self.lanes.submit(key, command)
         return await self._shown(key, registration)
 
@@ -260,7 +265,9 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
 
     async def _public(self, school: str, event: str) -> EventKey:
         set_school(school)
-        return await self.directory.event(school, event)
+        key = await self.directory.event(school, event)
+        set_school(key.school.slug, key.school.id)
+        return key
 
     async def _shown(self, key: EventKey, registration: str) -> pb.Registration:
         return self._message(key, await self.registrations.get(key, _id(registration)))

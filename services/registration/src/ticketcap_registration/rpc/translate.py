@@ -71,6 +71,7 @@ def event(of: Event, school_slug: str) -> pb.Event:
     return pb.Event(
         id=str(of.id),
         school=school_slug,
+        school_id=str(of.school_id),
         slug=of.slug,
         title=of.title,
         description=of.description,
@@ -159,6 +160,7 @@ def registration(of: RegistrationView, school_slug: str, pay_token: str | None =
         id=str(row.id),
         event_id=str(row.event_id),
         school=school_slug,
+        school_id=str(row.school_id),
         event=of.event_slug,
         status=_REGISTRATION + row.status,
         name=row.name,

@@ -52,7 +52,7 @@ WHERE status = 'OPEN' AND starts_at > statement_timestamp()
 ORDER BY utilization DESC, events.id LIMIT :limit""")
 
 _ACTIVE: Final = text("""-- watchkeeping.active_events
-SELECT schools.slug AS school, active.events
+SELECT schools.id AS school_id, schools.slug AS school, active.events
 FROM (SELECT school_id, count(*) AS events FROM events
       WHERE status = 'OPEN' AND starts_at > statement_timestamp()
       GROUP BY school_id ORDER BY events DESC, school_id LIMIT :limit) AS active
@@ -125,11 +125,11 @@ class Watchkeeping:
             rows = (await connection.execute(_FULLEST, {"limit": limit})).all()
         return [OpenEvent(EventKey(row.id, SchoolKey(row.school_id, row.school)), row.utilization) for row in rows]
 
-    async def active_events(self, limit: int) -> list[tuple[str, int]]:
-        """Return the schools with most open events that have not begun: slug and number, at most ``limit``."""
+    async def active_events(self, limit: int) -> list[tuple[SchoolKey, int]]:
+        """Return the schools with most open events that have not begun, and their number; at most ``limit`` schools."""
         async with connected(self._engine) as connection:
             rows = (await connection.execute(_ACTIVE, {"limit": limit})).all()
-        return [(row.school, row.events) for row in rows]
+        return [(SchoolKey(row.school_id, row.school), row.events) for row in rows]
 
     async def delete_aged(self, table: str, seconds: float) -> int:
         """Delete a bounded number of rows of ``table`` that are older than ``seconds``; return how many."""

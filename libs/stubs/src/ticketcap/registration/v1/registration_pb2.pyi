@@ -61,7 +61,7 @@ class School(_message.Message):
     def __init__(self, id: _Optional[str] = ..., slug: _Optional[str] = ..., name: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("id", "school", "slug", "title", "description", "location", "starts_at", "ends_at", "status", "capacity", "confirmed", "held", "waitlisted", "available", "max_spots_per_registration", "price_agorot", "currency", "waitlist_enabled", "waitlist_policy", "hold_seconds", "cancellation_deadline_hours", "version", "created_at", "updated_at")
+    __slots__ = ("id", "school", "slug", "title", "description", "location", "starts_at", "ends_at", "status", "capacity", "confirmed", "held", "waitlisted", "available", "max_spots_per_registration", "price_agorot", "currency", "waitlist_enabled", "waitlist_policy", "hold_seconds", "cancellation_deadline_hours", "version", "created_at", "updated_at", "school_id")
     ID_FIELD_NUMBER: _ClassVar[int]
     SCHOOL_FIELD_NUMBER: _ClassVar[int]
     SLUG_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +86,7 @@ class Event(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    SCHOOL_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     school: str
     slug: str
@@ -110,10 +111,11 @@ class Event(_message.Message):
     version: int
     created_at: _timestamp_pb2.Timestamp
     updated_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., school: _Optional[str] = ..., slug: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., location: _Optional[str] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[EventStatus, str]] = ..., capacity: _Optional[int] = ..., confirmed: _Optional[int] = ..., held: _Optional[int] = ..., waitlisted: _Optional[int] = ..., available: _Optional[int] = ..., max_spots_per_registration: _Optional[int] = ..., price_agorot: _Optional[int] = ..., currency: _Optional[str] = ..., waitlist_enabled: _Optional[bool] = ..., waitlist_policy: _Optional[_Union[WaitlistPolicy, str]] = ..., hold_seconds: _Optional[int] = ..., cancellation_deadline_hours: _Optional[int] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    school_id: str
+    def __init__(self, id: _Optional[str] = ..., school: _Optional[str] = ..., slug: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., location: _Optional[str] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[EventStatus, str]] = ..., capacity: _Optional[int] = ..., confirmed: _Optional[int] = ..., held: _Optional[int] = ..., waitlisted: _Optional[int] = ..., available: _Optional[int] = ..., max_spots_per_registration: _Optional[int] = ..., price_agorot: _Optional[int] = ..., currency: _Optional[str] = ..., waitlist_enabled: _Optional[bool] = ..., waitlist_policy: _Optional[_Union[WaitlistPolicy, str]] = ..., hold_seconds: _Optional[int] = ..., cancellation_deadline_hours: _Optional[int] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., school_id: _Optional[str] = ...) -> None: ...
 
 class Registration(_message.Message):
-    __slots__ = ("id", "event_id", "school", "event", "status", "name", "phone", "email", "spots", "confirmation_code", "waitlist_position", "hold_expires_at", "created_at", "cancelled_at", "cancel_reason", "checked_in_at", "pay_token", "price_agorot", "currency")
+    __slots__ = ("id", "event_id", "school", "event", "status", "name", "phone", "email", "spots", "confirmation_code", "waitlist_position", "hold_expires_at", "created_at", "cancelled_at", "cancel_reason", "checked_in_at", "pay_token", "price_agorot", "currency", "school_id")
     ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     SCHOOL_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +135,7 @@ class Registration(_message.Message):
     PAY_TOKEN_FIELD_NUMBER: _ClassVar[int]
     PRICE_AGOROT_FIELD_NUMBER: _ClassVar[int]
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    SCHOOL_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     event_id: str
     school: str
@@ -152,7 +155,8 @@ class Registration(_message.Message):
     pay_token: str
     price_agorot: int
     currency: str
-    def __init__(self, id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., event: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., name: _Optional[str] = ..., phone: _Optional[str] = ..., email: _Optional[str] = ..., spots: _Optional[int] = ..., confirmation_code: _Optional[str] = ..., waitlist_position: _Optional[int] = ..., hold_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancelled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancel_reason: _Optional[str] = ..., checked_in_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pay_token: _Optional[str] = ..., price_agorot: _Optional[int] = ..., currency: _Optional[str] = ...) -> None: ...
+    school_id: str
+    def __init__(self, id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., event: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., name: _Optional[str] = ..., phone: _Optional[str] = ..., email: _Optional[str] = ..., spots: _Optional[int] = ..., confirmation_code: _Optional[str] = ..., waitlist_position: _Optional[int] = ..., hold_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancelled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancel_reason: _Optional[str] = ..., checked_in_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pay_token: _Optional[str] = ..., price_agorot: _Optional[int] = ..., currency: _Optional[str] = ..., school_id: _Optional[str] = ...) -> None: ...
 
 class Seats(_message.Message):
     __slots__ = ("event_id", "status", "capacity", "confirmed", "held", "waitlisted", "available", "version")
