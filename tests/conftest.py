@@ -1,4 +1,4 @@
-"""Fixtures of the tests that cross services."""
+"""Provide fixtures to tests that cross services."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The whole system as its users meet it: real processes, real sockets, a real database."""
+"""Run the whole system with real processes, sockets and database."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A collector that is absent, refuses, hangs or is slow: nobody who registers notices, and the process ends in time."""
+"""Test that a collector in trouble delays no request and no exit."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ from tests.stack_under_test import EVENTS, SECRET, bearer, serves
 DRAIN_SECONDS = 2
 EXIT_SECONDS = 5 + DRAIN_SECONDS
 SLACK_SECONDS = 8
-"""What a machine that is busy with others takes longer."""
+"""Extra seconds on a busy machine."""
 QUEUE_SPANS = 8192
 GROWTH_BYTES = 64_000_000
 """A full queue is some 20 MB; the rest is the service's own work, and slack."""
@@ -123,7 +123,7 @@ def collector(folder: Path, trouble: str) -> Iterator[int]:
 
 
 def lives(url: str) -> bool:
-    """Say whether somebody is there, whatever he answers."""
+    """Say whether a server answers at all."""
     try:
         httpx.get(url, timeout=0.5, trust_env=False)
     except httpx.ConnectError:
@@ -150,7 +150,7 @@ def assert_counted(services: Served, reason: str) -> None:
 
 
 def assert_served(told: Rush, parents: int) -> None:
-    """Everybody was told, the first fifty of them yes."""
+    """Every parent got an answer, and the first fifty got a seat."""
     assert not told.refusals
     assert dict(told.statuses) == {"CONFIRMED": 50, "WAITLISTED": parents - 50}
 

@@ -1,4 +1,4 @@
-"""The database is silent, stopped, read-only or moved: callers hear it, health says it, and all of it mends itself."""
+"""Test a database that is silent, stopped, read-only or moved."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ _BUSY_MACHINE: Final = 8.0
 
 @pytest.fixture(scope="module")
 def broken_way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, SilentProxy]]:
-    """A system, and the way between its services and PostgreSQL; whatever a test breaks mends itself."""
+    """A system, and the network between its services and PostgreSQL. Each fault of a test ends with the test."""
     ways: list[SilentProxy] = []
 
     @contextmanager
@@ -111,7 +111,7 @@ def seconds_until_health(stack: Stack, status: int, at_most: float, path: str = 
 
 
 def test_silent_connections_are_left_for_new_ones(broken_way: tuple[Stack, SilentProxy]) -> None:
-    """Each event's lane goes on within seconds, reads too, no request is lost, and watchers hear again."""
+    """Each event's lane and reads work again within seconds. No request is lost, and watchers hear changes."""
     stack, way = broken_way
     with Traffic(stack, first=0) as traffic:
         time.sleep(1)
@@ -150,7 +150,7 @@ def test_a_stopped_database_is_told_as_such(broken_way: tuple[Stack, SilentProxy
 
 @contextmanager
 def _stopped(postgres: EmbeddedPostgres) -> Iterator[None]:
-    """Let every process of a server stand still."""
+    """Stop every process of a server (SIGSTOP)."""
     assert postgres.pid is not None
     # The server first: from then on it makes no process, though one of its children may still end by itself.
     os.kill(postgres.pid, signal.SIGSTOP)
@@ -176,7 +176,7 @@ def _processes_of(postgres: EmbeddedPostgres) -> set[int]:
 
 
 def test_a_read_only_primary_and_then_another_one(broken_way: tuple[Stack, SilentProxy], tmp_path: Path) -> None:
-    """Writes are 503, reads go on, health says so; over the same address the new primary is used at once."""
+    """Writes are 503, reads work, health reports it. The new primary is used at once over the same address."""
     stack, way = broken_way
     assert stack.register("event-0", 6_000_001).status_code == 201
     with _copy_of(stack.postgres, tmp_path / "other" / "data") as other:

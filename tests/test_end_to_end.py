@@ -1,4 +1,4 @@
-"""What the system promises to parents and organisers, over HTTP."""
+"""Test the promises to parents and organisers over HTTP."""
 
 import asyncio
 import csv
@@ -44,7 +44,7 @@ def watching(stack: Stack, event: str) -> Iterator["queue.Queue[dict[str, Any]]"
 
 
 def test_two_thousand_parents_for_a_hundred_places(stack: Stack) -> None:
-    """Exactly 100 confirmed, 1,900 waitlisted in order, nobody refused; a cancel promotes the first who waits."""
+    """Confirm 100, waitlist 1,900 in order, refuse no claim. A cancellation promotes the first of the waitlist."""
     stack.open_event("rush")
     result = asyncio.run(rush(url=stack.url, school="herzl", event="rush", parents=2000, concurrency=256, seconds=60))
     assert result.statuses == Counter(CONFIRMED=100, WAITLISTED=1900), (result.refusals, result.seed)
@@ -184,7 +184,7 @@ def test_hebrew_and_apostrophes_come_back_as_they_went(stack: Stack) -> None:
 
 
 def test_what_an_organiser_may_not_do_is_a_conflict_with_words(stack: Stack) -> None:
-    """Capacity below what is sold, deleting what has history, cancelling twice, a phone twice, a slug twice."""
+    """Reject capacity below reserved spots, deletion with registrations, and cancels, phones, slugs twice."""
     stack.open_event("rules", capacity=3)
     made = [stack.register("rules", number).json() for number in range(2)]
     owner = stack.token("OWNER")

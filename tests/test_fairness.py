@@ -1,4 +1,4 @@
-"""One event's trouble is its own, through the whole system: beside a locked event, and beside a hot one."""
+"""Test that one event's trouble delays no other event."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""What was acknowledged survives, whatever is killed; nothing is oversold; the system mends itself."""
+"""Test that acknowledged registrations survive kill -9 of any process."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ CAPACITY = 50
 
 
 def rush_disturbed_by(disturb: Callable[[], None], stack: Stack, event: str) -> dict[int, dict[str, Any]]:
-    """Let every parent ask until told something final; disturb the system when a quarter of them were told.
+    """Let every parent retry until a final answer. Disturb the system when a quarter of them have one.
 
     The parents run in a thread of their own: a process started by a thread dies with that thread.
     """
@@ -54,7 +54,7 @@ async def insistent_parents(stack: Stack, event: str, told: dict[int, dict[str, 
 
 
 def assert_kept(stack: Stack, event: str, told: dict[int, dict[str, Any]]) -> None:
-    """Everybody was told, everything told is true, and every number adds up."""
+    """Every parent has an answer, every answer is true, and every number adds up."""
     assert len(told) == PARENTS
     rows = {row["id"]: row for row in stack.registrations(event)}
     assert {answer["id"] for answer in told.values()} == rows.keys(), "told and kept differ"
@@ -106,7 +106,7 @@ def test_a_dead_collector_is_not_noticed(own_stack: Stack) -> None:
 
 @pytest.mark.parametrize("which", ["gateway", "registration"])
 def test_a_drain_loses_no_answer(own_stack: Stack, which: str) -> None:
-    """SIGTERM in a rush: whoever was told is in the database, and the process ends with 0."""
+    """SIGTERM in a rush: every acknowledged claim is in the database, and the process exits with 0."""
     own_stack.open_event("drain", capacity=CAPACITY)
     process: Any = getattr(own_stack, which)
 

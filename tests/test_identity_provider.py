@@ -1,4 +1,4 @@
-"""An identity provider that goes down under the whole system: parents still pay, and health says how it is."""
+"""Test that parents still pay while the identity provider is down."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -66,7 +66,7 @@ def status(stack: Stack, made: dict[str, Any]) -> str:
 
 
 def test_parents_pay_with_the_last_good_keys(stack: Stack, provider: IdentityProvider) -> None:
-    """Long after the provider went down, from the hold to the confirmed seat; organisers go on as well."""
+    """A hold becomes a confirmed seat long after the provider went down. Organisers work as well."""
     stack.open_event("before", price_agorot=PRICE)
     assert checks(stack)["identity"] == "ok"
     provider.stop()
@@ -80,7 +80,7 @@ def test_parents_pay_with_the_last_good_keys(stack: Stack, provider: IdentityPro
 
 
 def test_a_seat_that_is_paid_for_waits_for_the_keys_and_no_longer(stack: Stack, provider: IdentityProvider) -> None:
-    """Registration starts without keys: health is 503, free places go on, and the seat comes by itself."""
+    """Registration starts without keys: health is 503, free events work, and the paid seat comes by itself."""
     stack.open_event("paid", price_agorot=PRICE)
     stack.open_event("free")
     made, late = held(stack, "paid", 1), held(stack, "paid", 2)

@@ -1,4 +1,4 @@
-"""Fault schedules from a seed: whatever is lost, doubled, late or killed, no seat and no agora goes astray."""
+"""Play fault schedules from a seed and lose no seat or agora."""
 
 import os
 import secrets
@@ -17,7 +17,7 @@ SECONDS = float(os.environ.get("MONEY_SECONDS", "75"))
 
 @pytest.mark.timeout(SECONDS * 2 + 240)
 async def test_no_seat_and_no_agora_goes_astray(tmp_path: Path) -> None:
-    """Rounds with seeds of the day; MONEY_SEED plays one again, MONEY_SECONDS goes on for as long as asked."""
+    """Play rounds with seeds of the day. MONEY_SEED replays one, MONEY_SECONDS sets how long rounds start."""
     chosen = os.environ.get("MONEY_SEED")
     seed = int(chosen) if chosen else secrets.randbelow(10**6) * 1000
     played, ends_at = 0, time.monotonic() + SECONDS

@@ -1,4 +1,4 @@
-"""Paying as parents and schools meet it: HTTP, real processes, the simulator's own page, one story in the traces."""
+"""Test payments over HTTP, with real processes and the simulator's page."""
 
 import csv
 import html
@@ -140,7 +140,7 @@ def test_paying_twice_is_answered_with_the_running_payment(stack: Stack, trip: s
 
 
 def test_what_can_not_be_paid_says_why(stack: Stack, trip: str) -> None:
-    """A free event 409, another's token 404, nobody's token 401, an expired hold 410 with what to do."""
+    """A free event is 409, another holder's token 404, no token 401, an expired hold 410 with the next step."""
     stack.open_event(f"{trip}-free")
     free = stack.register(f"{trip}-free", 7).json()
     assert opened(stack, free).json()["code"] == "FREE_EVENT"

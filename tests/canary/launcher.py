@@ -1,6 +1,7 @@
-"""A service whose handlers fail with what they were given: ``python -m tests.canary.launcher MODULE [bare]``.
+"""Run a service whose handlers raise errors that hold personal data.
 
-With ``bare`` nothing is redacted: the same search must then find what was planted.
+Run it by ``python -m tests.canary.launcher MODULE [bare]``. With ``bare`` nothing is redacted, so that the same search
+must find the planted data.
 """
 
 import logging

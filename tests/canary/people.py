@@ -1,4 +1,4 @@
-"""Who and what is planted: people, and secrets, all from a seed; and in which forms they would be recognised."""
+"""Make planted people and secrets from a seed."""
 
 import base64
 import json
@@ -60,7 +60,7 @@ class People:
         self.tokens = [self._token(), self._token()]
         self.idempotency_keys = [f"Order {self._word()} {self._digits(6)}", self._token()]
         self.told: list[Planted] = []
-        """What the system gave out in answers: tokens, links."""
+        """Tokens and links that the system returned in answers."""
 
     def everything(self) -> list[Planted]:
         """Return what is planted, and what the system gave out that is secret."""

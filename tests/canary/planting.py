@@ -1,4 +1,4 @@
-"""Plants people and secrets in every input of every call, good and bad, over HTTP and over gRPC."""
+"""Plant people and secrets in every input over HTTP and gRPC."""
 
 import itertools
 import json
@@ -30,7 +30,7 @@ _HEADERS: Final = (
 
 
 def plant(world: World, people: People) -> None:
-    """Make every call with what must not leave."""
+    """Make every call with planted data."""
     _good_registrations(world, people)
     _good_payments(world, people)
     break_handlers(world, people)
@@ -187,7 +187,7 @@ def _in_broken_bodies(world: World, call: Call, text: str) -> None:
     _ask(world, call.method, call.path(), headers={**headers, "Content-Type": f"text/{quote(text)}"}, content=whole)
 
 
-# What HTTP can't reach
+# Calls that HTTP can't reach
 
 
 def _over_grpc(world: World, people: People) -> Iterator[Any]:

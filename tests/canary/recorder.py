@@ -1,4 +1,4 @@
-"""Keeps every byte that a service sends: to a collector, and to Sentry."""
+"""Record every byte that a service sends to a collector or to Sentry."""
 
 import gzip
 import zlib
@@ -7,7 +7,7 @@ from ticketcap_local.http_stand_in import HttpStandIn, StandInHandler
 
 
 class Recorder(HttpStandIn):
-    """Listens on a port of its own while the code inside runs, and answers 200 to whatever is posted."""
+    """Listen on a port of its own while the code inside runs, and answer 200 to every POST."""
 
     def __init__(self) -> None:
         self.bodies: list[tuple[str, bytes]] = []

@@ -1,4 +1,4 @@
-"""Known people and secrets are planted in every input; no byte that leaves a service has them."""
+"""Check that no planted person or secret leaves a service."""
 
 import os
 import secrets
@@ -63,7 +63,7 @@ def _set_terminal(stack: Stack, people: People) -> None:
 
 
 def found(planted: list[Planted], left: dict[str, bytes]) -> list[str]:
-    """Return what is where it must not be, with what stands around it."""
+    """Return each planted value that left, with the bytes around it."""
     return [
         f"{one.kind} {one.text!r} in {place}: {_around(content, form)}"
         for place, content in left.items()

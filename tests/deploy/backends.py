@@ -1,4 +1,4 @@
-"""The real collector and Jaeger over the files of deploy/, and a recorder in Loki's place; only addresses are others.
+"""Run the real collector and Jaeger over the files of deploy/.
 
     with backends(folder) as running, stack(folder, {"OTEL_EXPORTER_OTLP_ENDPOINT": running.otlp}):
         ...
@@ -44,7 +44,7 @@ def program(service: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """What receives telemetry, running."""
+    """The running receivers of telemetry."""
 
     otlp: str
     otlp_grpc: str

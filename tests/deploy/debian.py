@@ -1,4 +1,4 @@
-"""Programs that come from Debian packages: found, or the test fails and says what to install."""
+"""Find programs of Debian packages, or fail with the package to install."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The embedded stack as `make run` starts it, quick to notice, and drills on it as a person runs them."""
+"""Run drills on the embedded stack as an operator does."""
 
 import os
 import subprocess

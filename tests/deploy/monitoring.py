@@ -1,4 +1,4 @@
-"""The real Prometheus and Alertmanager over the real rules, in a hurry: an hour of the rules passes in seconds.
+"""Run Prometheus and Alertmanager over the real rules, in seconds per hour.
 
     with Page() as page, monitoring(folder, {"payment": page.address}) as watch:
         page.show({'payment_failed_total{reason="declined"}': 6})
@@ -35,7 +35,7 @@ _POLL_SECONDS: Final = 0.1
 
 
 class NotInTime(AssertionError):
-    """What was waited for did not happen."""
+    """The expected state did not come within the time."""
 
 
 def hurried(text: str, hurry: int = HURRY) -> str:
@@ -63,7 +63,7 @@ def hurry_up(tree: Any, hurry: int = HURRY) -> Any:
 
 
 class Page(HttpStandIn):
-    """A /metrics page that shows what it is told to."""
+    """A /metrics page with the values that a test sets."""
 
     def __init__(self) -> None:
         page = self
@@ -116,7 +116,7 @@ class Monitoring:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What tells a drill where Alertmanager is, and which file it reads."""
+        """Environment that tells a drill Alertmanager's address and the file that it reads."""
         return {
             "ALERTMANAGER_URL": f"http://{self.alertmanager}",
             "ALERTMANAGER_CONFIG": str(self.folder / "alertmanager.yml"),
@@ -142,7 +142,7 @@ class Monitoring:
         )
 
     def wait_until_resolved(self, alert: str, seconds: float = 20, *, severity: str = ".+", receiver: str = "") -> None:
-        """Wait until ``alert`` is gone from Alertmanager and ``receiver`` (any) was told so; raise NotInTime."""
+        """Wait until ``alert`` is gone from Alertmanager and ``receiver`` (any) was notified; raise NotInTime."""
         self._wait(lambda: alert not in self.firing(severity), f"{alert} does not resolve", seconds)
         self._wait(
             lambda: self._last_status(alert, receiver) == "resolved",
@@ -190,7 +190,7 @@ def monitoring(
             config = _prometheus_config(folder, targets, hurry, scrape_seconds)
             arguments = [f"--config.file={config}", f"--storage.tsdb.path={folder}/prometheus"]
             arguments += [f"--web.listen-address={prometheus}"]
-            # What stands still for five minutes is gone; here, too, in a hurry.
+            # A series without points for five minutes is stale. Here the time runs faster.
             arguments += [f"--query.lookback-delta={hurried('5m', hurry)}"]
             with _running("prometheus", arguments, prometheus, folder):
                 yield watch

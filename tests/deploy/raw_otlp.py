@@ -1,4 +1,4 @@
-"""Spans and log lines as any client may send them, past everything that our libraries take care of."""
+"""Send spans and log lines as any OTLP client may."""
 
 import secrets
 import time

@@ -1,4 +1,4 @@
-"""A stand-in for Sentry's API on a real socket: keeps what it is given, adds what Sentry adds, can be busy."""
+"""Serve the part of Sentry's API that the commands use."""
 
 import json
 import re
@@ -35,7 +35,7 @@ class SentryStandIn(HttpStandIn):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What points the command here."""
+        """Environment that points the command to this server."""
         return {
             "SENTRY_URL": f"http://{self.address}",
             "SENTRY_AUTH_TOKEN": TOKEN,

@@ -1,4 +1,4 @@
-"""The alert rules: what promtool says of them, and that each alert is tested in full."""
+"""Test every alert rule with promtool."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ NAMES = sorted({rule["alert"] for rule in alerts()})
 
 
 def test_a_missing_program_is_a_failure_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Never a skip: rules that nobody played through would look tested."""
+    """Fail, never skip: rules without a run would look tested."""
     monkeypatch.setenv("PATH", "")
     with pytest.raises(AssertionError, match=r"promtool is missing: apt-get install .* prometheus"):
         debian.check("promtool", "--version")

@@ -1,4 +1,4 @@
-"""The services under the real collector, Jaeger and Prometheus, with the files that docker-compose.yml mounts.
+"""Test the services under the real collector, Jaeger and Prometheus.
 
 `make backends` builds the two that Debian has not, and runs these tests.
 """
@@ -152,11 +152,11 @@ def test_every_operation_that_the_runbooks_search_for_is_one(watched: Watched) -
     assert not missing
 
 
-# What is kept
+# Sampling
 
 
 def test_errors_slow_ones_and_money_are_kept_whatever_else_is_not(tmp_path: Path) -> None:
-    """By whole traces: a quiet root stays because of what failed below it. The plain ones are the control."""
+    """Sampling keeps whole traces: a quiet root stays when a span below it failed. Plain traces are the control."""
     error = Status(code=Status.STATUS_CODE_ERROR)
     root = raw_otlp.span("root of a failure")
     kept = [
@@ -197,7 +197,7 @@ def test_what_asks_every_second_is_left_unless_it_fails(watched: Watched) -> Non
 
 @pytest.mark.parametrize("over", ["http", "grpc"])
 def test_the_second_wall_holds_alone(watched: Watched, over: str) -> None:
-    """Whatever the services may forget: by name and by value, wherever text stands in spans, events and log lines."""
+    """Redact by name and by value, in every text of spans, events and log lines."""
     people = People(seed := int(os.environ.get("CANARY_SEED") or secrets.randbits(32)))
     print(f"CANARY_SEED={seed}")
     request = raw_otlp.traces("wall", [_planted(people)], {"owner": people.emails[0]})

@@ -1,4 +1,4 @@
-"""The container side, as far as it can be held without an engine."""
+"""Check images and compose files as far as possible without an engine."""
 
 import ast
 import re
@@ -65,7 +65,7 @@ def test_every_port_is_on_loopback(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_container_is_held_tight(name: str) -> None:
-    """No capability but what is named, no new privileges, bounded memory, a read-only file system for ours."""
+    """Only the named capabilities, no new privileges, bounded memory, read-only files for TicketCap's services."""
     service = SERVICES[name]
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
@@ -188,7 +188,7 @@ def test_every_pipeline_of_the_collector_is_whole() -> None:
 
 
 def test_errors_and_slow_traces_are_always_kept() -> None:
-    """Whatever share of the others is."""
+    """At any sampling ratio of the other traces."""
     policies = {
         p["name"]: p for p in _config("otel-collector/collector.yaml")["processors"]["tail_sampling"]["policies"]
     }

@@ -1,4 +1,4 @@
-"""The dashboards: the files are what the code says, and every query asks for what somebody makes."""
+"""Check that dashboards match their code and query existing metrics."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 def test_the_files_are_up_to_date() -> None:
-    """What is committed is what the code writes."""
+    """The committed files equal the files that the code writes."""
     assert stale() == [], "run `make dashboards`"
 
 

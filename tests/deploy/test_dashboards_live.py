@@ -1,4 +1,4 @@
-"""Every query of every dashboard, put to a real Prometheus that has read the running system under traffic."""
+"""Run every dashboard query against a real Prometheus under traffic."""
 
 import math
 import time
@@ -18,7 +18,7 @@ _REFUSED_AT_THE_CHARGE: Final = "5253360000008004"
 _MEASURED_SECONDS: Final = 30
 """Within this time every gauge has been measured once."""
 BACKENDS_ONLY: Final = ("otelcol_exporter_", "otelcol_process_", "traces_span_")
-"""What the sink, which is this stack's collector, does not count; see test_backends.py."""
+"""Metrics of a real collector, which the sink of this stack does not have; see test_backends.py."""
 _TROUBLE_ONLY: Final = {
     'api_error_rate{route!="all"} > 0',
     "sum(tenant_isolation_violation_total)",
@@ -27,7 +27,7 @@ _TROUBLE_ONLY: Final = {
     'sum by (kind) (payment_unsettled{age!~"under_1m|under_10m|under_1h"})',
     "sum by (kind, age) (payment_unsettled)",
 }
-"""Empty while nothing is wrong and nobody lets a hold run out; the drills and the rules' own tests fill them."""
+"""Empty while nothing is wrong and no hold expires. The drills and the rules' own tests fill them."""
 QUERIES: Final = sorted(
     {expression for _, expression in queries() if not any(name in expression for name in BACKENDS_ONLY)} - _TROUBLE_ONLY
 )
@@ -56,7 +56,7 @@ class _Families:
         self._open(event, capacity=1)
         first, _ = self._register(event), self._register(event)
         path = f"/api/v1/registrations/{first['id']}/cancel"
-        # How long a promotion takes to be seen is measured where somebody watches.
+        # The delay of a promotion is measured only while a client watches the event.
         with self._client.stream("GET", f"{_EVENTS}/{event}/stream") as seats:
             lines = seats.iter_lines()
             next(lines)

@@ -1,4 +1,4 @@
-"""Drills: each fault really happens on the real stack, its alert fires in the real Alertmanager, and resolves.
+"""Test that each drill makes its alert fire and resolve.
 
 Eight of them run with all tests; `make drills` runs all.
 """
@@ -26,7 +26,7 @@ TELLING = [
     "target-down",
     "yaad-pay-slow",
 ]
-"""What `make test` runs: one of each kind, those that leave most behind them last."""
+"""Drills that `make test` runs: one of each kind. Those that leave most behind come last."""
 OTHERS = [name for name in NAMES if name not in TELLING]
 HURRY = 120
 """Ten minutes of the rules pass in five seconds; thresholds and ages are what they are."""
@@ -70,7 +70,7 @@ def test_a_command_of_the_runbooks_runs_as_pasted(drilled: DrilledStack, command
 def test_a_drill_makes_its_alert_fire_and_resolve(
     drilled: DrilledStack, watch: Monitoring, name: str, tmp_path: Path
 ) -> None:
-    """From the command to whoever is told, and back: Ctrl-C undoes it."""
+    """From the command to the receiver of the alert, and back: Ctrl-C undoes the fault."""
     alert = drills()[name].alert
     pages = {"severity": "critical", "receiver": "page"} if name in PAGES_ONLY else {}
     watch.wait_until_calm(alert, PATIENCE_SECONDS, severity=pages.get("severity", ".+"))

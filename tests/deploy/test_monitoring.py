@@ -1,4 +1,4 @@
-"""Prometheus and Alertmanager as they are deployed: the files hold, and an alert goes the whole way."""
+"""Test an alert's way through the deployed Prometheus and Alertmanager."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ def test_promtool_accepts_prometheus_yml() -> None:
 
 
 def test_an_alert_fires_reaches_somebody_and_resolves(tmp_path: Path) -> None:
-    """Six failed payments page; when they are ten minutes old the page is taken back. Nobody else is alarmed."""
+    """Six failed payments page. The page resolves when they are ten minutes old. No other receiver is notified."""
     with Page() as page, monitoring(tmp_path, {"payment": page.address}) as watch:
         page.show({'payment_failed_total{reason="declined"}': 0})
         watch.wait_for_scrapes("payment")
@@ -33,7 +33,7 @@ def test_an_alert_fires_reaches_somebody_and_resolves(tmp_path: Path) -> None:
 
 
 def test_a_page_keeps_back_what_it_explains(tmp_path: Path) -> None:
-    """The service is gone, so Alertmanager tells of that and not of the outbox that nobody empties."""
+    """The service is down, so Alertmanager notifies of TargetDown and inhibits the alert of its outbox."""
     with Page() as page, monitoring(tmp_path, {"payment": page.address}) as watch:
         page.show({"outbox_lag_seconds": 300})
         watch.wait_until_firing("OutboxLagging")
@@ -64,7 +64,7 @@ def secret(tmp_path: Path) -> str:
 
 
 def receivers(config: str) -> dict[str, set[str]]:
-    """Return the ways in which each receiver is told."""
+    """Return the channels of each receiver."""
     return {
         receiver["name"]: {way.removesuffix("_configs") for way in receiver if way != "name"}
         for receiver in yaml.safe_load(config)["receivers"]
@@ -75,7 +75,7 @@ def receivers(config: str) -> dict[str, set[str]]:
 def test_alertmanager_tells_those_whom_the_environment_names(
     tmp_path: Path, secret: str, ways: tuple[str, ...]
 ) -> None:
-    """Nobody without settings; amtool accepts each; secrets stay in their files; a notice is no mail."""
+    """No receiver without settings. amtool accepts each file. Secrets stay in their files. A notice is no mail."""
     settings = {
         "slack": {"ALERT_SLACK_URL_FILE": secret, "ALERT_SLACK_CHANNEL": "#school-events"},
         "email": {

@@ -1,4 +1,4 @@
-"""Railway and Grafana Cloud: their files hold what the guide asks for, and name only what the services read."""
+"""Check the files of Railway and Grafana Cloud."""
 
 import ast
 import json
@@ -83,7 +83,7 @@ def test_the_commands_take_secrets_from_the_environment_and_leave_references_to_
     assert quoted.endswith("'DATABASE_URL=${{registration-db.DATABASE_URL}}?sslmode=require'")
 
 
-# What an operator's environment and Railway itself put in the place of a secret and of a reference.
+# Values that an operator's environment and Railway put in place of a secret and of a reference.
 GIVEN = {
     "JWT_JWKS_URL": "https://login.example.org/jwks",
     "JWT_ISSUER": "https://login.example.org",

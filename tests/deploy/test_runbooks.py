@@ -1,4 +1,4 @@
-"""Runbooks: one for each alert, and nothing in them that does not exist."""
+"""Check that each alert has a runbook and each command exists."""
 
 import json
 import re
@@ -73,7 +73,7 @@ def test_a_runbook_has_all_its_parts(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
 def test_every_query_is_promql_over_known_metrics(path: Path) -> None:
-    """What stands in a block, and what stands in the text and looks like a query."""
+    """Every block, and every inline text that looks like a query."""
     inline = re.findall(r"`([a-z_]+ ?(?:by \([a-z_, ]+\) )?\(.+?\))`", path.read_text())
     for query in [*blocks(path, "promql"), *inline]:
         assert check(query)
@@ -81,7 +81,7 @@ def test_every_query_is_promql_over_known_metrics(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.stem)
 def test_every_search_is_one_that_jaeger_understands(path: Path) -> None:
-    """A service of ours, parameters that there are, tags as JSON, durations with a unit."""
+    """A service of TicketCap, parameters that there are, tags as JSON, durations with a unit."""
     for search in blocks(path, "jaeger"):
         parts = urlsplit(search)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}

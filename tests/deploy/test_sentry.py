@@ -1,4 +1,4 @@
-"""Sentry from files: what they hold, and that the commands put it there once, over a real socket."""
+"""Test the commands that apply Sentry's files, over a real socket."""
 
 import subprocess
 from collections.abc import Iterator
@@ -67,7 +67,7 @@ def test_the_guides_alerts_are_there() -> None:
 
 
 def test_apply_makes_everything_and_a_second_time_nothing(sentry: SentryStandIn) -> None:
-    """The team that owns the project is told; nothing is made twice."""
+    """The team that owns the project is notified. A second run creates nothing."""
     said = call(sentry, "apply")
     assert [len(sentry.lists[path]) for path in (DASHBOARDS, ISSUE_ALERTS, METRIC_ALERTS)] == [1, 2, 4]
     assert sentry.project["dataScrubber"] is True
@@ -148,7 +148,7 @@ def test_a_release_without_git_is_told_as_well(sentry: SentryStandIn) -> None:
 
 
 def test_a_busy_sentry_is_asked_again_and_not_for_ever(sentry: SentryStandIn) -> None:
-    """It waits as long as it is told to, at most so often."""
+    """The client waits for Retry-After, a bounded number of times."""
     waits: list[float] = []
     api = SentryApi(SentrySettings.read(sentry.environment), sleep=waits.append)
     sentry.busy = 2

@@ -1,7 +1,7 @@
-"""The payment service as a process whose every step waits for the test's word: ``python -m tests.money.launcher PORT``.
+"""Run the payment service and let the test decide each step.
 
-With ``blind-refunds`` a refund whose answer was lost is sent again, as a careless program would: what the checks of a
-schedule must notice.
+Run it by ``python -m tests.money.launcher PORT``. With ``blind-refunds`` it sends a refund again whose answer was lost,
+as a careless program would, and the checks of a schedule must notice it.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from ticketcap_payment.store.transactions import school_transaction
 
 
 class AskedSteps:
-    """Tells the test of each step and goes on when it says so; the test may kill the process instead."""
+    """Report each step to the test and continue at its word. The test may kill the process instead."""
 
     def __init__(self, port: int) -> None:
         self._port = port

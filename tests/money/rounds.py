@@ -1,4 +1,4 @@
-"""Plays a schedule on a running world, lets a person settle what only a person can, then holds all books together."""
+"""Play a schedule on a running world, then compare all books."""
 
 import asyncio
 import secrets
@@ -26,7 +26,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass
 class Story:
-    """What one parent went through."""
+    """One parent's history."""
 
     parent: Parent
     registration: str = ""
@@ -97,7 +97,7 @@ class Round:
                 )
             )
 
-    # What a parent does
+    # A parent's steps
 
     async def _live(self, story: Story) -> None:
         await asyncio.sleep(story.parent.begins_after)
@@ -188,7 +188,7 @@ class Round:
                     )
                 )
 
-    # What follows
+    # Consequences
 
     async def _calm_down(self) -> None:
         """Let faults end and everybody live; a person looks into YaadPay's portal and says what is there."""
@@ -240,7 +240,7 @@ class Round:
         )
 
     async def _refund_found(self, refund_id: str) -> dict[str, Any]:
-        """Compare what the portal shows as given back with what our book knows of: is this one among it?"""
+        """Compare the portal's refunds with the refunds in payment's books: is this one among them?"""
         (row,) = self._world.rows(
             'SELECT refunds.*, payments."order", payments.refunded_agorot, payments.yaadpay_id AS charge'
             " FROM refunds JOIN payments ON payments.id = payment_id WHERE refunds.id = %(id)s",
@@ -257,7 +257,7 @@ class Round:
         answer = await self._world.simulator.get("/simulator/transactions", params={"order": order})
         return list(answer.json()["items"])
 
-    # What must hold
+    # Invariants
 
     async def _hold_together(self) -> None:
         await self._seats_add_up()

@@ -1,4 +1,4 @@
-"""From a seed to what parents, schools, YaadPay and fate do in one round: all of it decided before it begins."""
+"""Draw one round of faults and actions from a seed."""
 
 import random
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _FAULTS: Final = {
     "CancelTrans": ("html", "html_after", "empty_after", "timeout_before", "timeout_after", "reset_after", "slow"),
     "zikoyAPI": ("html", "html_after", "empty_after", "cut_after", "timeout_after", "reset_before", "slow"),
 }
-# What YaadPay says instead of doing it: wrong credentials, a duplicate, nothing known, cancelled, too late.
+# YaadPay's answers instead of the action: wrong credentials, a duplicate, nothing known, cancelled, too late.
 _CODES: Final = {
     "SIGN": (902,),
     "VERIFY": (902, 200, 999),
@@ -34,7 +34,7 @@ _VICTIMS: Final = ("payment", "payment", "registration")
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """What one parent does after registering; times in seconds."""
+    """One parent's actions after registering. Times in seconds."""
 
     number: int
     spots: int
@@ -45,7 +45,7 @@ class Parent:
     """delivered, twice, at_once (eight times), lost or late."""
     cancels_after: float | None
     refunds: Sequence[int]
-    """What the school gives back afterwards, in agorot; may be too much."""
+    """The school's refund afterwards, in agorot. It may be too large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Schedule:
     faults: Sequence[dict[str, Any]]
     kills: Sequence[Kill]
     prices: Sequence[tuple[float, int]] = ()
-    """What the school makes of the price meanwhile: after how many seconds, to how many agorot."""
+    """The school's change of the price: after how many seconds, to how many agorot."""
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}: capacity {self.capacity}, holds of {self.hold_seconds} s"]

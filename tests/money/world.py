@@ -1,4 +1,4 @@
-"""Payment, registration, YaadPay's simulator and PostgreSQL as real processes, and a hand on every step of the saga."""
+"""Run payment, registration, simulator and PostgreSQL as real processes."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What happens after a request was answered, or killed: the requests whose consequences come in traces of their own."""
+"""Trace the consequences of a request that was answered or killed."""
 
 import time
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Every call that the gateway serves, and how it refuses what is wrong, and what no service answers."""
+"""List every HTTP call with its refusals and unavailable services."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -116,7 +116,7 @@ CALLS: Final = (
         weak="MANAGER",
         rpc="registration DeleteEvent",
     ),
-    # Who watches shares one stream of the service with the others; it is nobody's child.
+    # All watchers share one stream of the service, so it is no child of a request.
     Call(operation="watchEvent", method="GET", route=f"{_EVENT}/stream", stream=True),
     Call(
         operation="exportRegistrations",
@@ -326,7 +326,7 @@ def _of_services(call: Call) -> Iterator[Case]:
     if not (call.rpc or call.stream):
         return
     for phase, status, code in ((Phase.FROZEN, 504, "DEADLINE_EXCEEDED"), (Phase.DOWN, 503, "UNAVAILABLE")):
-        # A stream begins all the same: after an error a browser would never come back.
+        # A stream begins anyway: after an error a browser would never come back.
         seen = 200 if call.stream else status
         below = f"  call {call.rpc} {code}" if call.rpc else ""
         tree = f"http {call.method} {call.route} {seen}{call.own}\n{below}"

@@ -1,4 +1,4 @@
-"""Which calls are made, in which state of the system, and the contract of each one's trace."""
+"""Name each traced call, its state of the system, and its contract."""
 
 import enum
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What one trace must look like: a tree written line by line, and how it differs from the spans that arrived.
+"""Compare a trace with a contract that names its spans line by line.
 
 Each line is a span and the indentation says whose child it is::
 
@@ -6,13 +6,13 @@ Each line is a span and the indentation says whose child it is::
       rpc registration CreateEvent OK school.id school.slug=herzl    both sides of a call; what follows: the server's
         sql schools.find                                             a statement
         span registration.batch event.id -> registration.transaction one of our own, with a link
-      ? call payment GetPayment UNAVAILABLE                          a call that nobody served; ``?``: or none at all
+      ? call payment GetPayment UNAVAILABLE                          a call that no service served; ``?``: or none
       * yaadpay VERIFY 200                                           a call to YaadPay; ``*``: any number of them
 
-``serve`` is a call whose caller is not one of ours. After the status stand the attributes of our own, all of
+``serve`` is a call whose caller is no TicketCap service. After the status stand TicketCap's own attributes, all of
 them, with a value or just there; ``$name`` is a value that the test knows. ``->`` names what the span is linked to:
 a span of the same trace, or ``$name`` for another trace. ``!`` names the ``error.type`` where it is not the status.
-What the conventions ask of each kind of span is not written: it is held against every span (``conventions``).
+The conventions of each kind of span are not written here: ``conventions`` checks them on every span.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -153,7 +153,7 @@ class Trace:
         return self._children.get(span["span_id"], [])
 
     def differences(self, expected: Expected) -> list[str]:
-        """Return how the trace differs from its contract; nothing when it is kept."""
+        """Return the differences between the trace and its contract, empty without any."""
         if len(self.roots) != 1:
             return [f"{len(self.roots)} spans have no parent: {[root['name'] for root in self.roots]}"]
         return self._differences(expected, self.roots[0])
@@ -196,7 +196,7 @@ class Trace:
         return str(near["name"]).rpartition("Service/")[2] if near else str(link["trace_id"])
 
     def _of_children(self, expected: Expected, children: Spans) -> list[str]:
-        """Give each expected child the first that fits; what fits only by its name is told about."""
+        """Match each expected child to the first span that fits. Report spans that fit by name only."""
         left, found = list(children), []
         for child in sorted(expected.children, key=lambda each: bool(each.quantity)):
             wanted = 1_000 if child.quantity == "*" else 1

@@ -1,4 +1,4 @@
-"""What OpenTelemetry's conventions and our schema ask of every span of a kind, whatever a contract says of it."""
+"""Check every span against OpenTelemetry's conventions and the schema."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -19,7 +19,7 @@ _TARGET: Final = frozenset({"server.address", "server.port"})
 
 
 def faults_of(span: Mapping[str, Any], code: str | None, error_type: str | None) -> Iterator[str]:
-    """Say what a span does not hold to. ``code`` is the status that it must tell, ``error_type`` its error."""
+    """Return the conventions that a span breaks. ``code`` is its expected status, ``error_type`` its expected error."""
     given = span["attributes"]
     sort = _sort(span)
     told = given.get("rpc.response.status_code") or given.get("http.response.status_code")
@@ -86,7 +86,7 @@ def _of_attributes(sort: str, span_name: str, given: Mapping[str, Any]) -> Itera
 
 
 def _of_events(sort: str, events: list[Mapping[str, Any]], error: str | None, code: str | None) -> Iterator[str]:
-    """An exception is told where nobody expected it, by type and frames, and nowhere else."""
+    """An unexpected exception is recorded by type and frames. An expected one is not recorded."""
     unexpected = error is not None and error != code and sort in {"rpc SERVER", "http SERVER"}
     if [event["name"] for event in events] != (["exception"] if unexpected else []):
         yield f"with events {[event['name'] for event in events]}"

@@ -1,4 +1,4 @@
-"""Trace contexts that nobody honest sends, as headers."""
+"""List forged trace contexts as headers."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""How each call goes well, and what its service refuses: the contracts that are written one by one."""
+"""Write the contracts of successful calls and of refusals by rules."""
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
@@ -252,7 +252,7 @@ def beside_too_many(world: World) -> Answered:
         for _ in range(2):
             url = f"{world.stack.url}{SHARED}/stream"
             stream = open_streams.enter_context(httpx.stream("GET", url, timeout=30, trust_env=False))
-            # Who forgets the iterator closes the stream.
+            # Dropping the iterator closes the stream.
             read.append(events_of(stream))
             next(read[-1])
         return Answered(world.get(f"{SHARED}/stream"))
@@ -1056,7 +1056,7 @@ def of_no_day(world: World) -> Answered:
     return Answered(world.get("/api/v1/schools/herzl/payments.csv?day=today", headers=world.token("OWNER")))
 
 
-# What waits for a person
+# Escalations
 
 
 @case(

@@ -1,4 +1,4 @@
-"""Plays every case once, in one system that is frozen, killed and started again on the way."""
+"""Play every case once in one system with faults."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A contract fails for each way in which a trace can differ from it."""
+"""Test that a contract fails for each possible difference of a trace."""
 
 from collections.abc import Callable
 from typing import Any
@@ -52,7 +52,7 @@ def spans() -> list[dict[str, Any]]:
 
 
 def test_a_kept_contract_has_no_differences() -> None:
-    """With what may be there, and without it."""
+    """With the optional span, and without it."""
     made = spans()
     assert Trace(made, VALUES).differences(contract(TREE)) == []
     made.append({**made[3], "span_id": "6", "name": "tenant.enter"})

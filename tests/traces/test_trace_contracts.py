@@ -1,4 +1,4 @@
-"""Every HTTP call's trace, as it arrives over OTLP, and what follows a request in traces of its own.
+"""Test every HTTP call's trace as it arrives over OTLP.
 
 With TRACES_THROUGH=collector, as `make backends` runs them, what the real collector passes on.
 """
@@ -29,7 +29,7 @@ NOT_PLAYED = {
     408: "the connection refuses who sends too slowly, before there is a request",
     429: "thousands of calls at once are for the load tests",
     500: "only the test error is raised on purpose; faults in handlers are the canary's",
-    # What is documented for a family of calls, where a call of it has no input that could be wrong.
+    # Statuses documented for a family of calls, where this call has no input that could be wrong.
     403: "",
     404: "",
     422: "",
@@ -75,7 +75,7 @@ def test_every_call_has_its_contracts(world: World, played: dict[str, Played]) -
         for path in document["paths"].values()
         for operation in path.values()
         for status, response in operation["responses"].items()
-        # What every call shares is answered by the connection, before there is a request that could have a trace.
+        # The connection answers these before there is a request that could have a trace.
         if "$ref" not in response
     }
     missing = documented - contracted.keys()
@@ -173,7 +173,7 @@ def _arrived(world: World, trace_id: str, count: int) -> list[dict[str, Any]]:
 
 
 def test_a_clients_trace_goes_on_and_forces_nothing(world: World, played: dict[str, Played]) -> None:
-    """Its trace id and its span as parent; sampled or not is ours to say; its state and its baggage end here."""
+    """Its trace id and its span as parent; the gateway decides on sampling; its state and its baggage end here."""
     sent = {"traceparent": f"{GOOD[:-2]}00", "tracestate": "vendor=x", "baggage": "school.slug=balfour"}
     answer = world.get(f"{EVENTS}/shared", headers=sent)
     assert (answer.status_code, trace_id_of(answer)) == (200, TRACE_ID)
@@ -186,7 +186,7 @@ def test_a_clients_trace_goes_on_and_forces_nothing(world: World, played: dict[s
 def test_a_forged_trace_context_over_http_does_no_harm(
     world: World, played: dict[str, Played], headers: list[tuple[str, bytes]]
 ) -> None:
-    """The answer is the usual one, and its trace is ours."""
+    """The answer is the usual one, and its trace is a new one."""
     answer = world.get(f"{EVENTS}/shared", headers=dict(headers))
     assert answer.status_code == 200
     assert trace_id_of(answer) != TRACE_ID
@@ -209,6 +209,6 @@ def test_an_oversized_trace_state_is_refused_as_any_header_is(world: World, play
 def test_a_forged_trace_context_over_grpc_does_no_harm(
     world: World, played: dict[str, Played], headers: list[tuple[str, bytes]]
 ) -> None:
-    """The answer is the usual one. What gRPC itself does not take as text never leaves the client."""
+    """The answer is the usual one. gRPC itself rejects text that is no header, so it never leaves the client."""
     sent = [(key, value) for key, value in headers if value.isascii()]
     assert world.get_event_directly(sent) == "shared"

@@ -1,4 +1,4 @@
-"""What the contracts act on: events, registrations and payments, each made anew, over HTTP."""
+"""Make events, registrations and payments for contracts over HTTP."""
 
 import itertools
 import secrets
@@ -118,7 +118,7 @@ class World:
         return hold, payment_id
 
     def escalated(self) -> str:
-        """Confirm a seat that nobody paid for, and return its registration, which waits for a person."""
+        """Confirm an unpaid seat and return its registration, which is escalated."""
         hold = self.hold()
         claims = {"sub": "test", "role": "SERVICE", "iss": "ticketcap", "exp": time.time() + 600}
         with grpc.insecure_channel(self.stack.registration_address) as channel:
