@@ -12,7 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
-from ticketcap_chassis.identity import Principal, Role, TokenVerifier
+from ticketcap_chassis.identity.roles import Principal, Role
+from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_local.sink import serving
 from ticketcap_local.state import Running, StateFolder
 from ticketcap_local.testing import free_port

@@ -1,7 +1,7 @@
 """Settings of the embedded stack: the databases that replace its own."""
 
 import pytest
-from ticketcap_chassis.connection_string import connection_parameters
+from ticketcap_chassis.database.connection_string import connection_parameters
 from ticketcap_local.settings import SettingError, StackSettings
 
 

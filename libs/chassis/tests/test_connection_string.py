@@ -2,9 +2,10 @@
 
 import pytest
 from sqlalchemy.dialects import postgresql
-from ticketcap_chassis.connection_string import WrongConnectionString, beside, connection_parameters
-from ticketcap_chassis.database import driver_url
-from ticketcap_chassis.settings import MigrateSettings, load
+from ticketcap_chassis.database.connection_string import WrongConnectionString, beside, connection_parameters
+from ticketcap_chassis.database.engine import driver_url
+from ticketcap_chassis.database.settings import MigrateSettings
+from ticketcap_chassis.settings import load
 
 TWO = {"user": "u", "dbname": "d", "host": "a,b", "port": "1,2", "target_session_attrs": "read-write"}
 FORMS = [

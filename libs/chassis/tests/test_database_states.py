@@ -10,12 +10,21 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.database import PoolLimits, create_engine
-from ticketcap_chassis.database_errors import STATES, StoreChanged, StoreExhausted, StoreReadOnly, StoreUnfit
+from ticketcap_chassis.database.engine import create_engine
+from ticketcap_chassis.database.errors import (
+    STATES,
+    Contended,
+    StoreChanged,
+    StoreExhausted,
+    StoreReadOnly,
+    StoreUnavailable,
+    StoreUnfit,
+)
+from ticketcap_chassis.database.limits import PoolLimits
+from ticketcap_chassis.database.transactions import open_connection, open_driver_connection, unknown_when_lost
 from ticketcap_chassis.errors import Unavailable
-from ticketcap_chassis.grpc_server import GrpcServer
 from ticketcap_chassis.health import DatabaseHealth
-from ticketcap_chassis.transactions import Contended, StoreUnavailable, connected, driver_connection, unknown_when_lost
+from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_local.postgres import EmbeddedPostgres
 from ticketcap_local.testing import fresh_database
 from ticketcap_observability import Telemetry
@@ -53,7 +62,7 @@ async def engine(database: str) -> AsyncIterator[AsyncEngine]:
 
 
 async def pid_of(engine: AsyncEngine) -> int:
-    async with connected(engine) as connection:
+    async with open_connection(engine) as connection:
         return int(await connection.scalar(text(PID)) or 0)
 
 
@@ -69,13 +78,13 @@ async def test_each_state_has_one_meaning_on_both_ways(
     state = next(state for prefix, state in STATES.items() if sqlstate.startswith(prefix))
     before = await pid_of(engine)
     with pytest.raises(meaning) as caught:
-        async with connected(engine) as connection:
+        async with open_connection(engine) as connection:
             await connection.execute(text(raised(sqlstate)))
     assert type(caught.value) is meaning
     assert (await pid_of(engine) != before) == state.drop
     before = await pid_of(engine)
     with pytest.raises(meaning):
-        async with driver_connection(engine) as driver, driver.pipeline():
+        async with open_driver_connection(engine) as driver, driver.pipeline():
             await driver.execute(raised(sqlstate))
     assert (await pid_of(engine) != before) == state.drop
 
@@ -91,7 +100,7 @@ async def test_a_refusal_in_a_commit_is_no_unknown_outcome(engine: AsyncEngine) 
     """The server has said no: nothing was committed, and the caller may know that."""
 
     async def refused() -> None:
-        async with connected(engine) as connection:
+        async with open_connection(engine) as connection:
             with unknown_when_lost():
                 await connection.execute(text(raised("25006")))
 
@@ -103,7 +112,7 @@ async def test_a_fault_of_a_statement_stays_what_it_is(engine: AsyncEngine) -> N
     """The driver's own error, so that it is logged and isolated; the connection is kept."""
     before = await pid_of(engine)
     with pytest.raises(DBAPIError, match="division"):
-        async with connected(engine) as connection:
+        async with open_connection(engine) as connection:
             await connection.execute(text("SELECT 1 / 0"))
     assert await pid_of(engine) == before
 
@@ -113,7 +122,7 @@ async def test_a_statement_that_another_hand_cancels_is_tried_again(engine: Asyn
     before = await pid_of(engine)
 
     async def asleep() -> None:
-        async with connected(engine) as connection:
+        async with open_connection(engine) as connection:
             await connection.execute(text("SELECT pg_sleep(1.5)"))
 
     asking = asyncio.create_task(asleep())
@@ -196,7 +205,7 @@ async def test_health_says_that_a_resource_is_exhausted_while_it_is(engine: Asyn
     told = Told()
     health = DatabaseHealth({engine: NEEDS}, cast("GrpcServer", told), [""])
     with pytest.raises(StoreExhausted):
-        async with connected(engine) as connection:
+        async with open_connection(engine) as connection:
             await connection.execute(text(raised("53100")))
     await health.check()
     assert told.serving == {"": False, "database": False}
@@ -238,7 +247,7 @@ async def test_a_connection_after_the_role_was_made_again_is_a_new_one(postgres:
 
 async def counted(engine: AsyncEngine) -> bool:
     try:
-        async with connected(engine) as connection:
+        async with open_connection(engine) as connection:
             await connection.execute(text("SELECT count(*) FROM places"))
     except Unavailable:
         return False

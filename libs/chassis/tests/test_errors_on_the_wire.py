@@ -8,7 +8,7 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from ticketcap_chassis import errors
-from ticketcap_chassis.status import code_of, from_status, to_status
+from ticketcap_chassis.rpc.status import code_of, from_status, to_status
 
 KINDS = [
     errors.InvalidInput,

@@ -4,37 +4,37 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from ticketcap_chassis.shares import Shares
-from ticketcap_chassis.slices import SLICE, in_slices
+from ticketcap_chassis.concurrency.fair_semaphore import FairSemaphore
+from ticketcap_chassis.concurrency.slices import SLICE, in_slices
 
 
 async def test_a_key_whose_users_hang_takes_its_share_and_nothing_more() -> None:
     """Others come and go meanwhile; the key's further users wait in the order of their arrival."""
-    shares, released, order = Shares(4, of_one=2), asyncio.Event(), list[int]()
+    slots, released, order = FairSemaphore(4, per_key=2), asyncio.Event(), list[int]()
 
     async def hang(number: int) -> None:
-        async with shares.place("stuck"):
+        async with slots.slot("stuck"):
             order.append(number)
             await released.wait()
 
     hung = [asyncio.create_task(hang(number)) for number in range(6)]
     await asyncio.sleep(0.01)
     assert order == [0, 1]
-    async with asyncio.timeout(5), shares.place("one"), shares.place("two"):
+    async with asyncio.timeout(5), slots.slot("one"), slots.slot("two"):
         assert order == [0, 1]
     released.set()
     await asyncio.gather(*hung)
     assert order == list(range(6))
-    assert not shares._shares, "a key without users is forgotten"
+    assert not slots._shares, "a key without users is forgotten"
 
 
 async def test_all_keys_together_have_a_bound() -> None:
     """However many keys there are."""
-    shares, inside, most = Shares(3, of_one=2), 0, 0
+    slots, inside, most = FairSemaphore(3, per_key=2), 0, 0
 
     async def use(key: int) -> None:
         nonlocal inside, most
-        async with shares.place(key):
+        async with slots.slot(key):
             inside += 1
             most = max(most, inside)
             await asyncio.sleep(0.001)
@@ -47,10 +47,10 @@ async def test_all_keys_together_have_a_bound() -> None:
 @pytest.mark.parametrize("fails", [True, False])
 async def test_a_user_that_leaves_gives_its_place_back(fails: bool) -> None:
     """Cancelled in the queue or inside, or failed: the next one has the place."""
-    shares, inside = Shares(1, of_one=1), asyncio.Event()
+    slots, inside = FairSemaphore(1, per_key=1), asyncio.Event()
 
     async def use() -> None:
-        async with shares.place("key"):
+        async with slots.slot("key"):
             inside.set()
             if fails:
                 raise LookupError
@@ -64,9 +64,9 @@ async def test_a_user_that_leaves_gives_its_place_back(fails: bool) -> None:
     for task in (first, second):
         with suppress(asyncio.CancelledError, LookupError):
             await task
-    async with asyncio.timeout(5), shares.place("key"):
-        assert len(shares._shares) == 1
-    assert not shares._shares
+    async with asyncio.timeout(5), slots.slot("key"):
+        assert len(slots._shares) == 1
+    assert not slots._shares
 
 
 async def test_other_work_runs_between_the_slices() -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from ticketcap_chassis.database import PoolLimits, create_engine
-from ticketcap_chassis.first_connection import must_connect
+from ticketcap_chassis.database.engine import create_engine
+from ticketcap_chassis.database.first_connection import must_connect
+from ticketcap_chassis.database.limits import PoolLimits
 from ticketcap_local.postgres import EmbeddedPostgres
 from ticketcap_local.testing import free_port, postgres_server
 from ticketcap_observability import Telemetry

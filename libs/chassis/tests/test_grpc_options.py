@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from ticketcap_chassis import grpc_channel, grpc_server
+from ticketcap_chassis.rpc import channel, server
 
 _SPEC = find_spec("grpc._cython.cygrpc")
 assert _SPEC is not None
@@ -18,7 +18,7 @@ def is_known(name: str) -> bool:
     return name.encode() + b"\0" in _LIBRARY
 
 
-@pytest.mark.parametrize("name", sorted({name for name, _ in (*grpc_channel.OPTIONS, *grpc_server.OPTIONS)}))
+@pytest.mark.parametrize("name", sorted({name for name, _ in (*channel.OPTIONS, *server.OPTIONS)}))
 def test_every_option_is_one_of_the_librarys(name: str) -> None:
     """Misspelled, it would be as if it had not been set."""
     assert is_known(name)
@@ -32,7 +32,7 @@ def test_a_misspelled_option_is_noticed() -> None:
 
 def test_a_server_takes_pings_as_often_as_our_channels_send_them() -> None:
     """It closes a connection that pings more often, with the call that comes next."""
-    allowed, sent = dict(grpc_server.OPTIONS), dict(grpc_channel.OPTIONS)
+    allowed, sent = dict(server.OPTIONS), dict(channel.OPTIONS)
     assert allowed["grpc.http2.min_ping_interval_without_data_ms"] < sent["grpc.keepalive_time_ms"]
     assert allowed["grpc.keepalive_permit_without_calls"] == sent["grpc.keepalive_permit_without_calls"] == 1
 
@@ -56,7 +56,7 @@ def test_every_call_to_a_peer_has_a_limit_on_this_side() -> None:
 
     An HTTP client says how long it waits.
     """
-    assert {module for module, _ in calls("insecure_channel", "secure_channel")} == {"grpc_channel.py", "otlp_grpc.py"}
+    assert {module for module, _ in calls("insecure_channel", "secure_channel")} == {"channel.py", "otlp_grpc.py"}
     clients = calls("AsyncClient", "Client", "HTTPConnection", "HTTPSConnection", "urlopen")
     assert {module for module, _ in clients} >= {"client.py", "provider_keys.py"}
     assert [module for module, named in clients if "timeout" not in named] == []

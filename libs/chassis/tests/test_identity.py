@@ -13,7 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 from ticketcap_chassis.errors import NotFound, PermissionDenied, Unauthenticated, Unavailable
-from ticketcap_chassis.identity import ADMINS, Principal, Role, TokenVerifier, bearer_token, looks_like_jwt
+from ticketcap_chassis.identity.roles import ADMINS, Principal, Role
+from ticketcap_chassis.identity.tokens import TokenVerifier, bearer_token, looks_like_jwt
 
 SECRET = "x" * 40
 

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
-from ticketcap_chassis.production import PUBLISHED, different, is_local, secret_rules, violations
-from ticketcap_chassis.settings import IDENTITY_RULES, IdentitySettings, MigrateSettings, Secret, ServiceSettings, load
+from ticketcap_chassis.database.settings import MigrateSettings
+from ticketcap_chassis.identity.settings import IDENTITY_RULES, IdentitySettings
+from ticketcap_chassis.production import PUBLISHED, differs_from, is_local, secret_rules, violations
+from ticketcap_chassis.settings import Secret, ServiceSettings, load
 
 GOOD_SECRET = "3f9a1c0b7e5d2846b0c1d2e3f4a59687"
 
@@ -13,7 +15,7 @@ class Settings(IdentitySettings, ServiceSettings):
     production_rules = (
         *IDENTITY_RULES,
         *secret_rules("manage_token_secret"),
-        different("manage_token_secret", "jwt_secret"),
+        differs_from("manage_token_secret", "jwt_secret"),
     )
 
     manage_token_secret: Secret

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from ticketcap.registration.v1 import registration_pb2
 from ticketcap_chassis.errors import InvalidInput
-from ticketcap_chassis.validation import validate
+from ticketcap_chassis.rpc.validation import validate
 
 STUBS = Path(registration_pb2.__file__).parents[2]
 # A length says nothing about what a text holds.

@@ -8,7 +8,7 @@ import jwt
 import pytest
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import ServiceError, Unauthenticated, Unavailable
-from ticketcap_chassis.identity import NO_KEYS, KeyLimits, KeyState, TokenVerifier
+from ticketcap_chassis.identity.tokens import NO_KEYS, KeyLimits, KeyState, TokenVerifier
 from ticketcap_local.identity_provider import AUDIENCE, ISSUER, Fault, IdentityProvider
 
 QUICK = KeyLimits(fetch=2.0, refresh=0.05, stale=0.2, pause=0.05)

@@ -16,11 +16,11 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
-from ticketcap_chassis.calls import caller
 from ticketcap_chassis.errors import NotFound
-from ticketcap_chassis.grpc_server import GrpcServer
-from ticketcap_chassis.identity import TokenVerifier
+from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_chassis.lifecycle import every
+from ticketcap_chassis.rpc.authentication import caller
+from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_observability import Telemetry, set_school
 from ticketcap_observability.sentry import SentrySettings, options
 

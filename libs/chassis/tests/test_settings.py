@@ -1,7 +1,8 @@
 """Settings: read once, wrong ones named without their values."""
 
 import pytest
-from ticketcap_chassis.settings import Address, IdentitySettings, Secret, ServiceSettings, load, release
+from ticketcap_chassis.identity.settings import IdentitySettings
+from ticketcap_chassis.settings import Address, Secret, ServiceSettings, load, release
 
 
 class Settings(ServiceSettings, IdentitySettings):

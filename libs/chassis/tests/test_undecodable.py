@@ -10,8 +10,8 @@ import pytest
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
 from ticketcap_chassis.errors import InvalidInput
-from ticketcap_chassis.grpc_server import GrpcServer
-from ticketcap_chassis.status import from_rpc_error
+from ticketcap_chassis.rpc.server import GrpcServer
+from ticketcap_chassis.rpc.status import from_rpc_error
 from ticketcap_observability import InMemoryTelemetry, Telemetry
 
 SERVICE = "/ticketcap.registration.v1.RegistrationService"

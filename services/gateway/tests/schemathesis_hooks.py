@@ -3,15 +3,15 @@
 from typing import Any
 
 import schemathesis
-from ticketcap_chassis import spellings
-from ticketcap_chassis.pasted_text import folded_line
+from ticketcap_chassis.text import normalize
+from ticketcap_chassis.text.folding import folded_line
 
 _RULES = {
-    "phone": spellings.phone,
-    "email": spellings.email,
-    "slug": spellings.slug,
-    "confirmation_code": spellings.confirmation_code,
-    "reason": spellings.reason,
+    "phone": normalize.phone,
+    "email": normalize.email,
+    "slug": normalize.slug,
+    "confirmation_code": normalize.confirmation_code,
+    "reason": normalize.reason,
 }
 
 
@@ -25,7 +25,7 @@ def filter_body(context: object, body: Any) -> bool:
 def filter_path_parameters(context: object, path_parameters: Any) -> bool:
     """Leave out slugs that folding changes."""
     return all(
-        spellings.slug(str(value)) in {None, value}
+        normalize.slug(str(value)) in {None, value}
         for name, value in (path_parameters or {}).items()
         if name in {"school", "event"}
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 from ticketcap_chassis.errors import DeadlineExceeded, NotFound, Unavailable
-from ticketcap_chassis.identity import TokenVerifier
+from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_gateway.http.access import Access
 from ticketcap_gateway.http.admission import Admission
 from ticketcap_gateway.testing import SECRET

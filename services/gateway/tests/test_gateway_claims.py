@@ -7,7 +7,7 @@ import pytest
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import Busy, DeadlineExceeded, InternalError, NotFound, ServiceError, Unavailable
-from ticketcap_chassis.status import to_status
+from ticketcap_chassis.rpc.status import to_status
 from ticketcap_gateway import claims
 from ticketcap_gateway.claims import MAX_BATCH, ClaimCoalescer
 

@@ -21,7 +21,7 @@ from payment_under_test import World
 from service_under_test import SERVICE, SUPER_ADMIN, Metadata, token
 from ticketcap.payment.v1 import payment_pb2
 from ticketcap.registration.v1 import registration_pb2
-from ticketcap_chassis.validation import validate
+from ticketcap_chassis.rpc.validation import validate
 from ticketcap_observability import get_logger
 
 # Print a failure's seed and play it again: FUZZ_SEED=… ; FUZZ_CALLS is how many calls each RPC gets.
@@ -278,5 +278,5 @@ async def test_any_request_is_served_or_refused(here: World, fuzz: Fuzz, caplog:
 async def test_the_log_is_watched(caplog: pytest.LogCaptureFixture) -> None:
     """The negative control: an ERROR line of a service's logger is seen."""
     with caplog.at_level(logging.ERROR):
-        get_logger("ticketcap_chassis.calls").error("rpc.unexpected_error")
+        get_logger("ticketcap_chassis.rpc.server_interceptor").error("rpc.unexpected_error")
     assert caplog.records

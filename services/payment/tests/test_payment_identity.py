@@ -8,7 +8,7 @@ from payment_under_test import World
 from service_under_test import SECRET
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis.errors import Unavailable
-from ticketcap_chassis.status import from_rpc_error
+from ticketcap_chassis.rpc.status import from_rpc_error
 from ticketcap_local.identity_provider import IdentityProvider
 from ticketcap_local.testing import free_port
 from ticketcap_local.tokens import make_token

@@ -10,7 +10,7 @@ from payment_under_test import World, state_of
 from service_under_test import SERVICE
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2
-from ticketcap_chassis.grpc_server import GrpcServer
+from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_observability import Telemetry
 from ticketcap_payment.main import drain
 from ticketcap_payment.saga.deliveries import Deliveries

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from ticketcap_chassis.service_identity import ServiceIdentity
+from ticketcap_chassis.identity.service_identity import ServiceIdentity
 from ticketcap_chassis.settings import explain
 from ticketcap_payment.settings import PRODUCTION_RULES, Settings
 
@@ -143,7 +143,7 @@ def test_a_service_has_one_identity() -> None:
     """Made with the shared secret, or given by the platform; never both, never none."""
     (_, made) = ServiceIdentity("payment", secret=SECRET, issuer="ticketcap").metadata()[0]
     assert made.startswith("Bearer ey")
-    assert ServiceIdentity("payment", given="given", issuer="x").metadata() == (("authorization", "Bearer given"),)
+    assert ServiceIdentity("payment", token="given", issuer="x").metadata() == (("authorization", "Bearer given"),)
     for both in ({"secret": SECRET, "given": "x"}, {}):
         with pytest.raises(ValueError, match="exactly one"):
             ServiceIdentity("payment", issuer="x", **both)

@@ -176,7 +176,7 @@ async def test_no_transaction_is_open_while_yaadpay_is_asked(here: World) -> Non
 async def test_the_watch_on_transactions_would_see_one(here: World) -> None:
     """The negative control: a transaction held open on purpose is seen by the same question."""
     from sqlalchemy import create_engine, text
-    from ticketcap_chassis.database import driver_url
+    from ticketcap_chassis.database.engine import driver_url
 
     engine = create_engine(driver_url(here.database), connect_args={"application_name": "ticketcap-held"})
     with engine.connect() as connection:

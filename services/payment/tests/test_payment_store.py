@@ -15,9 +15,10 @@ from alembic.migration import MigrationContext
 from payment_under_test import Ground
 from sqlalchemy import Connection, create_engine, insert, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.database import PoolLimits, driver_url
-from ticketcap_chassis.database import create_engine as engine_of_role
-from ticketcap_chassis.transactions import ConstraintViolated
+from ticketcap_chassis.database.engine import create_engine as engine_of_role
+from ticketcap_chassis.database.engine import driver_url
+from ticketcap_chassis.database.errors import ConstraintViolated
+from ticketcap_chassis.database.limits import PoolLimits
 from ticketcap_local.testing import fresh_database
 from ticketcap_observability import Telemetry
 from ticketcap_payment.domain.order import new_order

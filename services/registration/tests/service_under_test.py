@@ -14,9 +14,9 @@ from grpc_status import rpc_status
 from sqlalchemy import create_engine, text
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
-from ticketcap_chassis.database import driver_url
+from ticketcap_chassis.database.engine import driver_url
 from ticketcap_chassis.errors import ServiceError
-from ticketcap_chassis.status import from_rpc_error
+from ticketcap_chassis.rpc.status import from_rpc_error
 from ticketcap_local.postgres import EmbeddedPostgres
 from ticketcap_local.testing import fresh_database
 from ticketcap_observability import InMemoryTelemetry, Telemetry

@@ -13,8 +13,8 @@ import pytest
 from opentelemetry import trace
 from seats_model import Store, claim, event, uuid
 from ticketcap_chassis import deadlines
+from ticketcap_chassis.database.errors import ConstraintViolated, Contended, OutcomeUnknown, StoreUnavailable
 from ticketcap_chassis.errors import InternalError, ServiceError, Unavailable
-from ticketcap_chassis.transactions import ConstraintViolated, Contended, OutcomeUnknown, StoreUnavailable
 from ticketcap_observability import Telemetry
 from ticketcap_registration.domain.commands import Cancel, ChangeEvent, Claim, Command, ExpireHolds
 from ticketcap_registration.domain.errors import IdempotencyInFlight, LaneFull, SlugTaken, WaitedTooLong

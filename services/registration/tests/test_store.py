@@ -14,8 +14,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap.registration.v1 import registration_pb2 as pb
-from ticketcap_chassis.database import PoolLimits, driver_url
-from ticketcap_chassis.database import create_engine as create_async_engine
+from ticketcap_chassis.database.engine import create_engine as create_async_engine
+from ticketcap_chassis.database.engine import driver_url
+from ticketcap_chassis.database.limits import PoolLimits
 from ticketcap_observability import Telemetry
 from ticketcap_registration.jobs import housekeeping
 from ticketcap_registration.main import running

@@ -86,7 +86,7 @@ def _databases(environ: Mapping[str, str]) -> tuple[str | None, str | None]:
     if registration is None and payment is None:
         return None, None
     # libpq takes time to load: only a server of one's own needs it.
-    from ticketcap_chassis.connection_string import WrongConnectionString, beside, connection_parameters
+    from ticketcap_chassis.database.connection_string import WrongConnectionString, beside, connection_parameters
 
     variable = "DATABASE_URL"
     try:

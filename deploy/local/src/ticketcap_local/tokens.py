@@ -4,7 +4,8 @@ import time
 from typing import Any, Final
 
 import jwt
-from ticketcap_chassis.identity import ISSUER, Role
+from ticketcap_chassis.identity.roles import Role
+from ticketcap_chassis.identity.tokens import ISSUER
 
 _ACROSS_SCHOOLS: Final = frozenset({Role.SUPER_ADMIN, Role.SERVICE})
 

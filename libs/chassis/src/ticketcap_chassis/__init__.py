@@ -1,8 +1,1 @@
-"""What every TicketCap service starts with: settings, gRPC, database, health, drain, errors.
-
-Import the module that answers your question: ``errors``, ``status``,
-``identity``, ``provider_keys``, ``settings``, ``production``, ``validation``, ``deadlines``, ``calls``,
-``grpc_server``, ``grpc_channel``, ``database``, ``transactions``,
-``row_security``, ``migration``, ``health``, ``tables``, ``messages``,
-``entry``, ``lifecycle``.
-"""
+"""Give every TicketCap service its settings, gRPC, database, identity and life."""

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from ticketcap_observability import Telemetry, configure_logging
 
-from ticketcap_chassis.settings import MigrateSettings, ServedSettings, load, release
+from ticketcap_chassis.database.settings import MigrateSettings
+from ticketcap_chassis.settings import ServedSettings, load, release
 
 _Settings = TypeVar("_Settings", bound=ServedSettings)
 

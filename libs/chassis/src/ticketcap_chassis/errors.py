@@ -19,7 +19,7 @@ statuses and the gRPC channel turns those back.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,14 @@ class InvalidInput(ServiceError):
     reason = "INVALID_INPUT"
 
     @classmethod
-    def of(cls, field: str, message: str) -> "InvalidInput":
-        """One wrong field."""
-        return cls(f"{field}: {message}", fields=[FieldViolation(field, message)])
+    def of(cls, field: str, message: str) -> Self:
+        """Return the error of one field: its path, and what it must be."""
+        return cls.of_fields([FieldViolation(field, message)])
+
+    @classmethod
+    def of_fields(cls, fields: Sequence[FieldViolation]) -> Self:
+        """Return one error of several fields."""
+        return cls("; ".join(f"{field.field}: {field.message}" for field in fields), fields=fields)
 
 
 class Unauthenticated(ServiceError):

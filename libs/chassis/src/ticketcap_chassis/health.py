@@ -8,17 +8,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ticketcap_observability import get_logger
 
-from ticketcap_chassis.database import link_of
+from ticketcap_chassis.database.engine import connector_of
+from ticketcap_chassis.database.errors import StoreExhausted, StoreReadOnly, StoreUnavailable, StoreUnfit
+from ticketcap_chassis.database.transactions import open_connection
 from ticketcap_chassis.errors import ServiceError, Unavailable
-from ticketcap_chassis.grpc_server import GrpcServer
-from ticketcap_chassis.identity import KeyState, TokenVerifier
-from ticketcap_chassis.transactions import (
-    StoreExhausted,
-    StoreReadOnly,
-    StoreUnavailable,
-    StoreUnfit,
-    connected,
-)
+from ticketcap_chassis.identity.tokens import KeyState, TokenVerifier
+from ticketcap_chassis.rpc.server import GrpcServer
 
 DATABASE: Final = "database"
 """The name under which the health service tells of the database alone."""
@@ -73,7 +68,7 @@ class DatabaseHealth:
 
     async def _failure(self, engine: AsyncEngine, needs: Needs) -> ServiceError | None:
         try:
-            async with asyncio.timeout(_PING_SECONDS), connected(engine) as connection:
+            async with asyncio.timeout(_PING_SECONDS), open_connection(engine) as connection:
                 await self._ask(engine, connection, needs)
         except TimeoutError:
             return StoreUnavailable()
@@ -82,7 +77,7 @@ class DatabaseHealth:
         except Exception as error:  # noqa: BLE001 - whatever it is: a service whose look fails is not healthy
             _log.error("job.failed", job="health", error_type=type(error).__name__, exc_info=error)
             return StoreUnavailable()
-        return StoreExhausted() if link_of(engine).is_exhausted else None
+        return StoreExhausted() if connector_of(engine).is_exhausted else None
 
     async def _ask(self, engine: AsyncEngine, connection: AsyncConnection, needs: Needs) -> None:
         pairs = [(privilege, table) for privilege, tables in needs.items() for table in tables]
@@ -90,7 +85,7 @@ class DatabaseHealth:
         found = (await connection.execute(_PING, values)).one()
         if found.read_only:
             # After a failover behind one address the writable primary is only a new connection away.
-            link_of(engine).distrust()
+            connector_of(engine).replace_connections()
             await connection.invalidate()
             raise StoreReadOnly
         if found.missing:

@@ -5,7 +5,7 @@ its value.
 """
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 _MIN_DIFFERENT_CHARACTERS: Final = 8
-_ENCRYPTED: Final = frozenset({"require", "verify-ca", "verify-full"})
 PUBLISHED: Final = frozenset(
     {
         # docker-compose.yml
@@ -68,7 +67,7 @@ def vendor_secret_rules(field: str) -> tuple[Rule, ...]:
     return (_unpublished(field),)
 
 
-def different(field: str, *others: str) -> Rule:
+def differs_from(field: str, *others: str) -> Rule:
     """Return the rule that a secret is none of the ``others``."""
     names = ", ".join(other.upper() for other in others)
     return Rule(
@@ -118,33 +117,3 @@ def is_local(host: str) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return any(each.is_loopback or each.is_unspecified for each in (address, mapped) if each is not None)
-
-
-DATABASE_RULES: Final = (
-    Rule(
-        "DATABASE_URL",
-        "must ask for encryption (sslmode=require, verify-ca or verify-full) unless its host is local",
-        lambda settings: all(map(_is_encrypted, _database(settings))),
-    ),
-    Rule(
-        "DATABASE_URL",
-        "must not hold a password that is published with the source",
-        lambda settings: all(found.get("password") not in PUBLISHED for found in _database(settings)),
-    ),
-)
-
-
-def _database(settings: Any) -> Iterator[Mapping[str, str]]:
-    """Yield libpq's parameters if the address can be read; the setting's own check refuses one that can't."""
-    # The gateway has no database, and no driver for one.
-    from ticketcap_chassis.connection_string import WrongConnectionString, connection_parameters
-
-    try:
-        yield connection_parameters(settings.database_url)
-    except WrongConnectionString:
-        return
-
-
-def _is_encrypted(parameters: Mapping[str, str]) -> bool:
-    hosts = [host for key in ("host", "hostaddr") for host in parameters.get(key, "").split(",")]
-    return all(map(is_local, hosts)) or parameters.get("sslmode") in _ENCRYPTED

@@ -4,20 +4,15 @@ import os
 import sys
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final, Literal, Self, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ticketcap_chassis.connection_string import connection_parameters
-from ticketcap_chassis.identity import KeyLimits, TokenVerifier
-from ticketcap_chassis.production import DATABASE_RULES, Rule, is_https, violations
+from ticketcap_chassis.production import Rule, violations
 
 _MIN_SECRET_LENGTH = 32
 _UNSAFE: Final = "unsafe_in_production"
-_STALE_REFRESHES: Final = 3
-"""After so many refreshes that failed the keys are stale."""
 
 
 def _host_and_port(value: str) -> str:
@@ -27,26 +22,15 @@ def _host_and_port(value: str) -> str:
     return value
 
 
-def _long_enough(value: SecretStr) -> SecretStr:
+def check_secret(value: SecretStr) -> SecretStr:
+    """Return ``value``; raise ValueError when it is too short for a secret."""
     if len(value.get_secret_value()) < _MIN_SECRET_LENGTH:
         raise ValueError(f"must have at least {_MIN_SECRET_LENGTH} characters")
     return value
 
 
-def _http_or_nothing(value: str) -> str:
-    parts = urlsplit(value)
-    if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
-        raise ValueError("must be an http or https address, like https://login.example.org/.well-known/jwks.json")
-    return value
-
-
 def _host_and_port_or_nothing(value: str) -> str:
     return _host_and_port(value) if value else value
-
-
-def _a_connection_string(value: str) -> str:
-    connection_parameters(value)
-    return value
 
 
 Address = Annotated[str, AfterValidator(_host_and_port)]
@@ -55,10 +39,7 @@ Address = Annotated[str, AfterValidator(_host_and_port)]
 OptionalAddress = Annotated[str, AfterValidator(_host_and_port_or_nothing)]
 """host:port, or nothing"""
 
-DatabaseUrl = Annotated[str, Field(repr=False), AfterValidator(_a_connection_string)]
-"""A connection string that libpq reads; never printed: it may hold a password."""
-
-Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
+Secret = Annotated[SecretStr, AfterValidator(check_secret)]
 """At least 32 characters; never printed."""
 
 
@@ -92,74 +73,6 @@ class ServedSettings(ServiceSettings):
 
     metrics_address: OptionalAddress = ""
     """Where Prometheus reads /metrics; nothing: nowhere."""
-
-
-class MigrateSettings(ServiceSettings):
-    """What ``migrate`` needs."""
-
-    production_rules = DATABASE_RULES
-
-    database_url: DatabaseUrl
-
-
-class IdentitySettings(BaseSettings):
-    """How tokens are verified: a shared secret locally, an identity provider's keys in production."""
-
-    jwt_secret: SecretStr = SecretStr("")
-    jwt_jwks_url: Annotated[str, AfterValidator(_http_or_nothing)] = ""
-    jwt_jwks_seconds: float = Field(default=3.0, gt=0, le=30)
-    """How long the identity provider may take to answer with its keys."""
-    jwt_jwks_refresh_seconds: float = Field(default=60.0, gt=0, le=3600)
-    """How old keys are fetched again; three times as old they are reported as stale, and go on serving."""
-    jwt_issuer: str = "ticketcap"
-    jwt_audience: str = ""
-
-    @model_validator(mode="after")
-    def _one_source_of_keys(self) -> Self:
-        if bool(self.jwt_secret.get_secret_value()) == bool(self.jwt_jwks_url):
-            raise ValueError("set exactly one of JWT_SECRET and JWT_JWKS_URL")
-        if not self.jwt_jwks_url:
-            _long_enough(self.jwt_secret)
-        return self
-
-    def verifier(self) -> TokenVerifier:
-        """Return what verifies tokens by these settings."""
-        return TokenVerifier(
-            secret=self.jwt_secret.get_secret_value(),
-            jwks_url=self.jwt_jwks_url,
-            audience=self.jwt_audience,
-            issuer=self.jwt_issuer,
-            limits=KeyLimits(
-                fetch=self.jwt_jwks_seconds,
-                refresh=self.jwt_jwks_refresh_seconds,
-                stale=self.jwt_jwks_refresh_seconds * _STALE_REFRESHES,
-            ),
-        )
-
-
-IDENTITY_RULES: Final = (
-    Rule(
-        "JWT_SECRET",
-        "must not be set: a secret that several services share signs tokens of every role; set JWT_JWKS_URL instead",
-        lambda settings: not settings.jwt_secret.get_secret_value(),
-    ),
-    Rule(
-        "JWT_JWKS_URL",
-        "must be the https address of the identity provider's keys",
-        lambda settings: is_https(settings.jwt_jwks_url),
-    ),
-    Rule(
-        "JWT_AUDIENCE",
-        "must name this system: without it a token that was made for another application is accepted",
-        lambda settings: bool(settings.jwt_audience.strip()),
-    ),
-    Rule(
-        "JWT_ISSUER",
-        "must name the identity provider, as its tokens do",
-        lambda settings: bool(settings.jwt_issuer.strip()),
-    ),
-)
-"""What production demands of every service that verifies tokens."""
 
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)

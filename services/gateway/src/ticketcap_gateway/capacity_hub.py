@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ticketcap.registration.v1 import registration_pb2 as pb
+from ticketcap_chassis.concurrency.fair_quota import FairQuota
 from ticketcap_chassis.errors import Aborted, Busy, DeadlineExceeded, InternalError, ServiceError, Unavailable
-from ticketcap_chassis.holders import Holders
 from ticketcap_observability import get_logger, sentry
 
 from ticketcap_gateway.limits import subscriber
@@ -181,7 +181,7 @@ class CapacityHub:
         self._source = source
         self._renew_seconds = renew_seconds
         self._max_of_event = max_of_event
-        self._shares = Holders(most=max_watchers, share=max_watchers_per_address)
+        self._shares = FairQuota(most=max_watchers, share=max_watchers_per_address)
         self._feeds: dict[tuple[str, str], _Feed] = {}
         self._closed = False
 

@@ -17,10 +17,10 @@ from typing import Final, Protocol
 
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis import deadlines
+from ticketcap_chassis.concurrency.slices import in_slices
 from ticketcap_chassis.errors import Busy, DeadlineExceeded, InternalError, ServiceError, Unavailable
-from ticketcap_chassis.grpc_channel import DEFAULT_TIMEOUT_SECONDS
-from ticketcap_chassis.slices import in_slices
-from ticketcap_chassis.status import from_status
+from ticketcap_chassis.rpc.channel import DEFAULT_TIMEOUT_SECONDS
+from ticketcap_chassis.rpc.status import from_status
 from ticketcap_observability import get_logger, sentry, traceparent_of
 
 EVENT_IN_FLIGHT: Final = 2

@@ -7,8 +7,8 @@ import grpc.aio
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap.payment.v1 import payment_pb2_grpc
 from ticketcap_chassis import deadlines
-from ticketcap_chassis.grpc_channel import DEFAULT_TIMEOUT_SECONDS, open_channel
-from ticketcap_chassis.service_identity import ServiceIdentity
+from ticketcap_chassis.identity.service_identity import ServiceIdentity
+from ticketcap_chassis.rpc.channel import DEFAULT_TIMEOUT_SECONDS, open_channel
 from ticketcap_observability import Telemetry
 
 from ticketcap_gateway.service_client import ServiceClient, bearer

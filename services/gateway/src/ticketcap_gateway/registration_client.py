@@ -10,10 +10,10 @@ from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import ServiceError, Unavailable
-from ticketcap_chassis.grpc_channel import open_channel
-from ticketcap_chassis.identity import NO_KEYS
-from ticketcap_chassis.service_identity import ServiceIdentity
-from ticketcap_chassis.status import to_status
+from ticketcap_chassis.identity.service_identity import ServiceIdentity
+from ticketcap_chassis.identity.tokens import NO_KEYS
+from ticketcap_chassis.rpc.channel import open_channel
+from ticketcap_chassis.rpc.status import to_status
 from ticketcap_observability import Telemetry, context_from_traceparent
 
 from ticketcap_gateway.service_client import ServiceClient, bearer

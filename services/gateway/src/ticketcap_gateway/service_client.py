@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final, TypeVar
 import grpc.aio
 from grpc_health.v1 import health_pb2
 from ticketcap_chassis.errors import DeadlineExceeded, InternalError, ServiceError, Unavailable
-from ticketcap_chassis.status import from_rpc_error
+from ticketcap_chassis.rpc.status import from_rpc_error
 
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
 _Answer = TypeVar("_Answer")

@@ -16,10 +16,10 @@ from ticketcap.payment.v1 import payment_pb2, payment_pb2_grpc
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc
 from ticketcap_chassis.errors import NotFound, ServiceError
-from ticketcap_chassis.grpc_server import GrpcServer
-from ticketcap_chassis.identity import ISSUER, TokenVerifier
+from ticketcap_chassis.identity.tokens import ISSUER, TokenVerifier
 from ticketcap_chassis.lifecycle import background
-from ticketcap_chassis.status import to_status
+from ticketcap_chassis.rpc.server import GrpcServer
+from ticketcap_chassis.rpc.status import to_status
 from ticketcap_observability import Telemetry
 
 from ticketcap_gateway.http.server import HttpServer, listen

@@ -8,13 +8,13 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
-from ticketcap_chassis.database import opened_engine
-from ticketcap_chassis.first_connection import must_connect
-from ticketcap_chassis.grpc_server import GrpcServer
+from ticketcap_chassis.database.engine import open_engine
+from ticketcap_chassis.database.first_connection import must_connect
+from ticketcap_chassis.database.row_security import require_row_security
 from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
-from ticketcap_chassis.identity import TokenVerifier
+from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_memory_back, stop_requested
-from ticketcap_chassis.row_security import must_be_bound
+from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_observability import Telemetry, get_logger
 
 from ticketcap_payment.domain.refund import CancelRule
@@ -71,12 +71,12 @@ async def serve(settings: Settings, telemetry: Telemetry, *, steps: Steps | None
 async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | None = None) -> AsyncIterator[int]:
     """Run the service while the code inside does; yields its port."""
     async with AsyncExitStack() as stack:
-        link = settings.link()
-        opened = partial(opened_engine, settings.database_url, telemetry=telemetry, session=_PLANS, link=link)
+        connector = settings.connector()
+        opened = partial(open_engine, settings.database_url, telemetry=telemetry, session=_PLANS, connector=connector)
         engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
         jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
         await must_connect(engine)
-        await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_payment migrate")
+        await require_row_security(engine, roles.TABLES, migrate="python -m ticketcap_payment migrate")
         yaadpay = _yaadpay(stack, settings, telemetry)
         registration = await stack.enter_async_context(
             open_registration(settings.registration_target, settings.identity(_NAME), telemetry)

@@ -22,10 +22,10 @@ from ticketcap_chassis.errors import (
     Unauthenticated,
     Unavailable,
 )
-from ticketcap_chassis.grpc_channel import open_channel
-from ticketcap_chassis.messages import moment
-from ticketcap_chassis.service_identity import ServiceIdentity
-from ticketcap_chassis.status import from_rpc_error
+from ticketcap_chassis.identity.service_identity import ServiceIdentity
+from ticketcap_chassis.rpc.channel import open_channel
+from ticketcap_chassis.rpc.status import from_rpc_error
+from ticketcap_chassis.rpc.timestamps import moment
 from ticketcap_observability import Telemetry, get_logger
 
 from ticketcap_payment.domain.intent import Hold

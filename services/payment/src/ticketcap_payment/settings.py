@@ -5,10 +5,10 @@ from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from ticketcap_chassis.database import DatabaseSettings
-from ticketcap_chassis.production import DATABASE_RULES, Rule, different, vendor_secret_rules
-from ticketcap_chassis.service_identity import CALLER_RULES, CallerSettings
-from ticketcap_chassis.settings import Address, DatabaseUrl, OptionalAddress, ServedSettings
+from ticketcap_chassis.database.settings import DATABASE_RULES, DatabaseSettings, DatabaseUrl
+from ticketcap_chassis.identity.settings import CALLER_RULES, CallerSettings
+from ticketcap_chassis.production import Rule, differs_from, vendor_secret_rules
+from ticketcap_chassis.settings import Address, OptionalAddress, ServedSettings
 
 _HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
 """Where YaadPay answers; production speaks to nobody else."""
@@ -26,7 +26,7 @@ PRODUCTION_RULES: Final = (
     *DATABASE_RULES,
     *vendor_secret_rules("yaadpay_key"),
     *vendor_secret_rules("yaadpay_passp"),
-    different("yaadpay_passp", "yaadpay_key"),
+    differs_from("yaadpay_passp", "yaadpay_key"),
     Rule(
         "YAADPAY_BASE_URL",
         f"must be https at one of {', '.join(sorted(_HOSTS))}",

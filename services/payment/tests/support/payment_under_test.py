@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, text
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
 from ticketcap.registration.v1 import registration_pb2 as registration_pb
-from ticketcap_chassis.database import driver_url
+from ticketcap_chassis.database.engine import driver_url
 from ticketcap_local.postgres import EmbeddedPostgres
 from ticketcap_local.testing import ServiceProcess, free_port, fresh_database
 from ticketcap_observability import InMemoryTelemetry, Telemetry

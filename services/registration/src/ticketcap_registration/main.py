@@ -7,15 +7,15 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
-from ticketcap_chassis.connection_string import connection_parameters
-from ticketcap_chassis.database import opened_engine
-from ticketcap_chassis.first_connection import must_connect
-from ticketcap_chassis.grpc_server import GrpcServer
+from ticketcap_chassis.concurrency.fair_semaphore import FairSemaphore
+from ticketcap_chassis.database.connection_string import connection_parameters
+from ticketcap_chassis.database.engine import open_engine
+from ticketcap_chassis.database.first_connection import must_connect
+from ticketcap_chassis.database.row_security import require_row_security
 from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
-from ticketcap_chassis.identity import TokenVerifier
+from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_memory_back, stop_requested
-from ticketcap_chassis.row_security import must_be_bound
-from ticketcap_chassis.shares import Shares
+from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_observability import Telemetry, get_logger, schema
 
 from ticketcap_registration.domain.holder_token import HolderTokens, Purpose
@@ -78,8 +78,8 @@ async def serve(settings: Settings, telemetry: Telemetry) -> None:
 async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int]:
     """Run the service while the code inside does; yields its port."""
     async with AsyncExitStack() as stack:
-        link = settings.link()
-        opened = partial(opened_engine, settings.database_url, telemetry=telemetry, session=_PLANS, link=link)
+        connector = settings.connector()
+        opened = partial(open_engine, settings.database_url, telemetry=telemetry, session=_PLANS, connector=connector)
         engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
         # A pool of their own: whatever else waits for the database, the seats' transactions never wait for it.
         lanes_engine = await stack.enter_async_context(
@@ -91,7 +91,7 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         )
         jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
         await must_connect(engine)
-        await must_be_bound(engine, roles.TABLES, migrate="python -m ticketcap_registration migrate")
+        await require_row_security(engine, roles.TABLES, migrate="python -m ticketcap_registration migrate")
         directory = Directory(jobs_engine)
         stack.push_async_callback(directory.close)
         watchkeeping = Watchkeeping(jobs_engine)
@@ -103,7 +103,9 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
         checked = settings.feed_check_seconds
         # A link of its own: a server that ends the feed's one connection says nothing about the pool's.
         parameters = connection_parameters(settings.database_url)
-        feed = SeatFeed(parameters, telemetry, settings.link(), check_seconds=checked, deaf=link.distrust)
+        feed = SeatFeed(
+            parameters, telemetry, settings.connector(), check_seconds=checked, deaf=connector.replace_connections
+        )
         telemetry.gauge(schema.SEAT_FEED_AGE, lambda: [(feed.age, {})])
         verifier = settings.verifier()
         server = GrpcServer(telemetry=telemetry, verifier=verifier)
@@ -169,7 +171,7 @@ def _service(
 ) -> RegistrationService:
     manage_tokens, pay_tokens = (_tokens(settings, purpose) for purpose in (Purpose.MANAGE, Purpose.PAY))
     # Reads always have the other half of the connections: they wait for no row.
-    writes = Shares(max(1, settings.database_connections // 2), of_one=_WRITES_OF_EVENT)
+    writes = FairSemaphore(max(1, settings.database_connections // 2), per_key=_WRITES_OF_EVENT)
     return RegistrationService(
         access=Access(verifier, directory, manage_tokens=manage_tokens, pay_tokens=pay_tokens),
         directory=directory,

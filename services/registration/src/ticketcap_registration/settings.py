@@ -3,24 +3,17 @@
 from typing import Final
 
 from pydantic import Field
-from ticketcap_chassis.database import DatabaseSettings
-from ticketcap_chassis.production import DATABASE_RULES, different, secret_rules
-from ticketcap_chassis.settings import (
-    IDENTITY_RULES,
-    Address,
-    DatabaseUrl,
-    IdentitySettings,
-    OptionalAddress,
-    Secret,
-    ServedSettings,
-)
+from ticketcap_chassis.database.settings import DATABASE_RULES, DatabaseSettings, DatabaseUrl
+from ticketcap_chassis.identity.settings import IDENTITY_RULES, IdentitySettings
+from ticketcap_chassis.production import differs_from, secret_rules
+from ticketcap_chassis.settings import Address, OptionalAddress, Secret, ServedSettings
 
 PRODUCTION_RULES: Final = (
     *IDENTITY_RULES,
     *DATABASE_RULES,
     *secret_rules("manage_token_secret"),
     *secret_rules("manage_token_secret_old"),
-    different("manage_token_secret", "jwt_secret", "manage_token_secret_old"),
+    differs_from("manage_token_secret", "jwt_secret", "manage_token_secret_old"),
 )
 """What production demands of this service."""
 

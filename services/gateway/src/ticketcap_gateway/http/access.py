@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from starlette.requests import Request
-from ticketcap_chassis import spellings
 from ticketcap_chassis.errors import InvalidInput, NotFound, PermissionDenied, Unauthenticated
-from ticketcap_chassis.identity import Principal, Role, TokenVerifier, bearer_token, looks_like_jwt
+from ticketcap_chassis.identity.roles import Principal, Role
+from ticketcap_chassis.identity.tokens import TokenVerifier, bearer_token, looks_like_jwt
+from ticketcap_chassis.text import normalize
 from ticketcap_observability import sentry, set_school
 
 from ticketcap_gateway.http.schemas import EscalationKind
@@ -103,7 +104,7 @@ def _clipped(manage_token: str) -> str:
 def school_of(request: Request) -> str:
     """Return the school that the path names; NotFound when no school can have that name."""
     given = request.path_params["school"]
-    school = spellings.slug(given)
+    school = normalize.slug(given)
     if school is None:
         raise NotFound(f"no school {given[:_MAX_SHOWN]!r}", reason="SCHOOL_NOT_FOUND")
     set_school(school)
@@ -113,7 +114,7 @@ def school_of(request: Request) -> str:
 def event_of(request: Request) -> tuple[str, str]:
     """Return the school and the event (its id or slug) that the path names."""
     school, given = school_of(request), request.path_params["event"]
-    event = given if is_uuid(given) else spellings.slug(given)
+    event = given if is_uuid(given) else normalize.slug(given)
     if event is None:
         raise NotFound(f"school {school!r} has no event {given[:_MAX_SHOWN]!r}", reason="EVENT_NOT_FOUND")
     return school, str(event)

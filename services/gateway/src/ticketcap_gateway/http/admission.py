@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
+from ticketcap_chassis.concurrency.fair_quota import FairQuota
 from ticketcap_chassis.errors import Busy, DeadlineExceeded, Unavailable
-from ticketcap_chassis.holders import Holders
 
 from ticketcap_gateway.http.access import Access
 from ticketcap_gateway.limits import subscriber
@@ -65,7 +65,7 @@ class Admission:
 
     def __init__(self, access: Access, *, most: int, share: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._access = access
-        self._shares = Holders(most=most, share=share)
+        self._shares = FairQuota(most=most, share=share)
         self._clock = clock
         self._paces: dict[str, _Pace] = {}
 

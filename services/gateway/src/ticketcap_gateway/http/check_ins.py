@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 from ticketcap.registration.v1 import registration_pb2 as pb
-from ticketcap_chassis.identity import MANAGERS
+from ticketcap_chassis.identity.roles import MANAGERS
 
 from ticketcap_gateway.http import schemas, translate
 from ticketcap_gateway.http.access import Access, event_of, registration_of

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 from ticketcap.registration.v1 import registration_pb2 as pb
-from ticketcap_chassis.identity import VIEWERS
+from ticketcap_chassis.identity.roles import VIEWERS
 
 from ticketcap_gateway.http import translate
 from ticketcap_gateway.http.access import Access, event_of

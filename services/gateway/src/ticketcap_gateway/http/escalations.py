@@ -7,7 +7,7 @@ from pydantic import MISSING
 from starlette.requests import Request
 from starlette.responses import Response
 from ticketcap.payment.v1 import payment_pb2 as pb
-from ticketcap_chassis.identity import SUPER_ADMINS
+from ticketcap_chassis.identity.roles import SUPER_ADMINS
 
 from ticketcap_gateway.http import schemas, translate
 from ticketcap_gateway.http.access import Access, escalation_of

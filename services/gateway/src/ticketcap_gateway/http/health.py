@@ -8,7 +8,7 @@ from typing import Final, Literal
 from starlette.requests import Request
 from starlette.responses import Response
 from ticketcap_chassis.errors import NotFound, ServiceError
-from ticketcap_chassis.identity import SUPER_ADMINS
+from ticketcap_chassis.identity.roles import SUPER_ADMINS
 
 from ticketcap_gateway.draining import Draining
 from ticketcap_gateway.http import schemas

@@ -9,7 +9,7 @@ from pydantic import MISSING
 from starlette.requests import Request
 from starlette.responses import Response
 from ticketcap.payment.v1 import payment_pb2 as pb
-from ticketcap_chassis.identity import ADMINS
+from ticketcap_chassis.identity.roles import ADMINS
 
 from ticketcap_gateway.http import money, schemas
 from ticketcap_gateway.http.access import Access, school_of

@@ -7,7 +7,7 @@ from pydantic import MISSING
 from starlette.requests import Request
 from starlette.responses import Response
 from ticketcap.registration.v1 import registration_pb2 as pb
-from ticketcap_chassis.identity import MANAGERS, VIEWERS
+from ticketcap_chassis.identity.roles import MANAGERS, VIEWERS
 
 from ticketcap_gateway.claims import ClaimCoalescer
 from ticketcap_gateway.http import schemas, translate

@@ -20,8 +20,8 @@ from pydantic import (
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
-from ticketcap_chassis import spellings
-from ticketcap_chassis.pasted_text import (
+from ticketcap_chassis.text import normalize
+from ticketcap_chassis.text.folding import (
     folded,
     folded_ascii,
     folded_line,
@@ -171,14 +171,14 @@ ShownName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_
 Slug = Annotated[
     str,
     Field(min_length=1, max_length=63),
-    _judged(spellings.slug, "must be lower-case letters, digits and single hyphens, and begin with a letter"),
+    _judged(normalize.slug, "must be lower-case letters, digits and single hyphens, and begin with a letter"),
     _pasted(folded_ascii),
     _pattern(SLUG_PATTERN),
 ]
 PersonName = Annotated[
     str,
     Field(min_length=2, max_length=100),
-    _judged(spellings.person_name, "must be 2 to 100 characters and hold a letter"),
+    _judged(normalize.person_name, "must be 2 to 100 characters and hold a letter"),
     _pasted(_person),
     _pattern(_TITLE_PATTERN),
 ]
@@ -186,21 +186,21 @@ PersonName = Annotated[
 Phone = Annotated[
     str,
     Field(min_length=1, max_length=40),
-    _judged(spellings.phone, "must be a valid Israeli phone number, like 050-123-4567"),
-    _pasted(lambda value: spellings.phone(value) or folded_ascii(value)),
+    _judged(normalize.phone, "must be a valid Israeli phone number, like 050-123-4567"),
+    _pasted(lambda value: normalize.phone(value) or folded_ascii(value)),
     _pattern(_PHONE_PATTERN),
 ]
 Email = Annotated[
     str,
     Field(max_length=254),
-    _judged(spellings.email, "must be a valid e-mail address"),
+    _judged(normalize.email, "must be a valid e-mail address"),
     _pasted(folded_ascii),
     _pattern(_EMAIL_PATTERN),
 ]
 Code = Annotated[
     str,
     Field(min_length=1, max_length=32),
-    _judged(spellings.confirmation_code, "must be 1 to 32 letters and digits"),
+    _judged(normalize.confirmation_code, "must be 1 to 32 letters and digits"),
     _pasted(folded_ascii),
     _pattern("^[A-Za-z0-9]*$"),
 ]

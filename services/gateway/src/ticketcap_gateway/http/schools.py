@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 from ticketcap.registration.v1 import registration_pb2 as pb
-from ticketcap_chassis.identity import SUPER_ADMINS, VIEWERS
+from ticketcap_chassis.identity.roles import SUPER_ADMINS, VIEWERS
 
 from ticketcap_gateway.http import schemas, translate
 from ticketcap_gateway.http.access import Access, idempotency_key, school_of

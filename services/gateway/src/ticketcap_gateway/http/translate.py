@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 from google.protobuf.message import Message
 from ticketcap.payment.v1 import payment_pb2
 from ticketcap.registration.v1 import registration_pb2 as pb
-from ticketcap_chassis.messages import moment, timestamp
+from ticketcap_chassis.rpc.timestamps import moment, timestamp
 
 from ticketcap_gateway.http import schemas
 from ticketcap_gateway.http.links import Links

@@ -1,8 +1,9 @@
 """Who may make a call: organisers by role, holders by the registration's token, operators."""
 
-from ticketcap_chassis.calls import caller, caller_or_none
 from ticketcap_chassis.errors import NotFound, Unauthenticated
-from ticketcap_chassis.identity import ADMINS, SUPER_ADMINS, TokenVerifier
+from ticketcap_chassis.identity.roles import ADMINS, SUPER_ADMINS
+from ticketcap_chassis.identity.tokens import TokenVerifier
+from ticketcap_chassis.rpc.authentication import caller, caller_or_none
 from ticketcap_observability import set_school
 
 from ticketcap_payment.domain.errors import PaymentNotFound

@@ -6,7 +6,7 @@ from typing import Final
 
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis.errors import InvalidInput
-from ticketcap_chassis.messages import timestamp
+from ticketcap_chassis.rpc.timestamps import timestamp
 
 from ticketcap_payment.domain.payment import Payment
 from ticketcap_payment.domain.refund import Refund

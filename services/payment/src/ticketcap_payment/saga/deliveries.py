@@ -9,8 +9,8 @@ from uuid import UUID
 from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer
 from ticketcap_chassis import deadlines
+from ticketcap_chassis.concurrency.fair_semaphore import FairSemaphore
 from ticketcap_chassis.errors import ServiceError
-from ticketcap_chassis.shares import Shares
 from ticketcap_observability import context_from_traceparent, get_logger, schema, sentry, set_school
 
 from ticketcap_payment.saga.delivery import Done, Ending, Later, pause_after
@@ -40,7 +40,7 @@ class Deliveries:
         self._tracer = tracer
         self._deliver = deliver
         self._seconds = seconds
-        self._places = Shares(_AT_ONCE, of_one=_OF_EVENT)
+        self._slots = FairSemaphore(_AT_ONCE, per_key=_OF_EVENT)
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
         self._closed = False
 
@@ -73,7 +73,7 @@ class Deliveries:
             await asyncio.wait(late)
 
     async def _drive(self, registration_id: UUID, event_id: UUID) -> None:
-        async with self._places.place(event_id):
+        async with self._slots.slot(event_id):
             for _ in range(_STEPS):
                 if self._closed:
                     return

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.transactions import connected
+from ticketcap_chassis.database.transactions import open_connection
 
 from ticketcap_payment.domain.errors import PaymentNotFound
 
@@ -55,12 +55,12 @@ class Directory:
 
     async def with_payments(self, registration_ids: Sequence[UUID]) -> frozenset[UUID]:
         """Return those of ``registration_ids`` for which a payment was ever opened."""
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             found = await connection.execute(_WITH_PAYMENTS, {"registration_ids": list(registration_ids)})
         return frozenset(found.scalars())
 
     async def _one(self, statement: TextClause, values: dict[str, object]) -> Row[Any] | None:
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             return (await connection.execute(statement, values)).one_or_none()
 
 

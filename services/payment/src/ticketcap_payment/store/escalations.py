@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from ticketcap_chassis.transactions import connected
+from ticketcap_chassis.database.transactions import open_connection
 from uuid_utils.compat import uuid7
 
 from ticketcap_payment.domain.payment import Payment
@@ -118,12 +118,12 @@ class Escalations:
 
     async def oldest(self, limit: int) -> Sequence[Escalation]:
         """Return what waits for a person, oldest first."""
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_OPEN, {"limit": limit})).mappings().all()
         return [Escalation(**{**row, "kind": Kind(row["kind"])}) for row in rows]
 
     async def school_of(self, kind: Kind, subject_id: UUID) -> tuple[str, UUID | None] | None:
         """Return the school and the payment of what waits, None when it does not."""
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             row = (await connection.execute(_FIND, {"kind": kind, "subject_id": subject_id})).one_or_none()
         return None if row is None else (row.school, row.payment_id)

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.transactions import begun, connected
+from ticketcap_chassis.database.transactions import open_connection, open_transaction
 
 _POSITION: Final = text("""-- feeds.position
 SELECT position FROM cursors WHERE feed = :feed""")
@@ -24,10 +24,10 @@ class Feed:
 
     async def position(self) -> str:
         """Return the cursor to read on from; "" at the beginning."""
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             return str(await connection.scalar(_POSITION, {"feed": self._name}) or "")
 
     async def move(self, before: str, after: str) -> None:
         """Go on from ``before`` to ``after``, unless another reader has gone on already."""
-        async with begun(self._engine) as connection:
+        async with open_transaction(self._engine) as connection:
             await connection.execute(_MOVE, {"feed": self._name, "before": before, "position": after})

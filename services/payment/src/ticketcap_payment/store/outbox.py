@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from ticketcap_chassis.transactions import begun, connected
+from ticketcap_chassis.database.transactions import open_connection, open_transaction
 
 from ticketcap_payment.domain.payment import Payment
 from ticketcap_payment.store.directory import PaymentKey
@@ -111,14 +111,14 @@ class Outbox:
 
         At most ``of_event`` of one event: an event that is stuck fills no page.
         """
-        async with connected(self._jobs_engine) as connection:
+        async with open_connection(self._jobs_engine) as connection:
             due = await connection.execute(_DUE, {"limit": limit, "of_event": of_event})
             return [(row.registration_id, row.event_id) for row in due]
 
     async def lease(self, registration_id: UUID) -> Delivery | None:
         """Take a registration's oldest row, None when it is not due or another's."""
         values = {"registration_id": registration_id, "seconds": self._lease_seconds}
-        async with begun(self._jobs_engine) as connection:
+        async with open_transaction(self._jobs_engine) as connection:
             row = (await connection.execute(_LEASE, values)).one_or_none()
         if row is None:
             return None
@@ -134,7 +134,7 @@ class Outbox:
 
     async def postpone(self, delivery: Delivery, seconds: float) -> None:
         """Give a row back, to be tried again in ``seconds``; nothing, when the lease is another's by now."""
-        async with begun(self._jobs_engine) as connection:
+        async with open_transaction(self._jobs_engine) as connection:
             await connection.execute(_POSTPONE, {"id": delivery.id, "tries": delivery.tries, "seconds": seconds})
 
     async def done(self, delivery: Delivery) -> None:
@@ -144,15 +144,15 @@ class Outbox:
 
     async def is_under_way(self, registration_id: UUID) -> bool:
         """Say whether something for this registration is due or being done."""
-        async with connected(self._jobs_engine) as connection:
+        async with open_connection(self._jobs_engine) as connection:
             return bool(await connection.scalar(_OPEN, {"registration_id": registration_id}))
 
     async def lag_seconds(self) -> float:
         """Return how long the oldest open row has waited; 0 when there is none."""
-        async with connected(self._jobs_engine) as connection:
+        async with open_connection(self._jobs_engine) as connection:
             return float(await connection.scalar(_LAG) or 0.0)
 
     async def delete_aged(self, seconds: float) -> int:
         """Delete a bounded number of rows that were done longer than ``seconds`` ago; return how many."""
-        async with begun(self._jobs_engine) as connection:
+        async with open_transaction(self._jobs_engine) as connection:
             return (await connection.execute(_AGED, {"seconds": seconds})).rowcount

@@ -3,9 +3,9 @@
 from contextlib import AbstractAsyncContextManager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from ticketcap_chassis.transactions import tenant_transaction
+from ticketcap_chassis.database.transactions import open_tenant_transaction
 
 
 def school_transaction(engine: AsyncEngine, school: str) -> AbstractAsyncContextManager[AsyncConnection]:
     """Open a transaction that sees and writes the rows of one school (a slug); commit when the code inside ends."""
-    return tenant_transaction(engine, "ticketcap.school", school)
+    return open_tenant_transaction(engine, "ticketcap.school", school)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.transactions import connected
+from ticketcap_chassis.database.transactions import open_connection
 
 from ticketcap_payment.store.directory import PaymentKey
 from ticketcap_payment.store.outbox import Topic
@@ -71,7 +71,7 @@ class Watchkeeping:
 
     async def hanging(self) -> Sequence[Hanging]:
         """Return what should have a delivery and has none: a bounded number, normally none."""
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_HANGING)).all()
         return [
             Hanging(PaymentKey(row.id, row.school, row.registration_id), Topic(row.topic), row.subject_id)
@@ -80,18 +80,18 @@ class Watchkeeping:
 
     async def unpaid(self, seconds: float) -> Sequence[PaymentKey]:
         """Return payments that nobody has paid for ``seconds``, a bounded number of them."""
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_UNPAID, {"seconds": seconds})).all()
         return [PaymentKey(row.id, row.school, row.registration_id) for row in rows]
 
     async def unsettled(self) -> Mapping[tuple[str, str], int]:
         """Return how many deliveries are open, by kind and age."""
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_UNSETTLED)).all()
         return {(row.kind, row.age): row.number for row in rows}
 
     async def escalated(self) -> Mapping[str, int]:
         """Return how much waits for a person, by kind."""
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_ESCALATED)).all()
         return {row.kind: row.number for row in rows}

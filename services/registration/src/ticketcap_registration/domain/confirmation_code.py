@@ -3,8 +3,8 @@
 import secrets
 from typing import Final
 
-from ticketcap_chassis import spellings
 from ticketcap_chassis.errors import InvalidInput
+from ticketcap_chassis.text import normalize
 
 ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Letters and digits less I, L, O, 0 and 1."""
@@ -20,7 +20,7 @@ def new_code() -> str:
 
 def normalized(spelled: str) -> str:
     """Return a code as stored, from how a person typed or pasted it; raise InvalidInput when it can't be one."""
-    code = spellings.confirmation_code(spelled)
+    code = normalize.confirmation_code(spelled)
     if code is None:
         raise InvalidInput.of("confirmation_code", "must be 1 to 32 letters and digits")
     return code

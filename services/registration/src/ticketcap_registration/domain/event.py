@@ -6,7 +6,6 @@ from typing import Final, TypedDict
 from uuid import UUID
 
 from ticketcap_chassis.errors import FieldViolation, InvalidInput
-from ticketcap_chassis.validation import invalid
 
 from ticketcap_registration.domain.errors import CapacityBelowSold
 from ticketcap_registration.domain.states import EventStatus, WaitlistPolicy
@@ -86,7 +85,7 @@ class Event:
         """
         missing = [FieldViolation(name, "is required") for name in _REQUIRED if name not in fields]
         if missing:
-            raise invalid(missing)
+            raise InvalidInput.of_fields(missing)
         event = cls(
             id=event_id,
             school_id=school_id,

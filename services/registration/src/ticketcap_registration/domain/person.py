@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import phonenumbers
-from ticketcap_chassis import spellings
-from ticketcap_chassis.errors import FieldViolation
-from ticketcap_chassis.validation import invalid
+from ticketcap_chassis.errors import FieldViolation, InvalidInput
+from ticketcap_chassis.text import normalize
 
 _REGION: Final = "IL"
 _COUNTRY_CODE: Final = 972
@@ -25,8 +24,8 @@ class Person:
     @classmethod
     def parse(cls, *, name: str, phone: str, email: str | None) -> "Person":
         """Clean what a caller typed, or raise InvalidInput that names every wrong field."""
-        clean_name, number = spellings.person_name(name), israeli_e164(phone)
-        address = spellings.email(email) if email is not None else None
+        clean_name, number = normalize.person_name(name), israeli_e164(phone)
+        address = normalize.email(email) if email is not None else None
         wrong = []
         if clean_name is None:
             wrong.append(FieldViolation("name", "must be 2 to 100 characters and hold a letter"))
@@ -35,7 +34,7 @@ class Person:
         if email is not None and address is None:
             wrong.append(FieldViolation("email", "must be a valid e-mail address"))
         if wrong or clean_name is None or number is None:
-            raise invalid(wrong)
+            raise InvalidInput.of_fields(wrong)
         return cls(name=clean_name, phone=number, email=address.lower() if address else None)
 
 
@@ -45,7 +44,7 @@ def israeli_e164(spelled: str) -> str | None:
     050 123 4567, 050-123-4567, (050) 123-4567 and +972501234567 are one number, and so is each of them as contacts
     and messengers copy it.
     """
-    plain = spellings.phone(spelled)
+    plain = normalize.phone(spelled)
     if plain is None:
         return None
     try:

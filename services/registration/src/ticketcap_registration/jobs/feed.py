@@ -20,8 +20,8 @@ from uuid import UUID
 
 import psycopg
 from pydantic import ValidationError
+from ticketcap_chassis.database.connector import Connector
 from ticketcap_chassis.errors import Unavailable
-from ticketcap_chassis.link import Link
 from ticketcap_observability import Telemetry, get_logger, schema
 
 from ticketcap_registration.store.seats import CHANNEL, SeatNews, news
@@ -85,14 +85,14 @@ class SeatFeed:
         self,
         parameters: Mapping[str, str],
         telemetry: Telemetry,
-        link: Link,
+        connector: Connector,
         *,
         check_seconds: float,
         deaf: Callable[[], None],
     ) -> None:
         self.check_channel: Final = f"seat_feed_check_{secrets.token_hex(8)}"
         self._parameters = parameters
-        self._link = link
+        self._connector = connector
         self._check_seconds = check_seconds
         self._deaf = deaf
         self._heard_at = time.monotonic()
@@ -145,7 +145,9 @@ class SeatFeed:
 
     async def _listen(self) -> None:
         """Listen on one connection for as long as it carries the checks."""
-        connection = await self._link.connect(**self._parameters, autocommit=True, application_name="ticketcap-feed")
+        connection = await self._connector.connect(
+            **self._parameters, autocommit=True, application_name="ticketcap-feed"
+        )
         try:
             await connection.execute(f"LISTEN {CHANNEL}")
             await connection.execute(f"LISTEN {self.check_channel}")

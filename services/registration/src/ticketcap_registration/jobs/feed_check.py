@@ -10,9 +10,9 @@ from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from ticketcap_chassis.database.transactions import open_transaction
 from ticketcap_chassis.errors import ServiceError
-from ticketcap_chassis.grpc_server import GrpcServer
-from ticketcap_chassis.transactions import begun
+from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_observability import get_logger
 
 from ticketcap_registration.jobs.feed import SeatFeed
@@ -44,7 +44,7 @@ class FeedCheck:
         self._feed.begins.clear()
         # The database's own health reports one that does not answer; the feed grows older meanwhile.
         with contextlib.suppress(ServiceError):
-            async with begun(self._engine) as connection:
+            async with open_transaction(self._engine) as connection:
                 await connection.execute(_ANNOUNCE, {"channel": self._feed.check_channel})
 
     async def tell(self) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.row_security import unbound
-from ticketcap_chassis.transactions import translated_errors
+from ticketcap_chassis.database.row_security import unprotected_tables
+from ticketcap_chassis.database.transactions import translate_errors
 from ticketcap_observability import Telemetry, get_logger, schema
 
 from ticketcap_registration.store import roles
@@ -23,8 +23,8 @@ class IsolationProbe:
 
     async def run(self) -> None:
         """Count, and say loudly, what would let one school see another."""
-        with translated_errors(self._engine):
-            open_tables = await unbound(self._engine, roles.TABLES)
+        with translate_errors(self._engine):
+            open_tables = await unprotected_tables(self._engine, roles.TABLES)
         if await self._events.seen_by_nobody():
             open_tables = sorted({*open_tables, "events"})
         if open_tables:

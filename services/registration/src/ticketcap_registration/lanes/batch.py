@@ -8,15 +8,15 @@ from typing import Final, Protocol
 
 from opentelemetry import trace
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind
-from ticketcap_chassis.errors import InternalError, ServiceError
-from ticketcap_chassis.slices import in_slices
-from ticketcap_chassis.transactions import (
+from ticketcap_chassis.concurrency.slices import in_slices
+from ticketcap_chassis.database.errors import (
     ConstraintViolated,
     Contended,
     NoFreeConnection,
     OutcomeUnknown,
     StoreUnavailable,
 )
+from ticketcap_chassis.errors import InternalError, ServiceError
 from ticketcap_observability import Telemetry, get_logger, schema, sentry
 
 from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command

@@ -20,8 +20,8 @@ from typing import Final
 
 from opentelemetry import trace
 from ticketcap_chassis import deadlines
+from ticketcap_chassis.database.errors import Contended
 from ticketcap_chassis.errors import InternalError
-from ticketcap_chassis.transactions import Contended
 from ticketcap_observability import get_logger, sentry
 
 from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command

@@ -1,8 +1,9 @@
 """Who may make a call: organisers by role, holders by manage token, other services of ours."""
 
-from ticketcap_chassis.calls import caller, caller_or_none
 from ticketcap_chassis.errors import Unauthenticated
-from ticketcap_chassis.identity import SERVICES, SUPER_ADMINS, Principal, Role, TokenVerifier
+from ticketcap_chassis.identity.roles import SERVICES, SUPER_ADMINS, Principal, Role
+from ticketcap_chassis.identity.tokens import TokenVerifier
+from ticketcap_chassis.rpc.authentication import caller, caller_or_none
 from ticketcap_observability import set_school
 
 from ticketcap_registration.domain.errors import RegistrationNotFound

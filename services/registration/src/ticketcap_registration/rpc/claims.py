@@ -13,10 +13,10 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, Tracer
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis import deadlines
+from ticketcap_chassis.concurrency.slices import in_slices
 from ticketcap_chassis.errors import Busy, DeadlineExceeded, InternalError, ServiceError, Unavailable
-from ticketcap_chassis.slices import in_slices
-from ticketcap_chassis.status import to_status
-from ticketcap_chassis.validation import validate
+from ticketcap_chassis.rpc.status import to_status
+from ticketcap_chassis.rpc.validation import validate
 from ticketcap_observability import (
     Telemetry,
     context_from_traceparent,

@@ -10,7 +10,7 @@ import grpc.aio
 from opentelemetry.trace import Tracer
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
-from ticketcap_chassis.identity import ADMINS, MANAGERS, VIEWERS
+from ticketcap_chassis.identity.roles import ADMINS, MANAGERS, VIEWERS
 from ticketcap_observability import schema, set_school, traceparent_of
 from uuid_utils.compat import uuid7
 

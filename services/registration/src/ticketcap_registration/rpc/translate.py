@@ -5,9 +5,9 @@ from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from ticketcap.registration.v1 import registration_pb2 as pb
-from ticketcap_chassis import spellings
 from ticketcap_chassis.errors import InvalidInput
-from ticketcap_chassis.messages import timestamp
+from ticketcap_chassis.rpc.timestamps import timestamp
+from ticketcap_chassis.text import normalize
 
 from ticketcap_registration.domain.event import Event, EventFields
 from ticketcap_registration.domain.ledger import ClaimAnswer
@@ -45,7 +45,7 @@ def _datetime(message: Timestamp, field: str) -> datetime:
 
 def slug(pasted: str, field: str) -> str:
     """Return a slug as it is kept; raise InvalidInput when ``pasted`` is none."""
-    spelled = spellings.slug(pasted)
+    spelled = normalize.slug(pasted)
     if spelled is None:
         raise InvalidInput.of(
             field, "must be 1 to 63 lower-case letters, digits and single hyphens, and begin with a letter"
@@ -55,7 +55,7 @@ def slug(pasted: str, field: str) -> str:
 
 def reason(pasted: str, field: str) -> str:
     """Return a cancellation's reason as it is kept; raise InvalidInput when it is too long."""
-    text = spellings.reason(pasted)
+    text = normalize.reason(pasted)
     if text is None:
         raise InvalidInput.of(field, "must be at most 500 characters without control characters")
     return text

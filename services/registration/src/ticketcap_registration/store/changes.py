@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.transactions import connected
+from ticketcap_chassis.database.transactions import open_connection
 
 from ticketcap_registration.domain.states import RegistrationStatus
 
@@ -69,7 +69,7 @@ class Changes:
         """Return at most ``limit`` changes into ``statuses`` (none: into any) that follow ``position``."""
         topics = [f"{_TOPIC}{status.lower()}" for status in statuses] or list(_ALL)
         values = {"transaction": position.transaction, "id": position.id, "topics": topics, "limit": limit}
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_AFTER, values)).mappings().all()
         return [_change(dict(row)) for row in rows]
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from async_lru import alru_cache
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.transactions import connected
+from ticketcap_chassis.database.transactions import open_connection
 
 from ticketcap_registration.domain.errors import EventNotFound, RegistrationNotFound, SchoolNotFound
 
@@ -94,7 +94,7 @@ class Directory:
         return EventKey(row.id, key)
 
     async def _one(self, statement: TextClause, values: dict[str, object]) -> Row[Any] | None:
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             return (await connection.execute(statement, values)).one_or_none()
 
 

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import delete, exists, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from ticketcap_chassis.shares import Shares
-from ticketcap_chassis.transactions import ConstraintViolated
+from ticketcap_chassis.concurrency.fair_semaphore import FairSemaphore
+from ticketcap_chassis.database.errors import ConstraintViolated
 
 from ticketcap_registration.domain.errors import EventHasRegistrations, EventNotFound, SlugTaken
 from ticketcap_registration.domain.event import Event
@@ -28,7 +28,7 @@ _COLUMNS: Final = EventRow.__table__.columns
 class Events:
     """Every statement about events that is not a lane's."""
 
-    def __init__(self, engine: AsyncEngine, jobs_engine: AsyncEngine, writes: Shares) -> None:
+    def __init__(self, engine: AsyncEngine, jobs_engine: AsyncEngine, writes: FairSemaphore) -> None:
         self._engine = engine
         self._writes = writes
         self._keyed = Keyed(Event, engine=engine, jobs_engine=jobs_engine)
@@ -82,7 +82,7 @@ class Events:
         last_news = news.dump_json(SeatNews.of_deleted(key.id)).decode()
         removal = delete(EventRow).where(EventRow.id == key.id).returning(func.pg_notify(CHANNEL, last_news))
         try:
-            async with self._writes.place(key.id), school_transaction(self._engine, key.school.id) as connection:
+            async with self._writes.slot(key.id), school_transaction(self._engine, key.school.id) as connection:
                 if await connection.scalar(select(registered)):
                     raise EventHasRegistrations(key.id)
                 gone = await connection.execute(removal)

@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from ticketcap_chassis.transactions import ConstraintViolated, connected
+from ticketcap_chassis.database.errors import ConstraintViolated
+from ticketcap_chassis.database.transactions import open_connection
 
 from ticketcap_registration.domain.errors import IdempotencyKeyReused
 from ticketcap_registration.store.transactions import school_transaction
@@ -77,7 +78,7 @@ class Keyed(Generic[Thing]):
         }
 
     async def _earlier(self, key: Key) -> Made[Thing] | None:
-        async with connected(self._jobs_engine) as connection:
+        async with open_connection(self._jobs_engine) as connection:
             row = (await connection.execute(_FIND, {"scope": key.scope, "key": key.key})).one_or_none()
         if row is None:
             return None

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from ticketcap_chassis import migration
+from ticketcap_chassis.database import migration
 
 _LOCK: Final = 5_027_144_001
 

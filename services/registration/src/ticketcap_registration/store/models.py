@@ -15,8 +15,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from ticketcap_chassis import tables
-from ticketcap_chassis.tables import one_of
+from ticketcap_chassis.database import tables
+from ticketcap_chassis.database.tables import one_of
 
 from ticketcap_registration.domain.states import COUNTED, LIVE, EventStatus, RegistrationStatus, WaitlistPolicy
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from ticketcap_chassis.shares import Shares
+from ticketcap_chassis.concurrency.fair_semaphore import FairSemaphore
 
 from ticketcap_registration.domain.check_in import can_undo_check_in, check_in
 from ticketcap_registration.domain.errors import CodeNotFound, RegistrationNotFound
@@ -37,7 +37,7 @@ class RegistrationView:
 class Registrations:
     """Every statement about registrations that is not a lane's."""
 
-    def __init__(self, engine: AsyncEngine, writes: Shares) -> None:
+    def __init__(self, engine: AsyncEngine, writes: FairSemaphore) -> None:
         self._engine = engine
         self._writes = writes
 
@@ -92,7 +92,7 @@ class Registrations:
         """Lock one registration: a lane that would cancel it waits, then sees what was done here, or was first."""
         query = _shown().add_columns(func.statement_timestamp().label("now"))
         query = query.where(RegistrationRow.event_id == event.id, which).with_for_update(of=RegistrationRow)
-        async with self._writes.place(event.id), school_transaction(self._engine, event.school.id) as connection:
+        async with self._writes.slot(event.id), school_transaction(self._engine, event.school.id) as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
             if row is None:
                 raise CodeNotFound(event.id)

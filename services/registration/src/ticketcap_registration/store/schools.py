@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from ticketcap_chassis.transactions import ConstraintViolated
+from ticketcap_chassis.database.errors import ConstraintViolated
 
 from ticketcap_registration.domain.errors import SlugTaken
 from ticketcap_registration.store.keyed import Key, Keyed, Made

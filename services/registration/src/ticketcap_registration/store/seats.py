@@ -19,8 +19,8 @@ from psycopg.rows import dict_row
 from pydantic import TypeAdapter
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.link import LimitedConnection
-from ticketcap_chassis.transactions import driver_connection, unknown_when_lost
+from ticketcap_chassis.database.connector import LimitedConnection
+from ticketcap_chassis.database.transactions import open_driver_connection, unknown_when_lost
 from ticketcap_observability import SqlTelemetry
 
 from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command, ExpireHolds
@@ -258,7 +258,7 @@ class SeatConnection:
 @asynccontextmanager
 async def seat_connection(engine: AsyncEngine, statements: SqlTelemetry) -> AsyncIterator[SeatConnection]:
     """Lend a connection for one transaction; what it does not commit is undone."""
-    async with driver_connection(engine) as connection:
+    async with open_driver_connection(engine) as connection:
         yield SeatConnection(connection, statements)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.transactions import begun, connected
+from ticketcap_chassis.database.transactions import open_connection, open_transaction
 
 from ticketcap_registration.store.directory import EventKey, SchoolKey
 from ticketcap_registration.store.models import COUNTED_STATUSES
@@ -97,7 +97,7 @@ class Watchkeeping:
 
     async def due_holds(self, *, but: Sequence[UUID] = ()) -> list[EventKey]:
         """Return events with holds whose time is over, except ``but``: a bounded number of them."""
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_DUE, {"but": list(but)})).all()
         return [EventKey(row.id, SchoolKey(row.school_id, row.school)) for row in rows]
 
@@ -111,27 +111,27 @@ class Watchkeeping:
         return found
 
     async def _next_events(self, after: UUID) -> Sequence[UUID]:
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             return (await connection.execute(_NEXT_EVENTS, {"after": after})).scalars().all()
 
     async def _drift_of(self, event_ids: Sequence[UUID]) -> list[Drift]:
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             rows = await connection.execute(_DRIFT, {"event_ids": list(event_ids)})
             return [Drift(**row) for row in rows.mappings()]
 
     async def fullest_events(self, limit: int) -> list[OpenEvent]:
         """Return the fullest events that are open and have not begun, at most ``limit``."""
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_FULLEST, {"limit": limit})).all()
         return [OpenEvent(EventKey(row.id, SchoolKey(row.school_id, row.school)), row.utilization) for row in rows]
 
     async def active_events(self, limit: int) -> list[tuple[SchoolKey, int]]:
         """Return the schools with most open events that have not begun, and their number; at most ``limit`` schools."""
-        async with connected(self._engine) as connection:
+        async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_ACTIVE, {"limit": limit})).all()
         return [(SchoolKey(row.school_id, row.school), row.events) for row in rows]
 
     async def delete_aged(self, table: str, seconds: float) -> int:
         """Delete a bounded number of rows of ``table`` that are older than ``seconds``; return how many."""
-        async with begun(self._engine) as connection:
+        async with open_transaction(self._engine) as connection:
             return (await connection.execute(_AGED[table], {"seconds": seconds})).rowcount

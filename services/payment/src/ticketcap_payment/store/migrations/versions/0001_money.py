@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from ticketcap_chassis.row_security import protection, role
+from ticketcap_chassis.database.row_security import create_role, protect_table
 
 revision = "0001"
 down_revision = None
@@ -24,7 +24,7 @@ def upgrade() -> None:
     _tables()
     _moves()
     for name in ("payment_app", "payment_jobs"):
-        for statement in role(name):
+        for statement in create_role(name):
             op.execute(statement)
     for table in _TENANT_TABLES:
         _bind(table)
@@ -56,7 +56,7 @@ def _moves() -> None:
 def _bind(table: str) -> None:
     """Let the app see only rows of the school that its transaction names."""
     own = "school = current_setting('ticketcap.school', true)"
-    for statement in protection(table):
+    for statement in protect_table(table):
         op.execute(statement)
     op.execute(f"CREATE POLICY one_school ON {table} TO payment_app USING ({own}) WITH CHECK ({own})")
     op.execute(f"CREATE POLICY all_schools ON {table} TO payment_jobs USING (true) WITH CHECK ({table == 'outbox'})")

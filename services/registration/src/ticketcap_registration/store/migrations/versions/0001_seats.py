@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
-from ticketcap_chassis.row_security import protection, role
+from ticketcap_chassis.database.row_security import create_role, protect_table
 
 revision = "0001"
 down_revision = None
@@ -20,7 +20,7 @@ _TENANT_COLUMN = {
 def upgrade() -> None:
     _tables()
     for name in ("registration_app", "registration_jobs"):
-        for statement in role(name):
+        for statement in create_role(name):
             op.execute(statement)
     for table, column in _TENANT_COLUMN.items():
         _bind(table, column)
@@ -178,7 +178,7 @@ def _tables() -> None:
 def _bind(table: str, column: str) -> None:
     """Let the app see only rows of the school that its transaction names."""
     own = f"{column} = nullif(current_setting('ticketcap.school_id', true), '')::uuid"
-    for statement in protection(table):
+    for statement in protect_table(table):
         op.execute(statement)
     op.execute(f"CREATE POLICY one_school ON {table} TO registration_app USING ({own}) WITH CHECK ({own})")
     op.execute(f"CREATE POLICY all_schools ON {table} TO registration_jobs USING (true) WITH CHECK (false)")

@@ -7,61 +7,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import jwt
 
-from ticketcap_chassis.errors import NotFound, PermissionDenied, Unauthenticated
+from ticketcap_chassis.errors import Unauthenticated
+from ticketcap_chassis.identity.roles import Principal, Role
 
 if TYPE_CHECKING:
-    from ticketcap_chassis.provider_keys import ProviderKeys
+    from ticketcap_chassis.identity.provider_keys import ProviderKeys
 
 ISSUER: Final = "ticketcap"
 NO_KEYS: Final = "IDENTITY_PROVIDER_UNAVAILABLE"
 """The reason of Unavailable where a token can't be verified; a call without a token may still be served."""
 _LEEWAY_SECONDS: Final = 10
 _MAX_TOKEN_LENGTH: Final = 4096
-
-
-class Role(enum.StrEnum):
-    """What a token holder is; SERVICE is another service of ours."""
-
-    SUPER_ADMIN = "SUPER_ADMIN"
-    OWNER = "OWNER"
-    ADMIN = "ADMIN"
-    MANAGER = "MANAGER"
-    VIEWER = "VIEWER"
-    SERVICE = "SERVICE"
-
-
-VIEWERS: Final = frozenset({Role.SUPER_ADMIN, Role.OWNER, Role.ADMIN, Role.MANAGER, Role.VIEWER})
-MANAGERS: Final = VIEWERS - {Role.VIEWER}
-ADMINS: Final = MANAGERS - {Role.MANAGER}
-SUPER_ADMINS: Final = frozenset({Role.SUPER_ADMIN})
-SERVICES: Final = frozenset({Role.SERVICE})
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """A verified caller. ``school`` is a slug; None where the role spans schools."""
-
-    subject: str
-    role: Role
-    school: str | None
-
-    def require(self, roles: frozenset[Role]) -> None:
-        """Raise PermissionDenied unless this caller has one of ``roles``."""
-        if self.role not in roles:
-            raise PermissionDenied(f"the role {self.role} may not do this; it takes one of {', '.join(sorted(roles))}")
-
-    def require_school(self, school: str, roles: frozenset[Role]) -> None:
-        """Raise unless this caller may act for ``school`` (a slug) with one of ``roles``.
-
-        Another school's caller gets NotFound: its objects' existence is not told.
-        """
-        if not self.belongs_to(school):
-            raise NotFound(f"no school {school!r}")
-        self.require(roles)
-
-    def belongs_to(self, school: str) -> bool:
-        """Say whether this caller may see anything of ``school`` (a slug)."""
-        return self.role in {Role.SUPER_ADMIN, Role.SERVICE} or self.school == school
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +114,7 @@ class TokenVerifier:
 
 def _provider_keys(url: str, limits: KeyLimits | None) -> "ProviderKeys":
     # httpx is large, and only an identity provider needs it.
-    from ticketcap_chassis.provider_keys import ProviderKeys
+    from ticketcap_chassis.identity.provider_keys import ProviderKeys
 
     return ProviderKeys(url, limits)
 

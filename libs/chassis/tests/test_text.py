@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ticketcap_chassis import pasted_text, spellings
-from ticketcap_chassis.pasted_text import folded, folded_ascii, folded_line
+from ticketcap_chassis.text import folding, normalize
+from ticketcap_chassis.text.folding import folded, folded_ascii, folded_line
 
 EVERY_CHARACTER = [chr(code) for code in range(sys.maxunicode + 1)]
 FORMAT = [c for c in EVERY_CHARACTER if unicodedata.category(c) == "Cf"]
@@ -22,7 +22,7 @@ SEEN = [*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)), *"\u
 @pytest.mark.parametrize("character", SEEN, ids=ascii)
 def test_what_was_seen_in_copied_phones_is_dropped(character: str) -> None:
     """Wherever it stands."""
-    assert spellings.phone(f"{character}050{character}-123-4567{character}") == "050-123-4567"
+    assert normalize.phone(f"{character}050{character}-123-4567{character}") == "050-123-4567"
 
 
 @pytest.mark.parametrize("dash", ["\u2014", "\u2212", "\u05be", "\u2013", "\u2011", "\uff0d"], ids=ascii)
@@ -30,7 +30,7 @@ def test_what_was_seen_in_copied_phones_is_dropped(character: str) -> None:
 def test_any_dash_space_and_digit_is_as_good_as_asciis(dash: str, space: str) -> None:
     """The maqaf, the minus, the em dash; thin, narrow and fullwidth spaces; fullwidth digits."""
     digits = "".join(chr(0xFF10 + int(digit)) for digit in "1234567")
-    assert spellings.phone(f"050{dash}{digits[:3]}{space}{digits[3:]}") == "050-123 4567"
+    assert normalize.phone(f"050{dash}{digits[:3]}{space}{digits[3:]}") == "050-123 4567"
 
 
 def test_every_character_of_a_kind_is_folded() -> None:
@@ -44,7 +44,7 @@ def test_every_character_of_a_kind_is_folded() -> None:
 @pytest.mark.parametrize("prefix", ["tel:", "Tel: ", "TEL:\u200f"])
 def test_a_copied_link_is_a_phone(prefix: str) -> None:
     """A phone copied from a page brings its scheme along."""
-    assert spellings.phone(f"{prefix}+972-50-123-4567") == "+972-50-123-4567"
+    assert normalize.phone(f"{prefix}+972-50-123-4567") == "+972-50-123-4567"
 
 
 @given(st.text())
@@ -58,8 +58,8 @@ def test_folding_twice_changes_nothing_more(fold: Callable[[str], str], text: st
 def test_what_a_rule_keeps_it_keeps_again(text: str) -> None:
     """What the gateway takes the service takes, with the same result."""
     rules = (
-        *(spellings.person_name, spellings.phone, spellings.email),
-        *(spellings.confirmation_code, spellings.slug, spellings.reason),
+        *(normalize.person_name, normalize.phone, normalize.email),
+        *(normalize.confirmation_code, normalize.slug, normalize.reason),
     )
     for rule in rules:
         kept = rule(text)
@@ -90,13 +90,13 @@ def test_typed_ascii_keeps_its_characters(text: str) -> None:
 )
 def test_a_name_that_nobody_can_see_is_none(name: str) -> None:
     """Invisible, blank, without a letter, with a C1 control, or turning other text around."""
-    assert spellings.person_name(name) is None
+    assert normalize.person_name(name) is None
 
 
 def test_names_stay_what_they_are() -> None:
     """Apostrophes, gershayim and accents stay; a maqaf is a hyphen, and spaces are one."""
-    assert spellings.person_name("\u2067ד״ר  ג'ונס\u00a0בן\u05beדוד\u2069") == "ד״ר ג'ונס בן-דוד"
-    assert spellings.person_name("Ame\u0301lie O'Brien") == "Am\u00e9lie O'Brien"
+    assert normalize.person_name("\u2067ד״ר  ג'ונס\u00a0בן\u05beדוד\u2069") == "ד״ר ג'ונס בן-דוד"
+    assert normalize.person_name("Ame\u0301lie O'Brien") == "Am\u00e9lie O'Brien"
 
 
 @pytest.mark.parametrize(
@@ -104,4 +104,4 @@ def test_names_stay_what_they_are() -> None:
 )
 def test_a_title_is_visible(text: str, visible: bool) -> None:
     """Letters, digits, punctuation and symbols are seen; fillers and format characters are not."""
-    assert pasted_text.is_visible(text) is visible
+    assert folding.is_visible(text) is visible

@@ -11,79 +11,57 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ticketcap_chassis.database import link_of
-from ticketcap_chassis.database_errors import (
-    ConstraintViolated,
-    Contended,
+from ticketcap_chassis.database.connector import LimitedConnection
+from ticketcap_chassis.database.engine import connector_of
+from ticketcap_chassis.database.errors import (
     NoFreeConnection,
     OutcomeUnknown,
-    StoreExhausted,
-    StoreReadOnly,
     StoreUnavailable,
-    StoreUnfit,
     meaning_of,
 )
-from ticketcap_chassis.link import LimitedConnection
-
-__all__ = [
-    "ConstraintViolated",
-    "Contended",
-    "NoFreeConnection",
-    "OutcomeUnknown",
-    "StoreExhausted",
-    "StoreReadOnly",
-    "StoreUnavailable",
-    "StoreUnfit",
-    "begun",
-    "connected",
-    "driver_connection",
-    "tenant_transaction",
-    "translated_errors",
-    "unknown_when_lost",
-]
 
 _ENTER: Final = text("""-- tenant.enter
 SELECT set_config(:variable, :tenant, true)""")
 
 
 @asynccontextmanager
-async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def open_connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Lend a connection; what the code inside does not commit is undone."""
-    with translated_errors(engine):
+    with translate_errors(engine):
         async with engine.connect() as connection:
             yield connection
 
 
 @asynccontextmanager
-async def begun(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def open_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Lend a connection and commit when the code inside ends."""
-    async with connected(engine) as connection:
+    async with open_connection(engine) as connection:
         yield connection
         with unknown_when_lost():
             await connection.commit()
 
 
 @asynccontextmanager
-async def tenant_transaction(engine: AsyncEngine, variable: str, tenant: str) -> AsyncIterator[AsyncConnection]:
+async def open_tenant_transaction(engine: AsyncEngine, variable: str, tenant: str) -> AsyncIterator[AsyncConnection]:
     """Open a transaction in which ``variable``, which row-level security reads, names ``tenant``.
 
     Commits when the code inside ends.
     """
-    async with begun(engine) as connection:
+    async with open_transaction(engine) as connection:
         await connection.execute(_ENTER, {"variable": variable, "tenant": tenant})
         yield connection
 
 
 @asynccontextmanager
-async def driver_connection(engine: AsyncEngine) -> AsyncIterator[LimitedConnection]:
+async def open_driver_connection(engine: AsyncEngine) -> AsyncIterator[LimitedConnection]:
     """Lend the driver's own connection, whose statements can travel together in a pipeline.
 
     What the code inside does not commit is undone. All of its statements together have the time of one.
     """
-    async with connected(engine) as connection:
+    async with open_connection(engine) as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         assert isinstance(driver, LimitedConnection)  # noqa: S101 - what ``create_engine`` makes
-        driver.until = time.monotonic() + link_of(engine).limits.answer_timeout
+        driver.until = time.monotonic() + connector_of(engine).limits.answer_timeout
         try:
             yield driver
         finally:
@@ -94,12 +72,12 @@ async def driver_connection(engine: AsyncEngine) -> AsyncIterator[LimitedConnect
 
 
 @contextmanager
-def translated_errors(engine: AsyncEngine | None = None) -> Iterator[None]:
+def translate_errors(engine: AsyncEngine | None = None) -> Iterator[None]:
     """Raise what a driver's error means instead of the error; ``engine`` is the one that the code inside uses."""
     try:
         yield
     except PoolTimeout as error:
-        if engine is not None and link_of(engine).is_silent:
+        if engine is not None and connector_of(engine).is_silent:
             raise StoreUnavailable from error
         raise NoFreeConnection from error
     except DBAPIError as error:
@@ -119,7 +97,7 @@ def translated_errors(engine: AsyncEngine | None = None) -> Iterator[None]:
 def unknown_when_lost() -> Iterator[None]:
     """Raise OutcomeUnknown when the connection is lost in the code inside, which commits."""
     try:
-        with translated_errors():
+        with translate_errors():
             yield
     except StoreUnavailable as error:
         # Its kinds are the server's own refusals: nothing was committed.

@@ -1,4 +1,4 @@
-"""Holds a request against the rules written in its proto."""
+"""Check a request against the rules written in its proto."""
 
 from typing import Final
 
@@ -13,15 +13,10 @@ _VALIDATOR: Final = protovalidate.Validator()
 
 
 def validate(message: Message) -> None:
-    """Raise InvalidInput that names every wrong field of ``message`` by its path."""
+    """Raise InvalidInput that names every invalid field of ``message`` by its path."""
     violations = _VALIDATOR.collect_violations(message)
     if violations:
-        raise invalid([_field_violation(violation) for violation in violations])
-
-
-def invalid(fields: list[FieldViolation]) -> InvalidInput:
-    """Make one error of several wrong fields."""
-    return InvalidInput("; ".join(f"{field.field}: {field.message}" for field in fields), fields=fields)
+        raise InvalidInput.of_fields([_field_violation(violation) for violation in violations])
 
 
 def _field_violation(violation: Violation) -> FieldViolation:

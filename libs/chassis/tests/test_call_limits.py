@@ -6,9 +6,10 @@ from typing import Any
 
 import jwt
 import pytest
-from ticketcap_chassis.callers import HEADER, Caller, Callers, Gate
 from ticketcap_chassis.errors import Busy
-from ticketcap_chassis.identity import ISSUER, TokenVerifier
+from ticketcap_chassis.identity.service_identity import SERVICE_AUTHORIZATION
+from ticketcap_chassis.identity.tokens import ISSUER, TokenVerifier
+from ticketcap_chassis.rpc.call_limits import Caller, Callers, Gate
 
 SECRET = "a secret for tests only, never for anything else"
 VERIFIER = TokenVerifier(secret=SECRET)
@@ -66,11 +67,13 @@ async def test_a_person_is_address_and_token() -> None:
 async def test_a_service_is_known_by_a_verified_token_of_its_role() -> None:
     """Not by one that is forged or of another role, nor where nothing verifies."""
     peer = "ipv4:192.0.2.1:1"
-    assert await names(Context(peer, **{HEADER: token("SERVICE")})) == Caller(("service gateway",), is_service=True)
+    assert await names(Context(peer, **{SERVICE_AUTHORIZATION: token("SERVICE")})) == Caller(
+        ("service gateway",), is_service=True
+    )
     address = Caller(("address 192.0.2.1",), is_service=False)
     for bad in (token("SERVICE", secret="x" * 40), token("OWNER"), "Bearer nonsense", ""):
-        assert await names(Context(peer, **{HEADER: bad})) == address
-    assert await names(Context(peer, **{HEADER: token("SERVICE")}), None) == address
+        assert await names(Context(peer, **{SERVICE_AUTHORIZATION: bad})) == address
+    assert await names(Context(peer, **{SERVICE_AUTHORIZATION: token("SERVICE")}), None) == address
 
 
 async def test_verified_tokens_are_kept_for_a_while() -> None:
@@ -81,11 +84,11 @@ async def test_verified_tokens_are_kept_for_a_while() -> None:
     for number in range(100):
         claims = {"sub": str(number), "role": "SERVICE", "iss": ISSUER, "exp": int(time.time()) + 600}
         each = f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"
-        caller = await callers.of(Context("ipv4:192.0.2.1:1", **{HEADER: each}))  # type: ignore[arg-type]
+        caller = await callers.of(Context("ipv4:192.0.2.1:1", **{SERVICE_AUTHORIZATION: each}))  # type: ignore[arg-type]
         assert caller.names == (f"service {number}",)
     assert len(callers._services) <= 64
     for _ in range(100):
-        assert (await callers.of(Context("ipv4:192.0.2.1:1", **{HEADER: good}))).is_service  # type: ignore[arg-type]
+        assert (await callers.of(Context("ipv4:192.0.2.1:1", **{SERVICE_AUTHORIZATION: good}))).is_service  # type: ignore[arg-type]
 
 
 def test_nobody_has_all_places() -> None:

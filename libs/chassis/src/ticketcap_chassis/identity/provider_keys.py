@@ -18,7 +18,7 @@ from ticketcap_observability import get_logger
 
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import Unavailable
-from ticketcap_chassis.identity import NO_KEYS, KeyLimits, KeyState
+from ticketcap_chassis.identity.tokens import NO_KEYS, KeyLimits, KeyState
 
 _MAX_BYTES: Final = 256 * 1024
 _NEVER: Final = float("-inf")

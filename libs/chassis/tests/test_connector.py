@@ -12,16 +12,15 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_chassis.database import PoolLimits, create_engine, link_of
-from ticketcap_chassis.transactions import (
-    NoFreeConnection,
-    OutcomeUnknown,
-    StoreUnavailable,
-    begun,
-    connected,
-    driver_connection,
-    tenant_transaction,
-    translated_errors,
+from ticketcap_chassis.database.engine import connector_of, create_engine
+from ticketcap_chassis.database.errors import NoFreeConnection, OutcomeUnknown, StoreUnavailable
+from ticketcap_chassis.database.limits import PoolLimits
+from ticketcap_chassis.database.transactions import (
+    open_connection,
+    open_driver_connection,
+    open_tenant_transaction,
+    open_transaction,
+    translate_errors,
 )
 from ticketcap_local.silent_proxy import SilentProxy
 from ticketcap_observability import Telemetry
@@ -48,7 +47,7 @@ async def engine(database: str, proxy: SilentProxy) -> AsyncIterator[AsyncEngine
     made = engine_at(database, proxy.port)
     async with AsyncExitStack() as stack:
         for _ in range(LIMITS.size):
-            await (await stack.enter_async_context(connected(made))).execute(ONE)
+            await (await stack.enter_async_context(open_connection(made))).execute(ONE)
     yield made
     await made.dispose()
 
@@ -57,13 +56,13 @@ async def seconds_until(error: type[Exception], engine: AsyncEngine) -> float:
     """Ask the database until it refuses with ``error``; return how long that took."""
     began = time.monotonic()
     with pytest.raises(error):
-        async with connected(engine) as connection:
+        async with open_connection(engine) as connection:
             await connection.execute(ONE)
     return time.monotonic() - began
 
 
 async def answered(engine: AsyncEngine) -> None:
-    async with connected(engine) as connection:
+    async with open_connection(engine) as connection:
         assert await connection.scalar(ONE) == 1
 
 
@@ -86,7 +85,7 @@ async def test_a_commit_over_a_silent_connection_has_an_unknown_outcome(
     """The commit may have happened: the answer says that the outcome is unknown."""
 
     async def place() -> None:
-        async with begun(engine) as connection:
+        async with open_transaction(engine) as connection:
             await connection.execute(PLACE)
             proxy.silence()
 
@@ -102,7 +101,7 @@ async def test_a_tenants_transaction_and_a_drivers_connection_are_cut_too(
     """Statements that travel in a pipeline share one limit; no rollback waits after it."""
 
     async def by_the_driver() -> None:
-        async with driver_connection(engine) as driver:
+        async with open_driver_connection(engine) as driver:
             await driver.execute("SELECT 1")
             proxy.silence()
             async with driver.pipeline():
@@ -110,7 +109,7 @@ async def test_a_tenants_transaction_and_a_drivers_connection_are_cut_too(
                 await driver.execute("SELECT 2")
 
     async def for_a_tenant() -> None:
-        async with tenant_transaction(engine, "chassis.tenant", "herzl") as connection:
+        async with open_tenant_transaction(engine, "chassis.tenant", "herzl") as connection:
             proxy.silence()
             await connection.execute(ONE)
 
@@ -147,18 +146,18 @@ async def test_a_server_that_accepts_and_says_nothing_is_unavailable_to_all_at_o
 async def test_no_free_connection_means_busy_or_silent(database: str) -> None:
     """All connections are taken: 429 where the database answers, 503 where it has not for longer than it may work."""
     engine = engine_at(database, limits=PoolLimits(size=2, checkout_timeout=0.3, answer_timeout=2.5))
-    async with connected(engine) as connection, connected(engine):
+    async with open_connection(engine) as connection, open_connection(engine):
         await connection.execute(ONE)
         await connection.rollback()
         await seconds_until(NoFreeConnection, engine)
-        await asyncio.sleep(link_of(engine).limits.statement_timeout)
+        await asyncio.sleep(connector_of(engine).limits.statement_timeout)
         await seconds_until(StoreUnavailable, engine)
     await engine.dispose()
 
 
 async def test_an_error_never_is_its_own_cause(engine: AsyncEngine) -> None:
     """What walks the causes of an error that stands for nothing else comes to their end."""
-    with pytest.raises(DBAPIError) as caught, translated_errors():
+    with pytest.raises(DBAPIError) as caught, translate_errors():
         await division_by_zero(engine)
     seen: list[BaseException] = []
     error: BaseException | None = caught.value
@@ -169,5 +168,5 @@ async def test_an_error_never_is_its_own_cause(engine: AsyncEngine) -> None:
 
 
 async def division_by_zero(engine: AsyncEngine) -> None:
-    async with connected(engine) as connection:
+    async with open_connection(engine) as connection:
         await connection.execute(text("SELECT 1 / 0"))

@@ -13,8 +13,8 @@ from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engin
 from sqlalchemy.exc import DBAPIError
 from ticketcap_observability import get_logger
 
-from ticketcap_chassis.database import driver_url
-from ticketcap_chassis.first_connection import must_be_direct, why_not
+from ticketcap_chassis.database.engine import driver_url
+from ticketcap_chassis.database.first_connection import must_be_direct, why_not
 
 _MAINTENANCE: Final = "postgres"
 _LOCK_SECONDS: Final = 120

@@ -8,8 +8,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from ticketcap_observability import Telemetry
 
-from ticketcap_chassis.calls import CallInterceptor, CallLimits
-from ticketcap_chassis.identity import TokenVerifier
+from ticketcap_chassis.identity.tokens import TokenVerifier
+from ticketcap_chassis.rpc.call_limits import CallLimits
+from ticketcap_chassis.rpc.server_interceptor import CallInterceptor
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -17,14 +17,14 @@ SELECT current_user AS role,
 """)
 
 
-async def unbound(engine: AsyncEngine, tables: Sequence[str]) -> list[str]:
+async def unprotected_tables(engine: AsyncEngine, tables: Sequence[str]) -> list[str]:
     """Return those of ``tables`` in which the role of ``engine`` sees every tenant's rows: none."""
     async with engine.connect() as connection:
         found = (await connection.execute(_UNBOUND, {"tables": list(tables)})).one()
     return list(tables) if found.bypasses else list(found.unprotected)
 
 
-async def must_be_bound(engine: AsyncEngine, tables: Sequence[str], *, migrate: str) -> None:
+async def require_row_security(engine: AsyncEngine, tables: Sequence[str], *, migrate: str) -> None:
     """Stop the process unless row-level security of ``tables`` binds the role of ``engine``.
 
     ``migrate`` is the command that would mend it.
@@ -39,7 +39,7 @@ async def must_be_bound(engine: AsyncEngine, tables: Sequence[str], *, migrate: 
         )
 
 
-def role(name: str) -> Iterator[str]:
+def create_role(name: str) -> Iterator[str]:
     """Yield what makes a role that nobody logs in as, and lets the login take it on.
 
     Roles belong to all databases of a server.
@@ -59,7 +59,7 @@ def role(name: str) -> Iterator[str]:
         END $$"""
 
 
-def protection(table: str) -> Iterator[str]:
+def protect_table(table: str) -> Iterator[str]:
     """Yield what switches row-level security of ``table`` on; forced, so that its owner is bound too."""
     yield f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"
     yield f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY"

@@ -8,8 +8,6 @@ shorter: they answer for what is slow, the ones here for what is silent.
 import asyncio
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -17,7 +15,8 @@ from psycopg import waiting
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
-from ticketcap_chassis.database_errors import EXHAUSTED, state_of
+from ticketcap_chassis.database.errors import EXHAUSTED, state_of
+from ticketcap_chassis.database.limits import PoolLimits
 
 _Answer = TypeVar("_Answer")
 
@@ -31,67 +30,10 @@ _TROUBLE_SECONDS: Final = 1.5
 """How long the database counts as exhausted after it said so."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolLimits:
-    """Bounds of one pool. Times are in seconds."""
-
-    size: int = 8
-    checkout_timeout: float = 3.0
-    """How long a caller waits for a connection of the pool."""
-    connect_timeout: float = 2.0
-    """How long making a connection takes at most: name, TCP, TLS and login."""
-    answer_timeout: float = 2.5
-    """How long the database may stay silent on one statement, or on a lane's whole transaction."""
-
-    @property
-    def statement_timeout(self) -> float:
-        """When the server ends a statement: before the silence would end its connection."""
-        return 0.8 * self.answer_timeout
-
-    @property
-    def lock_timeout(self) -> float:
-        """When the server ends a wait for a lock."""
-        return 0.6 * self.answer_timeout
-
-    @property
-    def idle_timeout(self) -> float:
-        """When the server ends a transaction that is idle: its locks are free before the next connection asks."""
-        return 0.8 * self.answer_timeout
-
-    @property
-    def transaction_timeout(self) -> float:
-        """When the server ends a whole transaction that has only the time of one answer."""
-        return 0.8 * self.answer_timeout
-
-    def of_tcp(self) -> dict[str, int]:
-        """Return libpq's parameters by which the kernel gives a silent connection up."""
-        return {
-            "connect_timeout": max(2, math.ceil(self.connect_timeout)),
-            "tcp_user_timeout": round(self.answer_timeout * 1000),
-            "keepalives": 1,
-            "keepalives_idle": 5,
-            "keepalives_interval": 1,
-            "keepalives_count": 3,
-        }
-
-    def of_session(self) -> Mapping[str, object]:
-        """Return the server's settings by which it ends what takes too long, or whose client has gone."""
-        return {
-            "statement_timeout": round(self.statement_timeout * 1000),
-            "lock_timeout": round(self.lock_timeout * 1000),
-            "idle_in_transaction_session_timeout": round(self.idle_timeout * 1000),
-            "client_connection_check_interval": 1000,
-            "tcp_user_timeout": round(self.answer_timeout * 1000),
-            "tcp_keepalives_idle": 5,
-            "tcp_keepalives_interval": 1,
-            "tcp_keepalives_count": 3,
-        }
-
-
 class LimitedConnection(psycopg.AsyncConnection[Any]):
-    """A connection that is closed when the database is silent for too long; made by ``Link.connect``."""
+    """A connection that is closed when the database is silent for too long; made by ``Connector.connect``."""
 
-    link: "Link | None" = None
+    connector: "Connector | None" = None
     until: float | None = None
     """When all of what is under way must be answered, on the monotonic clock; None: each statement has its own."""
 
@@ -107,9 +49,9 @@ class LimitedConnection(psycopg.AsyncConnection[Any]):
         timeout: float | None = None,  # noqa: ASYNC109 - psycopg's
     ) -> _Answer:
         """Wait for the database; close the connection when it is silent for too long, or the caller leaves."""
-        if self.link is None:
+        if self.connector is None:
             return await super().wait(gen, interval, timeout)
-        limit = self._limit(self.link) if timeout is None else timeout
+        limit = self._limit(self.connector) if timeout is None else timeout
         try:
             answer = await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=limit)
         except asyncio.CancelledError:
@@ -121,14 +63,14 @@ class LimitedConnection(psycopg.AsyncConnection[Any]):
         except psycopg.errors._WaitTimeout:
             if timeout is not None:  # ``notifies`` has waited as long as it was asked to: nothing is wrong
                 raise
-            self._drop(self.link)
+            self._drop(self.connector)
             raise psycopg.OperationalError(
                 f"the database did not answer within {limit:.1f} s; the connection was closed"
             ) from None
         except psycopg.Error as error:
-            self._judge(self.link, error)
+            self._judge(self.connector, error)
             raise
-        self.link.heard()
+        self.connector.record_answer()
         return answer
 
     async def limit_transaction(self) -> None:
@@ -137,30 +79,30 @@ class LimitedConnection(psycopg.AsyncConnection[Any]):
         A client that falls silent in the middle of a pipeline leaves the server waiting for the pipeline's end, with
         its locks and under none of the other limits.
         """
-        if self.link is not None and self.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
-            milliseconds = round(self.link.limits.transaction_timeout * 1000)
+        if self.connector is not None and self.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+            milliseconds = round(self.connector.limits.transaction_timeout * 1000)
             await self.execute(f"SET LOCAL transaction_timeout = {milliseconds}")
 
-    def _limit(self, link: "Link") -> float:
-        limit = link.limits.answer_timeout
+    def _limit(self, connector: "Connector") -> float:
+        limit = connector.limits.answer_timeout
         return limit if self.until is None else min(limit, self.until - time.monotonic())
 
-    def _judge(self, link: "Link", error: psycopg.Error) -> None:
+    def _judge(self, connector: "Connector", error: psycopg.Error) -> None:
         state = state_of(error)
         if error.sqlstate is not None:
-            link.heard()
+            connector.record_answer()
         if state is EXHAUSTED:
-            link.in_trouble()
+            connector.record_exhaustion()
         if state is not None and state.drop:
-            self._drop(link)
+            self._drop(connector)
 
-    def _drop(self, link: "Link") -> None:
+    def _drop(self, connector: "Connector") -> None:
         """Close at once: a rollback, or a request to cancel, would wait for the same silence."""
         self.pgconn.finish()
-        link.distrust()
+        connector.replace_connections()
 
 
-class Link:
+class Connector:
     """What this process knows of the way to one database; makes its connections."""
 
     def __init__(self, limits: PoolLimits) -> None:
@@ -173,18 +115,18 @@ class Link:
         self._again_at: float | None = None
         self._is_trying = False
 
-    def heard(self) -> None:
+    def record_answer(self) -> None:
         """Note that the database has answered."""
         self._heard_at = time.monotonic()
 
-    def distrust(self) -> None:
+    def replace_connections(self) -> None:
         """Note that a connection has failed: those of its time may be as dead, or lead to a server of before."""
         now = time.monotonic()
         if now - self._distrusted_at >= _DISTRUST_SECONDS:
             self._distrusted_at = now
             self.generation += 1
 
-    def in_trouble(self) -> None:
+    def record_exhaustion(self) -> None:
         """Note that the database has said that it is exhausted."""
         self._trouble_at = time.monotonic()
 
@@ -218,7 +160,7 @@ class Link:
         finally:
             self._is_trying = False
         self._again_at = None
-        self.heard()
+        self.record_answer()
         return connection
 
     async def _connected(self, *arguments: Any, **parameters: Any) -> LimitedConnection:
@@ -230,5 +172,5 @@ class Link:
                 connection = await LimitedConnection.connect(*arguments, **{**parameters, **self.limits.of_tcp()})
         except TimeoutError:
             raise psycopg.OperationalError(f"no connection to the database within {limit:.1f} s") from None
-        connection.link = self
+        connection.connector = self
         return connection

@@ -8,7 +8,7 @@ rule refuses it.
 import re
 from typing import Final
 
-from ticketcap_chassis.pasted_text import (
+from ticketcap_chassis.text.folding import (
     folded,
     folded_ascii,
     folded_line,

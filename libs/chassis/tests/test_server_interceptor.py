@@ -11,13 +11,14 @@ import pytest
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
 from ticketcap_chassis import deadlines
-from ticketcap_chassis.calls import CallLimits, caller, caller_or_none
 from ticketcap_chassis.errors import Busy, InternalError, InvalidInput, NotFound, ServiceError, Unauthenticated
-from ticketcap_chassis.grpc_channel import open_channel
-from ticketcap_chassis.grpc_server import GrpcServer
-from ticketcap_chassis.identity import ISSUER, TokenVerifier
-from ticketcap_chassis.service_identity import ServiceIdentity
-from ticketcap_chassis.status import from_rpc_error
+from ticketcap_chassis.identity.service_identity import ServiceIdentity
+from ticketcap_chassis.identity.tokens import ISSUER, TokenVerifier
+from ticketcap_chassis.rpc.authentication import caller, caller_or_none
+from ticketcap_chassis.rpc.call_limits import CallLimits
+from ticketcap_chassis.rpc.channel import open_channel
+from ticketcap_chassis.rpc.server import GrpcServer
+from ticketcap_chassis.rpc.status import from_rpc_error
 from ticketcap_observability import Telemetry
 
 SERVICE = "ticketcap.registration.v1.RegistrationService"

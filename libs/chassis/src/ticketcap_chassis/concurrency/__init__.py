@@ -1,0 +1,1 @@
+"""Share slots and time fairly among keys."""

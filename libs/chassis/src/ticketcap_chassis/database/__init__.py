@@ -1,0 +1,1 @@
+"""Connect to PostgreSQL within limits, and name its failures."""

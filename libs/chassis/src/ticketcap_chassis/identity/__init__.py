@@ -1,0 +1,1 @@
+"""Verify callers and prove which service calls."""
