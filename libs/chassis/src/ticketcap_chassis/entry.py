@@ -1,4 +1,4 @@
-"""What ``python -m <a service with a database>`` does: serve, or bring the schema up."""
+"""Run the command line of a service with a database: serve or migrate."""
 
 import asyncio
 import sys
@@ -8,6 +8,7 @@ from typing import TypeVar
 from ticketcap_observability import Telemetry, configure_logging
 
 from ticketcap_chassis.database.settings import MigrateSettings
+from ticketcap_chassis.lifecycle import BackgroundTaskEnded
 from ticketcap_chassis.settings import ServedSettings, load, release
 
 _Settings = TypeVar("_Settings", bound=ServedSettings)
@@ -21,7 +22,10 @@ def run(
     serve: Callable[[_Settings, Telemetry], Awaitable[None]],
     migrate: Callable[[], Callable[[str], None]],
 ) -> None:
-    """Do what the command line says. ``migrate`` imports the migration: Alembic is large, and only that needs it."""
+    """Serve without arguments, or run the command ``migrate``.
+
+    ``migrate`` imports the migration when it is called: Alembic is large, and serving does not need it.
+    """
     match arguments:
         case []:
             asyncio.run(_serve(name, load(settings), serve))
@@ -39,5 +43,7 @@ async def _serve(name: str, settings: _Settings, serve: Callable[[_Settings, Tel
         sys.exit(str(error))
     try:
         await serve(settings, telemetry)
+    except BackgroundTaskEnded as error:
+        sys.exit(str(error))
     finally:
         await telemetry.shutdown()

@@ -1,4 +1,4 @@
-"""Runs a service from start to SIGTERM."""
+"""Run a service from start to SIGTERM, with its background work."""
 
 import asyncio
 import contextlib
@@ -13,9 +13,13 @@ from ticketcap_observability import get_logger, sentry
 
 _COLLECT_AFTER_OBJECTS: Final = 10_000
 TURN_SECONDS: Final = 60.0
-"""How long one turn of a job may take unless told otherwise."""
+"""How long one turn of a job may take by default."""
 
 _log = get_logger(__name__)
+
+
+class BackgroundTaskEnded(Exception):
+    """A background task that must run as long as its service has ended. The process exits with status 1."""
 
 
 def stop_requested() -> asyncio.Event:
@@ -28,37 +32,66 @@ def stop_requested() -> asyncio.Event:
 
 
 @asynccontextmanager
-async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """Run ``work`` beside the code inside; cancel it and wait for it at the end."""
-    task = asyncio.create_task(work)
+async def background(
+    work: Coroutine[Any, Any, None], stop: Callable[[], object] | None, *, name: str, endless: bool = True
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Run ``work`` beside the code inside; cancel it and wait for it at the end.
+
+    ``work`` must not end before the code inside. If it does, its end is logged and reported, ``stop`` is called, which
+    makes the code inside drain and end, and then BackgroundTaskEnded is raised. ``endless=False`` permits a return.
+    """
+    ended: BackgroundTaskEnded | None = None
+    leaving = False
+
+    def note(task: asyncio.Task[None]) -> None:
+        nonlocal ended
+        # A cancellation before ``leaving`` comes from inside ``work``: no other code knows the task.
+        cause = None if task.cancelled() else task.exception()
+        if leaving or (cause is None and not task.cancelled() and not endless):
+            return
+        ended = BackgroundTaskEnded(f"the background task {name!r} ended before its service")
+        ended.__cause__ = cause
+        _log.error("background.ended", task=name, error_type=type(cause or ended).__name__, exc_info=cause or ended)
+        sentry.report(cause or ended)
+        if stop is not None:
+            stop()
+
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(note)
     try:
         yield task
     finally:
+        # ``note`` runs one step of the loop after the task's end, so a task that ended just now still counts.
+        leaving = not task.done()
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        # wait() and not await: a cancellation of the caller must not pass for the task's own.
+        await asyncio.wait([task])
+    if ended is not None:
+        raise ended
+    if not task.cancelled() and (error := task.exception()):
+        raise error
 
 
 async def every(seconds: float, work: Callable[[], Awaitable[None]], *, name: str, limit: float = TURN_SECONDS) -> None:
-    """Do ``work`` again and again, ``seconds`` apart, for ever; a failure is logged and the next turn comes.
+    """Run turns of ``work`` without end, ``seconds`` apart; log and report a turn that fails.
 
-    A turn that takes longer than ``limit`` seconds is cancelled: that too is a failure.
+    A turn that takes longer than ``limit`` seconds is cancelled and counts as failed.
     """
     while True:
         try:
             with sentry.scope(f"job {name}"):
                 async with asyncio.timeout(limit):
                     await work()
-        except Exception as error:  # noqa: BLE001 - a job outlives its failures; they are logged and seen
+        except Exception as error:  # noqa: BLE001 - a job outlives the failures of its turns
             _log.error("job.failed", job=name, error_type=type(error).__name__, exc_info=error)
         await asyncio.sleep(seconds)
 
 
 def give_memory_back() -> None:
-    """Return to the system what only starting needed, and collect garbage less often. Call it once, when ready."""
+    """Return to the system the memory that only the start needed, and collect garbage less often. Call it once."""
     gc.collect()
-    # What lives now lives as long as the process: later collections need not look at it. A rush makes many objects
-    # that live for one batch: looking for cycles among them often is time lost.
+    # Objects alive now live as long as the process: later collections need not visit them. A rush makes many objects
+    # that live for one batch, and searching them for cycles often costs time for nothing.
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER_OBJECTS, 20, 20)
     with contextlib.suppress(OSError, AttributeError):  # a C library that is not glibc

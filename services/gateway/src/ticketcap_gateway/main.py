@@ -2,14 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import uvloop
 from starlette.types import ASGIApp
-from ticketcap_chassis.lifecycle import background, every, give_memory_back, stop_requested
+from ticketcap_chassis.lifecycle import BackgroundTaskEnded, background, every, give_memory_back, stop_requested
 from ticketcap_chassis.settings import load, release
 from ticketcap_observability import Telemetry, configure_logging, get_logger
 
@@ -57,14 +57,19 @@ class Gateway:
 
 
 @asynccontextmanager
-async def wired(settings: GatewaySettings, telemetry: Telemetry) -> AsyncIterator[Gateway]:
-    """Wire every part; when the code inside ends, so do the calls that are still under way."""
+async def wired(
+    settings: GatewaySettings, telemetry: Telemetry, *, stop: Callable[[], object] | None = None
+) -> AsyncIterator[Gateway]:
+    """Wire every part; when the code inside ends, so do the calls that are still under way.
+
+    ``stop`` must end the code inside.
+    """
     verifier = settings.verifier()
     identity = settings.identity(_SERVICE)
     async with (
         open_registration_channel(settings.registration_target, identity, telemetry) as registration_channel,
         open_payment_channel(settings.payment_target, identity, telemetry) as payment_channel,
-        background(every(_IDENTITY_SECONDS, verifier.refresh, name="identity")),
+        background(every(_IDENTITY_SECONDS, verifier.refresh, name="identity"), stop, name="identity"),
     ):
         registration = RegistrationClient(registration_channel, identity)
         payment = PaymentClient(payment_channel)
@@ -143,7 +148,7 @@ async def run(settings: GatewaySettings) -> None:
     try:
         stop = stop_requested()
         with listen(settings.listen_address) as listener:
-            async with wired(settings, telemetry) as gateway:
+            async with wired(settings, telemetry, stop=stop.set) as gateway:
                 server = HttpServer(
                     gateway.app,
                     limits=connection_limits(settings),
@@ -159,7 +164,10 @@ async def run(settings: GatewaySettings) -> None:
                     payment=settings.payment_target,
                 )
                 drain = _drain_when(stop, settings, gateway, server)
-                async with background(drain), background(telemetry.watch_loop()):
+                async with (
+                    background(drain, server.stop, name="drain", endless=False),
+                    background(telemetry.watch_loop(), stop.set, name="loop watch"),
+                ):
                     await server.serve(listener)
     finally:
         await telemetry.shutdown()
@@ -201,4 +209,6 @@ def main() -> int:
     except OSError as error:
         _log.error("gateway.can_not_start", reason=str(error))
         return 1
+    except BackgroundTaskEnded:
+        return 1  # logged where it happened
     return 0

@@ -497,7 +497,7 @@ async def running_gateway(
                 keep_alive_seconds=configured.keep_alive_seconds,
                 drain_seconds=configured.drain_seconds,
             )
-            async with background(server.serve(listener)) as serving:
+            async with background(server.serve(listener), None, name="server", endless=False) as serving:
                 yield RunningGateway(parts, server, listener.getsockname()[:2])
                 await parts.hub.close()
                 server.stop()

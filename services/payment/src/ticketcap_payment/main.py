@@ -1,7 +1,7 @@
 """Wires the payment service together: the only place that does."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
@@ -60,7 +60,7 @@ _log = get_logger(__name__)
 async def serve(settings: Settings, telemetry: Telemetry, *, steps: Steps | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain. ``steps`` is told of every step of the saga."""
     stop = stop_requested()
-    async with running(settings, telemetry, steps=steps) as port:
+    async with running(settings, telemetry, steps=steps, stop=stop.set) as port:
         give_memory_back()
         _log.info("service.ready", port=port)
         await stop.wait()
@@ -68,8 +68,14 @@ async def serve(settings: Settings, telemetry: Telemetry, *, steps: Steps | None
 
 
 @asynccontextmanager
-async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | None = None) -> AsyncIterator[int]:
-    """Run the service while the code inside does; yields its port."""
+async def running(
+    settings: Settings,
+    telemetry: Telemetry,
+    *,
+    steps: Steps | None = None,
+    stop: Callable[[], object] | None = None,
+) -> AsyncIterator[int]:
+    """Run the service while the code inside does; yields its port. ``stop`` must end the code inside."""
     async with AsyncExitStack() as stack:
         connector = settings.connector()
         opened = partial(open_engine, settings.database_url, telemetry=telemetry, session=_PLANS, connector=connector)
@@ -105,8 +111,8 @@ async def running(settings: Settings, telemetry: Telemetry, *, steps: Steps | No
             ("backlog", _MEASURE_SECONDS, TURN_SECONDS, reconciler.measure),
             ("housekeeping", _CLEAN_SECONDS, _LONG_TURN_SECONDS, reconciler.clean),
         ):
-            await stack.enter_async_context(background(every(seconds, work, name=name, limit=limit)))
-        await stack.enter_async_context(background(telemetry.watch_loop()))
+            await stack.enter_async_context(background(every(seconds, work, name=name, limit=limit), stop, name=name))
+        await stack.enter_async_context(background(telemetry.watch_loop(), stop, name="loop watch"))
         port = await server.start(settings.listen_address, [SERVICE])
         try:
             yield port

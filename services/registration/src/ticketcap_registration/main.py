@@ -1,6 +1,6 @@
 """Wires the registration service together: the only place that does."""
 
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
@@ -67,7 +67,7 @@ _log = get_logger(__name__)
 async def serve(settings: Settings, telemetry: Telemetry) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
     stop = stop_requested()
-    async with running(settings, telemetry) as port:
+    async with running(settings, telemetry, stop=stop.set) as port:
         give_memory_back()
         _log.info("service.ready", port=port)
         await stop.wait()
@@ -75,8 +75,10 @@ async def serve(settings: Settings, telemetry: Telemetry) -> None:
 
 
 @asynccontextmanager
-async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int]:
-    """Run the service while the code inside does; yields its port."""
+async def running(
+    settings: Settings, telemetry: Telemetry, *, stop: Callable[[], object] | None = None
+) -> AsyncIterator[int]:
+    """Run the service while the code inside does; yields its port. ``stop`` must end the code inside."""
     async with AsyncExitStack() as stack:
         connector = settings.connector()
         opened = partial(open_engine, settings.database_url, telemetry=telemetry, session=_PLANS, connector=connector)
@@ -132,9 +134,9 @@ async def running(settings: Settings, telemetry: Telemetry) -> AsyncIterator[int
             ("gauges", settings.gauges_seconds, TURN_SECONDS, OpenEvents(watchkeeping, telemetry).look),
             ("housekeeping", settings.housekeeping_seconds, _LONG_TURN_SECONDS, _housekeeping(settings, watchkeeping)),
         ):
-            await stack.enter_async_context(background(every(seconds, work, name=name, limit=limit)))
-        await stack.enter_async_context(background(feed.run()))
-        await stack.enter_async_context(background(telemetry.watch_loop()))
+            await stack.enter_async_context(background(every(seconds, work, name=name, limit=limit), stop, name=name))
+        await stack.enter_async_context(background(feed.run(), stop, name="feed"))
+        await stack.enter_async_context(background(telemetry.watch_loop(), stop, name="loop watch"))
         port = await server.start(settings.listen_address, [SERVICE])
         try:
             yield port

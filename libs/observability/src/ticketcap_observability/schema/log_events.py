@@ -112,6 +112,13 @@ EVENTS: Final = (
         ("variable", "problem"),
     ),
     LogEvent("job.failed", "error", EVERY, "The next turn comes.", ("job", "error_type", "exc_info")),
+    LogEvent(
+        "background.ended",
+        "error",
+        EVERY,
+        "A background task ended before its service; the service drains and exits with status 1.",
+        ("task", "error_type", "exc_info"),
+    ),
     LogEvent("rpc.unexpected_error", "error", EVERY, "An RPC met a fault of ours.", ("exc_info",)),
     LogEvent("database.unreachable", "error", EVERY, "Health says so until it is back.", ("reason",)),
     LogEvent("database.unfit", "error", EVERY, "A role lacks privileges or tables; health says so.", ("missing",)),

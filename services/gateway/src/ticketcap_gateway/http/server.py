@@ -75,7 +75,7 @@ class HttpServer:
 
     async def serve(self, listener: socket.socket) -> None:
         """Serve until stop() and the drain after it. Cancelling ends it at once."""
-        async with background(self._sweep()):
+        async with background(self._sweep(), self.stop, name="sweep"):
             await self._server.serve(sockets=[listener])
             if self._server.server_state.tasks:
                 await asyncio.wait(self._server.server_state.tasks, timeout=_LAST_ANSWERS_SECONDS)
