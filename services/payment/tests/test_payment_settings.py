@@ -144,6 +144,6 @@ def test_a_service_has_one_identity() -> None:
     (_, made) = ServiceIdentity("payment", secret=SECRET, issuer="ticketcap").metadata()[0]
     assert made.startswith("Bearer ey")
     assert ServiceIdentity("payment", token="given", issuer="x").metadata() == (("authorization", "Bearer given"),)
-    for both in ({"secret": SECRET, "given": "x"}, {}):
+    for both in ({"secret": SECRET, "token": "x"}, {}):
         with pytest.raises(ValueError, match="exactly one"):
             ServiceIdentity("payment", issuer="x", **both)

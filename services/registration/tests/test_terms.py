@@ -14,7 +14,7 @@ from service_under_test import OWNER, SERVICE, Replica, after, refusal
 from sqlalchemy import create_engine
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.database.engine import driver_url
-from ticketcap_chassis.database.migration import configuration
+from ticketcap_chassis.database.upgrade import configuration
 from ticketcap_local.postgres import EmbeddedPostgres
 from ticketcap_local.testing import fresh_database
 from ticketcap_registration.store.migrate import migrate

@@ -5,21 +5,47 @@ import contextlib
 import ctypes
 import gc
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from ticketcap_observability import get_logger, sentry
+from ticketcap_observability import Telemetry, configure_logging, get_logger, sentry
+
+from ticketcap_chassis.settings import ServedSettings, load, release
 
 _COLLECT_AFTER_OBJECTS: Final = 10_000
 TURN_SECONDS: Final = 60.0
 """How long one turn of a job may take by default."""
 
+_Settings = TypeVar("_Settings", bound=ServedSettings)
 _log = get_logger(__name__)
 
 
 class BackgroundTaskEnded(Exception):
     """A background task that must run as long as its service has ended. The process exits with status 1."""
+
+
+def run_service(name: str, settings: type[_Settings], serve: Callable[[_Settings, Telemetry], Awaitable[None]]) -> None:
+    """Read the settings, start logs and telemetry, and run ``serve`` until it ends.
+
+    The process exits with status 1 when a setting is wrong, an address is taken or a background task ended.
+    """
+    asyncio.run(_run(name, load(settings), serve))
+
+
+async def _run(name: str, settings: _Settings, serve: Callable[[_Settings, Telemetry], Awaitable[None]]) -> None:
+    configure_logging(name, release(), settings.log_level)
+    try:
+        telemetry = Telemetry.start(name, release(), metrics_address=settings.metrics_address)
+    except OSError as error:
+        sys.exit(str(error))
+    try:
+        await serve(settings, telemetry)
+    except BackgroundTaskEnded as error:
+        sys.exit(str(error))
+    finally:
+        await telemetry.shutdown()
 
 
 def stop_requested() -> asyncio.Event:

@@ -1,18 +1,24 @@
-"""``python -m ticketcap_payment`` serves; ``python -m ticketcap_payment migrate`` brings the schema up."""
-
-import sys
-from collections.abc import Callable
+"""Serve, or bring the schema up with ``python -m ticketcap_payment migrate``."""
 
 from ticketcap_chassis.entry import run
 
-from ticketcap_payment.main import serve
-from ticketcap_payment.settings import Settings
+
+def _serve() -> None:
+    from ticketcap_chassis.lifecycle import run_service
+
+    from ticketcap_payment.main import serve
+    from ticketcap_payment.settings import Settings
+
+    run_service("payment", Settings, serve)
 
 
-def _migrate() -> Callable[[str], None]:
+def _migrate() -> None:
+    from ticketcap_chassis.database.settings import MigrateSettings
+    from ticketcap_chassis.settings import load
+
     from ticketcap_payment.store.migrate import migrate
 
-    return migrate
+    migrate(load(MigrateSettings).database_url)
 
 
-run("payment", sys.argv[1:], settings=Settings, serve=serve, migrate=_migrate)
+run("payment", serve=_serve, migrate=_migrate)

@@ -1,18 +1,24 @@
-"""``python -m ticketcap_registration`` serves; ``python -m ticketcap_registration migrate`` brings the schema up."""
-
-import sys
-from collections.abc import Callable
+"""Serve, or bring the schema up with ``python -m ticketcap_registration migrate``."""
 
 from ticketcap_chassis.entry import run
 
-from ticketcap_registration.main import serve
-from ticketcap_registration.settings import Settings
+
+def _serve() -> None:
+    from ticketcap_chassis.lifecycle import run_service
+
+    from ticketcap_registration.main import serve
+    from ticketcap_registration.settings import Settings
+
+    run_service("registration", Settings, serve)
 
 
-def _migrate() -> Callable[[str], None]:
+def _migrate() -> None:
+    from ticketcap_chassis.database.settings import MigrateSettings
+    from ticketcap_chassis.settings import load
+
     from ticketcap_registration.store.migrate import migrate
 
-    return migrate
+    migrate(load(MigrateSettings).database_url)
 
 
-run("registration", sys.argv[1:], settings=Settings, serve=serve, migrate=_migrate)
+run("registration", serve=_serve, migrate=_migrate)

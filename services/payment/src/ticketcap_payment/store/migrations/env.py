@@ -1,6 +1,6 @@
 """How Alembic reaches the database and the schema."""
 
-from ticketcap_chassis.database.migration import run
+from ticketcap_chassis.database.upgrade import run
 
 from ticketcap_payment.store.models import Base
 
