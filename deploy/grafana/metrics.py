@@ -138,6 +138,8 @@ OTHERS: Final = (
     Metric("scrape_duration_seconds", _G, (), Source.PROMETHEUS),
     Metric("scrape_samples_scraped", _G, (), Source.PROMETHEUS),
     Metric("ALERTS", _G, ("alertname", "alertstate", "severity"), Source.PROMETHEUS),
+    # Its value is the Unix time at which the alert's condition became true.
+    Metric("ALERTS_FOR_STATE", _G, ("alertname", "severity"), Source.PROMETHEUS),
     Metric("prometheus_notifications_dropped_total", _C, (), Source.PROMETHEUS),
     Metric("prometheus_tsdb_head_series", _G, (), Source.PROMETHEUS),
     Metric("alertmanager_notifications_total", _C, ("integration",), Source.ALERTMANAGER),

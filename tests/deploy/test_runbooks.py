@@ -18,7 +18,7 @@ FOLDER = ROOT / "docs/runbooks"
 OTHERS = {"README.md", "incident-process.md", "troubleshooting.md", "weekly-review.md"}
 DOCUMENTS = sorted(FOLDER.glob("*.md"))
 RUNBOOKS = [path for path in DOCUMENTS if path.name not in OTHERS]
-PARTS = ["Look", "Stop the harm", "Mend it", "It is over when", "Practise"]
+PARTS = ["Since when", "Is it real", "Stop the harm", "Fix the cause", "Prove it is over", "Practise"]
 SERVICES = {"gateway", "registration", "payment"}
 SEARCHED_BY = {"service", "operation", "tags", "minDuration", "lookback", "limit"}
 DRILLS = (ROOT / "deploy/prometheus/drills.txt").read_text().split()
@@ -63,9 +63,11 @@ def test_every_alert_has_its_drill() -> None:
 def test_a_runbook_has_all_its_parts(path: Path) -> None:
     """In the same order everywhere; with queries, a search, and its own drill."""
     text = path.read_text()
-    assert kebab(text.splitlines()[0].removeprefix("# ")) == path.stem
+    alert = text.splitlines()[0].removeprefix("# ")
+    assert kebab(alert) == path.stem
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == PARTS
-    over = text[text.index("## It is over when") :]
+    assert f'max(time() - ALERTS_FOR_STATE{{alertname="{alert}"}})' in blocks(path, "promql")
+    over = text[text.index("## Prove it is over") :]
     assert "```promql" in over
     assert list(blocks(path, "jaeger"))
     assert f"`ticketcap drill {path.stem}`" in text
