@@ -1,1 +1,1 @@
-"""Grafana's dashboards, written by code: ``python -m deploy.grafana`` (or ``make dashboards``)."""
+"""Write Grafana's dashboards (``make dashboards``)."""

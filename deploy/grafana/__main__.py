@@ -1,4 +1,4 @@
-"""Write every dashboard as JSON, or with ``--check`` say which file is not what the code says."""
+"""Write every dashboard as JSON, or with ``--check`` name stale files."""
 
 import argparse
 import json
@@ -23,7 +23,7 @@ def files() -> dict[Path, str]:
     texts = {}
     for make in DASHBOARDS:
         built = make().build()
-        # Grafana numbers panels by itself where they have no number, and then the file is no longer the dashboard.
+        # Grafana numbers panels without a number by itself; the saved dashboard would then differ from the file.
         for number, panel in enumerate(built.panels or [], start=1):
             panel.id_val = number
         text = json.dumps(built, cls=JSONEncoder, sort_keys=True, indent=2, ensure_ascii=False)
@@ -32,14 +32,14 @@ def files() -> dict[Path, str]:
 
 
 def stale() -> list[str]:
-    """Return the names of files that are missing, not up to date, or no longer made."""
-    wanted = files()
-    wrong = {path.name for path, text in wanted.items() if not path.exists() or path.read_text() != text}
-    return sorted(wrong | {path.name for path in FOLDER.glob("*.json")} - {path.name for path in wanted})
+    """Return the names of files that are missing, outdated or surplus."""
+    expected = files()
+    wrong = {path.name for path, text in expected.items() if not path.exists() or path.read_text() != text}
+    return sorted(wrong | {path.name for path in FOLDER.glob("*.json")} - {path.name for path in expected})
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m deploy.grafana", description=__doc__)
     parser.add_argument("--check", action="store_true")
     if parser.parse_args().check:

@@ -1,4 +1,4 @@
-"""What all dashboards share: the choice of a data source, the links between them, the alerts that fire."""
+"""Build an empty dashboard with data source, links and alert annotations."""
 
 from typing import Final
 

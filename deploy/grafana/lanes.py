@@ -1,4 +1,4 @@
-"""The dashboard of the lanes, in which all who want an event's seats stand in one row, and of what moves the seats."""
+"""Build the dashboard of lanes and seats."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -7,13 +7,13 @@ from deploy.grafana.panels import Query, lines, numbers, quantiles
 
 
 def lanes() -> Dashboard:
-    """Return queues, batches, promotions, expiries and the two counts that must stay zero."""
+    """Return the dashboard of queues, batches, promotions, expiries and the two counts that must stay zero."""
     return (
         board("ticketcap-lanes", "TicketCap Lanes")
         .with_panel(
             numbers(
                 "Capacity drift",
-                "Events whose counters and rows differ. Anything but zero pages.",
+                "Events whose counters and rows differ. Any value above zero pages.",
                 [Query("max(max_over_time(capacity_audit_drift[10m]))", "events")],
                 [(None, "green"), (1, "red")],
             )
@@ -21,7 +21,7 @@ def lanes() -> Dashboard:
         .with_panel(
             numbers(
                 "Tenant isolation violations",
-                "Since the processes began. Anything but zero pages.",
+                "Rows of another school that a query read, since the processes started. Any value above zero pages.",
                 [Query("sum(tenant_isolation_violation_total)", "violations")],
                 [(None, "green"), (1, "red")],
             )
@@ -29,7 +29,7 @@ def lanes() -> Dashboard:
         .with_panel(
             numbers(
                 "Open events",
-                "Of all schools together, and how many filled up in a day.",
+                "Open events of all schools, and events that filled up within a day.",
                 [
                     Query("sum(school_active_events)", "open"),
                     Query("sum(increase(event_capacity_reached_total[1d]))", "filled up"),
@@ -40,21 +40,21 @@ def lanes() -> Dashboard:
         .with_panel(
             lines(
                 "Lane depth",
-                "Commands that wait, and the lanes they wait in. At 4,096 for one event callers are told to come back.",
+                "Waiting commands, and lanes that hold them. At 4,096 for one event, callers get RESOURCE_EXHAUSTED.",
                 [Query("lane_depth", "commands {{instance}}"), Query("lane_active", "lanes {{instance}}")],
             )
         )
         .with_panel(
             lines(
                 "Batch size",
-                "Commands in one transaction: a lone claim is a batch of one.",
+                "Commands per transaction; a lone claim is a batch of one.",
                 quantiles("lane_batch_size"),
             )
         )
         .with_panel(
             lines(
                 "Wait in the lane",
-                "How long the oldest command of a batch had waited.",
+                "Wait of the oldest command of each batch.",
                 quantiles("lane_wait_seconds"),
                 unit="s",
             )
@@ -62,7 +62,7 @@ def lanes() -> Dashboard:
         .with_panel(
             lines(
                 "Commit",
-                "The trip that writes a batch and commits it.",
+                "Duration of the trip that writes a batch and commits it.",
                 quantiles("lane_commit_duration_seconds"),
                 unit="s",
             )
@@ -70,7 +70,7 @@ def lanes() -> Dashboard:
         .with_panel(
             lines(
                 "Registration (p50, p95, p99) by outcome",
-                "In the registration service, from claim to answer.",
+                "Time in the registration service, from claim to answer.",
                 quantiles("registration_duration_seconds", by="outcome"),
                 unit="s",
                 limit=1,
@@ -78,8 +78,8 @@ def lanes() -> Dashboard:
         )
         .with_panel(
             lines(
-                "Seats that move",
-                "Promoted from the waitlist, and holds that expired, a minute.",
+                "Promotions and expiries",
+                "Registrations promoted from the waitlist, and expired holds, per minute.",
                 [
                     Query("60 * sum(rate(waitlist_promotion_total[5m]))", "promoted"),
                     Query("60 * sum(rate(hold_expired_total[5m]))", "expired"),
@@ -89,7 +89,7 @@ def lanes() -> Dashboard:
         .with_panel(
             lines(
                 "Promotion delay",
-                "From the freed spot to the streams that show who got it.",
+                "Time from the freed spot to the event streams that show the promotion.",
                 quantiles("waitlist_promotion_delay_seconds"),
                 unit="s",
                 limit=1,
@@ -107,7 +107,7 @@ def lanes() -> Dashboard:
         .with_panel(
             lines(
                 "Time on the waitlist",
-                "Of those who were promoted.",
+                "Waiting time of promoted registrations.",
                 quantiles("waitlist_wait_seconds", window="1h"),
                 unit="s",
             )
@@ -115,7 +115,7 @@ def lanes() -> Dashboard:
         .with_panel(
             lines(
                 "Database connections",
-                "Idle and used, per service. None idle and callers that wait alerts.",
+                "Idle and used connections per service. An alert fires when none is idle and callers wait.",
                 [Query("sum by (job, state) (db_connection_count)", "{{job}} {{state}}")],
                 stacked=True,
             )
@@ -123,7 +123,7 @@ def lanes() -> Dashboard:
         .with_panel(
             lines(
                 "Wait for a connection",
-                "Per service.",
+                "Time until a caller gets a connection, per service.",
                 quantiles("db_client_connection_wait_time_seconds", by="job"),
                 unit="s",
                 limit=0.1,
@@ -132,7 +132,7 @@ def lanes() -> Dashboard:
         .with_panel(
             lines(
                 "Transactions by operation",
-                "From BEGIN to COMMIT.",
+                "Duration from BEGIN to COMMIT.",
                 quantiles("db_transaction_duration_seconds", by="operation"),
                 unit="s",
             )

@@ -1,4 +1,4 @@
-"""Every metric that a dashboard, rule or runbook relies on, by its Prometheus name, and its labels."""
+"""List every metric that dashboards, rules and runbooks use, with labels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import promql_parser
 
 
 class Kind(StrEnum):
-    """What Prometheus calls it."""
+    """Prometheus' metric types."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -17,10 +17,10 @@ class Kind(StrEnum):
 
 
 class Source(StrEnum):
-    """Who makes it."""
+    """The producer of a metric."""
 
-    SERVICE = "one of our services"
-    RULE = "a recording rule of ours"
+    SERVICE = "one of TicketCap's services"
+    RULE = "one of TicketCap's recording rules"
     COLLECTOR = "the collector"
     PROMETHEUS = "Prometheus itself"
     ALERTMANAGER = "Alertmanager"
@@ -36,18 +36,18 @@ class Metric:
     source: Source = Source.SERVICE
 
     def series(self) -> tuple[str, ...]:
-        """Return the names under which Prometheus keeps it."""
+        """Return the names of its series in Prometheus."""
         if self.kind is Kind.HISTOGRAM:
             return tuple(self.name + part for part in ("_bucket", "_sum", "_count"))
         return (self.name,)
 
 
 class UnknownMetric(ValueError):
-    """An expression asks for a metric or a label that nobody makes."""
+    """An expression reads a metric or a label that does not exist."""
 
 
 EVERYWHERE: Final = frozenset({"job", "instance"})
-"""What the scrape adds to every series."""
+"""Labels that the scrape adds to every series."""
 
 WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 """The windows of the burn-rate alerts."""
@@ -113,7 +113,7 @@ SERVICES: Final = (
 )
 
 AGES: Final = ("under_1m", "under_10m", "under_1h", "over_1h")
-"""The values of ``payment_unsettled``'s label ``age``; the rule PaymentsUnsettled leaves the first three out."""
+"""Values of the label ``age`` of ``payment_unsettled``; PaymentsUnsettled ignores the first three."""
 
 _COLLECTED = Source.COLLECTOR
 _SPANS = ("service_name", "span_name", "span_kind", "status_code")
@@ -152,7 +152,7 @@ _BY_SERIES: Final = {series: metric for metric in (*SERVICES, *OTHERS) for serie
 def check(expression: str) -> set[str]:
     """Return the series that a PromQL expression reads.
 
-    Raises UnknownMetric for a metric or label that nobody makes, ValueError for what is no PromQL.
+    Raises UnknownMetric for an unknown metric or label, ValueError for invalid PromQL.
     """
     tree = promql_parser.parse(expression)
     names: set[str] = set()
@@ -176,7 +176,9 @@ def check(expression: str) -> set[str]:
 def _selected(node: promql_parser.VectorSelector, expression: str) -> Metric:
     metric = _BY_SERIES.get(node.name or "")
     if metric is None:
-        raise UnknownMetric(f"{expression}: nobody makes the metric {node.name!r}")
+        raise UnknownMetric(
+            f"{expression}: the metric {node.name!r} does not exist; add it to deploy/grafana/metrics.py"
+        )
     allowed = EVERYWHERE.union(metric.labels, {"le"} if metric.kind is Kind.HISTOGRAM else ())
     if strange := set(_matched(node)) - allowed:
         raise UnknownMetric(f"{expression}: {metric.name} has no label {', '.join(sorted(strange))}")

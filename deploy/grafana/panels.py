@@ -1,4 +1,4 @@
-"""The kinds of panel that the dashboards are made of, each with the settings that all of its kind share."""
+"""Build panels of each kind with their shared settings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from deploy.grafana.metrics import check
 
 SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="${source}")
-"""The data source that the reader has chosen."""
+"""The data source that the reader chose."""
 
 Threshold = tuple[float | None, str]
-"""From which value on (None: from the lowest), and the colour there."""
+"""A lower bound (None: no bound) and the colour from there on."""
 
 HALF: Final = 12
 THIRD: Final = 8
@@ -34,7 +34,7 @@ FULL: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A PromQL expression and how its series are called. ``exemplars`` puts traces on the graph."""
+    """A PromQL expression and the legend of its series. ``exemplars`` puts traces on the graph."""
 
     expression: str
     legend: str
@@ -45,7 +45,7 @@ class Query:
 
 
 def without_variables(expression: str) -> str:
-    """Return an expression as Prometheus would get it from Grafana."""
+    """Return an expression as Grafana sends it to Prometheus."""
     return expression.replace("$__rate_interval", "5m")
 
 
@@ -153,7 +153,7 @@ def numbers(
 
 
 def bars(title: str, description: str, query: Query, *, by: str, unit: str, limit: float) -> Builder[model.Panel]:
-    """Return a bar per value of the label ``by``, as things stand now; from ``limit`` on a bar is red."""
+    """Return a bar per current value of the label ``by``; a bar is red from ``limit`` on."""
     return (
         barchart.Panel()
         .title(title)
@@ -185,8 +185,8 @@ def heat(title: str, description: str, metric: str, *, where: str = "", span: in
         .span(span)
         .height(8)
         .y_axis(heatmap.YAxisConfig().unit("s"))
-        # The default hides cells below 1e-09, a number that each language writes in its own way: the file would change
-        # with whoever saves it. Nothing lies between it and zero.
+        # The default hides cells below 1e-09, a number that each language writes differently: the file would change
+        # with the program that saves it. No cell lies between that number and zero.
         .filter_values(heatmap.FilterValueRange().le(0))
         .with_target(_target(query, "A").format(PromQueryFormat.HEATMAP))
     )

@@ -1,4 +1,4 @@
-"""The dashboard of the calls between the services."""
+"""Build the dashboard of gRPC calls and processes."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -11,13 +11,13 @@ _OURS = 'rpc_method=~"ticketcap.+"'
 
 
 def rpc() -> Dashboard:
-    """Return calls, errors and durations, from both sides, and how busy each process is."""
+    """Return the dashboard of calls, errors and durations, from both sides, and each process's load."""
     return (
         board("ticketcap-rpc", "TicketCap RPC")
         .with_panel(
             lines(
-                "Calls a second",
-                "As the servers see them.",
+                "Calls per second",
+                "As the servers count them.",
                 [Query(f"sum by (rpc_method) (rate({_SERVER}_count{{{_OURS}}}[5m]))", "{{rpc_method}}")],
                 unit="reqps",
             )
@@ -25,7 +25,7 @@ def rpc() -> Dashboard:
         .with_panel(
             lines(
                 "Answers that are not OK",
-                "By status. RESOURCE_EXHAUSTED is a full lane, FAILED_PRECONDITION a rule; neither is a fault of ours.",
+                "By status. RESOURCE_EXHAUSTED is a full queue, FAILED_PRECONDITION a rule; neither is an error.",
                 [
                     Query(
                         f"sum by (job, rpc_response_status_code) "
@@ -40,16 +40,16 @@ def rpc() -> Dashboard:
         .with_panel(
             lines(
                 "Client p50, p95, p99",
-                "Per calling service; what lies above the server's own is the way and the wait.",
+                "Per calling service; the difference from the server's figure is network and waiting.",
                 quantiles(_CLIENT, by="job", where=_OURS),
                 unit="s",
             )
         )
-        .with_panel(heat("Durations", "All calls, as the servers see them.", _SERVER, where=_OURS, span=FULL))
+        .with_panel(heat("Durations", "All calls, as the servers measure them.", _SERVER, where=_OURS, span=FULL))
         .with_panel(
             lines(
                 "Event loop lag (p99)",
-                "How late a turn of the loop comes. Above a quarter of a second alerts.",
+                "How late the loop runs due work. An alert fires above a quarter of a second.",
                 [
                     Query(
                         "histogram_quantile(0.99, sum by (job, instance, le) (rate(eventloop_lag_seconds_bucket[5m])))",
@@ -63,7 +63,7 @@ def rpc() -> Dashboard:
         .with_panel(
             lines(
                 "Processors used",
-                "One is a whole core: a Python process can't have more.",
+                "1 is a whole core, the most that a Python process can use.",
                 [Query("process_cpu_utilization", "{{job}} {{instance}}")],
                 limit=0.9,
             )
@@ -71,7 +71,7 @@ def rpc() -> Dashboard:
         .with_panel(
             lines(
                 "Memory",
-                "Resident, per process.",
+                "Resident memory per process.",
                 [Query("process_memory_usage_bytes", "{{job}} {{instance}}")],
                 unit="bytes",
             )
@@ -79,7 +79,7 @@ def rpc() -> Dashboard:
         .with_panel(
             lines(
                 "Open files",
-                "Sockets count too: a rise that never ends is a leak.",
+                "Files and sockets: a rise without end is a leak.",
                 [Query("process_open_file_descriptors", "{{job}} {{instance}}")],
             )
         )

@@ -1,4 +1,4 @@
-"""The dashboard of the telemetry pipeline: what is sent, what is lost, and whether an alert would reach anybody."""
+"""Build the dashboard of the telemetry pipeline."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -7,13 +7,13 @@ from deploy.grafana.panels import FULL, Query, lines, numbers
 
 
 def telemetry() -> Dashboard:
-    """Return the way from the services over the collector to whoever is woken."""
+    """Return the dashboard of sent and lost telemetry, from the services to the notifications."""
     return (
         board("ticketcap-telemetry", "TicketCap Telemetry")
         .with_panel(
             numbers(
-                "Reached",
-                "1: Prometheus can read its page.",
+                "Scraped",
+                "1: Prometheus can read the metrics page.",
                 [Query("min by (job) (up)", "{{job}}")],
                 [(None, "red"), (1, "green")],
                 span=FULL,
@@ -22,16 +22,16 @@ def telemetry() -> Dashboard:
         .with_panel(
             lines(
                 "Dropped by the services",
-                "Spans and points in ten minutes that could not be delivered. Any alerts.",
+                "Undelivered spans, points and lines within ten minutes. An alert fires above zero.",
                 [Query("sum by (job, signal) (increase(telemetry_dropped_total[10m]))", "{{job}} {{signal}}")],
             )
         )
         .with_panel(
             lines(
                 "Spans through the collector",
-                "A second: taken, refused at the door (memory), passed on, lost on the way out.",
+                "Per second: accepted, refused (memory full), sent, lost in the export.",
                 [
-                    Query("sum(rate(otelcol_receiver_accepted_spans_total[5m]))", "taken"),
+                    Query("sum(rate(otelcol_receiver_accepted_spans_total[5m]))", "accepted"),
                     Query("sum(rate(otelcol_receiver_refused_spans_total[5m]))", "refused"),
                     Query("sum by (exporter) (rate(otelcol_exporter_sent_spans_total[5m]))", "sent {{exporter}}"),
                     Query(
@@ -43,7 +43,7 @@ def telemetry() -> Dashboard:
         .with_panel(
             lines(
                 "Collector's queues",
-                "Full at 1: then it loses what comes.",
+                "1 is full: the collector then loses new spans.",
                 [Query("otelcol_exporter_queue_size / otelcol_exporter_queue_capacity", "{{exporter}}")],
                 unit="percentunit",
                 limit=0.8,
@@ -52,7 +52,7 @@ def telemetry() -> Dashboard:
         .with_panel(
             lines(
                 "Collector's memory",
-                "Resident.",
+                "Resident memory.",
                 [Query("otelcol_process_memory_rss_bytes", "{{instance}}")],
                 unit="bytes",
             )
@@ -60,7 +60,7 @@ def telemetry() -> Dashboard:
         .with_panel(
             lines(
                 "Spans by service",
-                "A second, counted before sampling; errors apart.",
+                "Per second, counted before sampling; errors separately.",
                 [
                     Query("sum by (service_name) (rate(traces_span_metrics_calls_total[5m]))", "{{service_name}}"),
                     Query(
@@ -74,7 +74,7 @@ def telemetry() -> Dashboard:
         .with_panel(
             lines(
                 "Slowest spans (p95)",
-                "The ten slowest names.",
+                "The ten slowest span names.",
                 [
                     Query(
                         "topk(10, histogram_quantile(0.95, sum by (service_name, span_name, le) "
@@ -88,7 +88,7 @@ def telemetry() -> Dashboard:
         .with_panel(
             lines(
                 "Scrapes",
-                "How long each takes.",
+                "Duration of each scrape.",
                 [Query("scrape_duration_seconds", "{{job}} {{instance}}")],
                 unit="s",
             )
@@ -96,8 +96,7 @@ def telemetry() -> Dashboard:
         .with_panel(
             lines(
                 "Series",
-                "What Prometheus keeps in memory, and what each page holds: a rise that never ends is a label without "
-                "bounds.",
+                "Series in Prometheus' memory, and samples on each page: a rise without end is an unbounded label.",
                 [
                     Query("prometheus_tsdb_head_series", "in memory"),
                     Query("scrape_samples_scraped", "{{job}} {{instance}}"),
@@ -107,7 +106,7 @@ def telemetry() -> Dashboard:
         .with_panel(
             lines(
                 "Notifications",
-                "A minute, by way; failed ones apart. Any failure alerts.",
+                "Per minute and integration; failures separately. An alert fires on any failure.",
                 [
                     Query("60 * sum by (integration) (rate(alertmanager_notifications_total[5m]))", "{{integration}}"),
                     Query(
