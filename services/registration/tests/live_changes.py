@@ -18,7 +18,7 @@ CHANGES: Final[dict[str, EventFields]] = {
     "`starts_at` in the past": {"starts_at": NOW - timedelta(hours=1)},
     "`ends_at`": {"ends_at": START + timedelta(hours=3)},
     "`capacity` raised": {"capacity": 5},
-    "`capacity` below what is sold": {"capacity": 2},
+    "`capacity` below reserved spots": {"capacity": 2},
     "`max_spots_per_registration` lowered": {"max_spots_per_registration": 1},
     "`price_agorot` raised": {"price_agorot": 9990},
     "`price_agorot` lowered": {"price_agorot": 1990},
