@@ -1,4 +1,7 @@
-"""How long the current caller still waits: kept for the task, passed on by every call it makes."""
+"""Track how long the current caller still waits.
+
+The deadline belongs to the task's context, and every call that the task makes passes it on.
+"""
 
 import contextvars
 import time
@@ -10,19 +13,19 @@ _deadline: Final[contextvars.ContextVar[float | None]] = contextvars.ContextVar(
 
 
 def remaining() -> float | None:
-    """Return the seconds that the current caller still waits; None where there is no deadline."""
+    """Return the seconds that the current caller still waits; None without a deadline, negative after it."""
     deadline = _deadline.get()
     return None if deadline is None else deadline - time.monotonic()
 
 
 def bounded(timeout: float) -> float:
-    """Return ``timeout`` seconds, or what is left of the current deadline if that is less; never below 0."""
+    """Return the shorter of ``timeout`` and the rest of the current deadline, in seconds; never below 0."""
     left = remaining()
     return timeout if left is None else max(0.0, min(timeout, left))
 
 
 def without() -> contextvars.Context:
-    """Return a copy of the current context in which nobody waits: for work that outlives its caller."""
+    """Return a copy of the current context without a deadline, for work that outlives its caller."""
     context = contextvars.copy_context()
     context.run(_deadline.set, None)
     return context
@@ -30,7 +33,7 @@ def without() -> contextvars.Context:
 
 @contextmanager
 def within(seconds: float | None) -> Iterator[None]:
-    """Give the code inside at most ``seconds`` (None: no limit of its own); an outer deadline still holds."""
+    """Set a deadline ``seconds`` from now for the code inside (None: no new one); an earlier outer deadline stays."""
     outer = _deadline.get()
     inner = outer if seconds is None else time.monotonic() + seconds
     token = _deadline.set(inner if outer is None or inner is None else min(outer, inner))

@@ -1,20 +1,19 @@
-"""What can go wrong between services: one small tree, the same on both sides of the wire.
+"""Define the errors between services, the same on both sides of the wire.
 
     ServiceError
      ├─ InvalidInput        a field of the request is wrong
-     ├─ Unauthenticated     no token, or one that does not hold
+     ├─ Unauthenticated     no token, or an invalid one
      ├─ PermissionDenied    a token whose role is too low
-     ├─ NotFound            no such object for this caller
-     ├─ AlreadyExists       a unique thing is there already
+     ├─ NotFound            not found, or not visible to this caller
+     ├─ AlreadyExists       a unique value is taken
      ├─ FailedPrecondition  the object is in the wrong state for this
      ├─ Aborted             lost a race; the same call may succeed later
      ├─ Busy                a limit is reached; wait, then try again
-     ├─ DeadlineExceeded    the caller's time is over
-     ├─ Unavailable         a part is down or the outcome is not known; try again
-     └─ InternalError       a fault of ours
+     ├─ DeadlineExceeded    the caller's deadline has passed
+     ├─ Unavailable         a dependency is down, or the outcome is unknown; try again
+     └─ InternalError       a fault of the service
 
-A service raises them from its rules; the gRPC server turns them into rich
-statuses and the gRPC channel turns those back.
+A service raises them from its rules. The gRPC server turns them into rich statuses, and the client turns those back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,18 +23,17 @@ from typing import ClassVar, Self
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One wrong field: its path as the caller spelled it, and what it must be."""
+    """One invalid field: its path as the caller spelled it, and the rule that it breaks."""
 
     field: str
     message: str
 
 
 class ServiceError(Exception):
-    """Base of all: a message for people, a reason for programs.
+    """Base of all errors: a message for people, a reason for programs.
 
-    ``reason`` is UPPER_SNAKE_CASE and stable. ``metadata`` names the ids
-    concerned. ``retry_after`` is in seconds, set where waiting helps. None of
-    them ever holds personal data.
+    ``reason`` is UPPER_SNAKE_CASE and stable. ``metadata`` holds the ids concerned. ``retry_after`` is in seconds, set
+    where waiting helps. No part ever holds personal data.
     """
 
     reason: str = "INTERNAL"
@@ -59,13 +57,13 @@ class ServiceError(Exception):
 
 
 class InvalidInput(ServiceError):
-    """A field of the request is wrong; the same call can't ever succeed."""
+    """A field of the request is invalid; the same call can never succeed."""
 
     reason = "INVALID_INPUT"
 
     @classmethod
     def of(cls, field: str, message: str) -> Self:
-        """Return the error of one field: its path, and what it must be."""
+        """Return the error of one field; ``message`` is the rule that it breaks."""
         return cls.of_fields([FieldViolation(field, message)])
 
     @classmethod
@@ -75,25 +73,25 @@ class InvalidInput(ServiceError):
 
 
 class Unauthenticated(ServiceError):
-    """No token, or one that does not hold."""
+    """Authentication required: the call has no token, or an invalid one."""
 
     reason = "UNAUTHENTICATED"
 
 
 class PermissionDenied(ServiceError):
-    """The token holds, but its role does not allow this call."""
+    """The token is valid, but its role may not make this call."""
 
     reason = "PERMISSION_DENIED"
 
 
 class NotFound(ServiceError):
-    """No such object, as far as this caller may know."""
+    """Not found, or not visible to this caller."""
 
     reason = "NOT_FOUND"
 
 
 class AlreadyExists(ServiceError):
-    """Something that must be unique is there already."""
+    """A value that must be unique is taken."""
 
     reason = "ALREADY_EXISTS"
 
@@ -119,19 +117,19 @@ class Busy(ServiceError):
 
 
 class DeadlineExceeded(ServiceError):
-    """The caller's time was over before the work began, or while it waited."""
+    """The caller's deadline passed before the work began, or while it waited."""
 
     reason = "DEADLINE_EXCEEDED"
 
 
 class Unavailable(ServiceError):
-    """A part that this needs does not answer; the outcome may not be known."""
+    """A dependency does not answer; the outcome may be unknown."""
 
     reason = "UNAVAILABLE"
     default_retry_after = 1.0
 
 
 class InternalError(ServiceError):
-    """A fault of ours; the log holds more, under the trace id."""
+    """A fault of the service; the log explains it under the trace id."""
 
     reason = "INTERNAL"

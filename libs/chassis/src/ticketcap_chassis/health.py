@@ -1,4 +1,4 @@
-"""Keep the health answers true: the service works only while its database does what it needs."""
+"""Report health from the database and the identity provider's keys."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ from ticketcap_chassis.identity.tokens import KeyState, TokenVerifier
 from ticketcap_chassis.rpc.server import GrpcServer
 
 DATABASE: Final = "database"
-"""The name under which the health service tells of the database alone."""
+"""The health service's name for the database alone."""
 IDENTITY: Final = "identity"
-"""The name under which the health service tells whether tokens can be verified."""
+"""The health service's name for the ability to verify tokens."""
 
 Needs = Mapping[str, Sequence[str]]
-"""The privileges that a role needs: SELECT, INSERT, UPDATE, DELETE; and on which tables."""
+"""The tables on which a role needs each privilege: SELECT, INSERT, UPDATE, DELETE."""
 
 # A privilege may be on columns only. The statement reads catalogues, so a locked table does not delay it.
 _PING: Final = text("""-- health.ping
@@ -33,13 +33,13 @@ SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS 
                ELSE has_any_column_privilege(to_regclass(name), privilege) END, false)) AS missing""")
 
 _PING_SECONDS: Final = 4.0
-"""How long one look takes at most, with its wait for a connection."""
+"""Longest time of one check, with its wait for a connection."""
 
 _log = get_logger(__name__)
 
 
 class DatabaseHealth:
-    """Asks the database, as each role of ``needs``, and sets the health of ``services`` and of DATABASE."""
+    """Check the database as each role of ``needs``, and set the health of ``services`` and of DATABASE."""
 
     def __init__(self, needs: Mapping[AsyncEngine, Needs], server: GrpcServer, services: Sequence[str]) -> None:
         self._needs = needs
@@ -48,19 +48,19 @@ class DatabaseHealth:
         self._serving: bool | None = None
 
     async def check(self) -> None:
-        """Ask once; tell and log when the answer has changed."""
-        asked = (self._failure(engine, needs) for engine, needs in self._needs.items())
-        failures = [failure for failure in await asyncio.gather(*asked) if failure is not None]
+        """Check once; set health and write a log line when the result has changed."""
+        checks = (self._failure(engine, needs) for engine, needs in self._needs.items())
+        failures = [failure for failure in await asyncio.gather(*checks) if failure is not None]
         failing = next((failure for failure in failures if isinstance(failure, Unavailable)), None)
         if failures and failing is None:
-            # Busy or slow is not away: the answer stays what it was.
+            # Busy or slow is not unavailable: health stays as it was.
             _log.warning("database.slow", reason=failures[0].reason)
             return
         if failing is not None and self._serving is not False:
             _log.error("database.unreachable", reason=failing.reason)
-        await self._say(serving=failing is None)
+        await self._set(serving=failing is None)
 
-    async def _say(self, *, serving: bool) -> None:
+    async def _set(self, *, serving: bool) -> None:
         if serving is not self._serving:
             self._serving = serving
             for service in self._services:
@@ -69,22 +69,22 @@ class DatabaseHealth:
     async def _failure(self, engine: AsyncEngine, needs: Needs) -> ServiceError | None:
         try:
             async with asyncio.timeout(_PING_SECONDS), open_connection(engine) as connection:
-                await self._ask(engine, connection, needs)
+                await self._query(engine, connection, needs)
         except TimeoutError:
             return StoreUnavailable()
         except ServiceError as error:
             return error
-        except Exception as error:  # noqa: BLE001 - whatever it is: a service whose look fails is not healthy
+        except Exception as error:  # noqa: BLE001 - any failure of the check is a failure of health
             _log.error("job.failed", job="health", error_type=type(error).__name__, exc_info=error)
             return StoreUnavailable()
         return StoreExhausted() if connector_of(engine).is_exhausted else None
 
-    async def _ask(self, engine: AsyncEngine, connection: AsyncConnection, needs: Needs) -> None:
+    async def _query(self, engine: AsyncEngine, connection: AsyncConnection, needs: Needs) -> None:
         pairs = [(privilege, table) for privilege, tables in needs.items() for table in tables]
         values = {"privileges": [privilege for privilege, _ in pairs], "names": [table for _, table in pairs]}
         found = (await connection.execute(_PING, values)).one()
         if found.read_only:
-            # After a failover behind one address the writable primary is only a new connection away.
+            # After a failover behind one address, a new connection leads to the writable primary.
             connector_of(engine).replace_connections()
             await connection.invalidate()
             raise StoreReadOnly
@@ -95,9 +95,9 @@ class DatabaseHealth:
 
 
 class IdentityHealth:
-    """Keeps the identity provider's keys fresh, and reports under IDENTITY when there are none.
+    """Keep the identity provider's keys fresh, and report under IDENTITY when there are none.
 
-    The service as a whole stays healthy without them: who registers needs no token.
+    Without keys the service as a whole stays healthy: a registration needs no token.
     """
 
     def __init__(self, verifier: TokenVerifier, server: GrpcServer) -> None:
@@ -105,6 +105,6 @@ class IdentityHealth:
         self._server = server
 
     async def check(self) -> None:
-        """Fetch the keys when they are due, and report whether there are any."""
+        """Fetch the keys when they are due, and set the health of IDENTITY."""
         await self._verifier.refresh()
         await self._server.set_health(IDENTITY, serving=self._verifier.keys is not KeyState.MISSING)

@@ -49,7 +49,7 @@ async def _run(name: str, settings: _Settings, serve: Callable[[_Settings, Telem
 
 
 def stop_requested() -> asyncio.Event:
-    """Return an event that SIGTERM or SIGINT sets. Call it inside the running loop."""
+    """Return an event that SIGTERM or SIGINT sets. Call it in the running event loop."""
     requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

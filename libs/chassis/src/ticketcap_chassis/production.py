@@ -1,7 +1,6 @@
-"""Hold settings against the rules of production.
+"""Check settings against the rules of production.
 
-Each service has one list of rules. All that are broken are reported at once, by the variable's name and never with
-its value.
+Each service has one list of rules. A report names every broken rule by its variable, never with the value.
 """
 
 import ipaddress
@@ -31,12 +30,12 @@ PUBLISHED: Final = frozenset(
         "the secret of the money tests, long enough",
     }
 )
-"""Secrets that everybody can read in this repository."""
+"""Secrets that this repository publishes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """In production ``variable`` is ``demanded`` to be as ``holds`` says; the settings are given whole."""
+    """A demand of production on ``variable``: ``demanded`` says it, and ``holds`` checks the whole settings."""
 
     variable: str
     demanded: str
@@ -44,12 +43,12 @@ class Rule:
 
 
 def violations(settings: object, rules: Sequence[Rule]) -> list[str]:
-    """Return what is wrong with ``settings``, one line for each rule that is broken."""
+    """Return one line for each of ``rules`` that ``settings`` break."""
     return [f"{rule.variable}: in production it {rule.demanded}" for rule in rules if not rule.holds(settings)]
 
 
 def secret_rules(field: str) -> tuple[Rule, ...]:
-    """Return the rules of a secret that we choose ourselves; an unset one breaks none."""
+    """Return the rules of a secret that the operator chooses; an unset secret breaks none."""
     variable = field.upper()
     return (
         _unpublished(field),
@@ -63,12 +62,12 @@ def secret_rules(field: str) -> tuple[Rule, ...]:
 
 
 def vendor_secret_rules(field: str) -> tuple[Rule, ...]:
-    """Return the rules of a secret that another party gave us."""
+    """Return the rules of a secret that another party issues."""
     return (_unpublished(field),)
 
 
 def differs_from(field: str, *others: str) -> Rule:
-    """Return the rule that a secret is none of the ``others``."""
+    """Return the rule that a secret differs from each of ``others``."""
     names = ", ".join(other.upper() for other in others)
     return Rule(
         field.upper(),
@@ -95,19 +94,19 @@ def _text(settings: object, field: str) -> str:
 
 
 def _is_varied(secret: str) -> bool:
-    # What consists of repetitions is found again inside its own double, before its end.
+    # A text of repetitions occurs inside its own double, before the second half.
     repeats = secret in (secret + secret)[1:-1]
     return not secret or (len(set(secret)) >= _MIN_DIFFERENT_CHARACTERS and not repeats)
 
 
 def is_https(address: str) -> bool:
-    """Say whether ``address`` is an https URL with a host."""
+    """Return whether ``address`` is an https URL with a host."""
     parts = urlsplit(address)
     return parts.scheme == "https" and bool(parts.hostname)
 
 
 def is_local(host: str) -> bool:
-    """Say whether ``host`` is this machine: loopback, any address, or a folder of Unix sockets."""
+    """Return whether ``host`` is this machine: loopback, the unspecified address, or a folder of Unix sockets."""
     name = host.rstrip(".").lower()
     if not name or name.startswith(("/", "@")) or name == "localhost" or name.endswith(".localhost"):
         return True

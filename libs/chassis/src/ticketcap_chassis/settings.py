@@ -1,4 +1,4 @@
-"""Typed settings, read once from the environment at start."""
+"""Read typed settings once from the environment."""
 
 import os
 import sys
@@ -37,24 +37,24 @@ Address = Annotated[str, AfterValidator(_host_and_port)]
 """host:port"""
 
 OptionalAddress = Annotated[str, AfterValidator(_host_and_port_or_nothing)]
-"""host:port, or nothing"""
+"""host:port, or empty"""
 
 Secret = Annotated[SecretStr, AfterValidator(check_secret)]
 """At least 32 characters; never printed."""
 
 
 class ServiceSettings(BaseSettings):
-    """What every service reads. A field's name in capitals is its variable."""
+    """The settings of every service. A field's name in capitals is its variable."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     production_rules: ClassVar[tuple[Rule, ...]] = ()
-    """What production demands of this service, all of it."""
+    """All rules of production for this service."""
 
     deployment_environment: Literal["development", "staging", "production"] = "development"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     drain_seconds: float = Field(default=10.0, ge=0, le=300)
-    """How long a draining service lets its calls finish."""
+    """Longest time in seconds for calls to finish while the service drains."""
 
     @model_validator(mode="after")
     def _safe_in_production(self) -> Self:
@@ -64,25 +64,22 @@ class ServiceSettings(BaseSettings):
 
     @property
     def in_production(self) -> bool:
-        """Whether the strict rules of production hold."""
+        """Whether the rules of production apply."""
         return self.deployment_environment == "production"
 
 
 class ServedSettings(ServiceSettings):
-    """What serving needs to begin telemetry."""
+    """The settings of a service that answers with metrics."""
 
     metrics_address: OptionalAddress = ""
-    """Where Prometheus reads /metrics; nothing: nowhere."""
+    """Address of the page /metrics for Prometheus; empty: no page."""
 
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)
 
 
 def load(kind: type[_Settings]) -> _Settings:
-    """Read settings of ``kind`` from the environment.
-
-    Stops the process, naming each wrong variable, when one does not hold.
-    """
+    """Read settings of ``kind`` from the environment; stop the process with the names of invalid variables."""
     try:
         return kind()
     except ValidationError as error:
@@ -90,7 +87,7 @@ def load(kind: type[_Settings]) -> _Settings:
 
 
 def explain(error: ValidationError) -> str:
-    """Say which variables are wrong and how, without their values."""
+    """Return which variables are invalid and why, without their values."""
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
         if problem["type"] == _UNSAFE:
@@ -99,13 +96,13 @@ def explain(error: ValidationError) -> str:
         variable = "_".join(str(part) for part in problem["loc"]).upper()
         lines.append(f"{variable or 'settings'}: {problem['msg'].removeprefix('Value error, ')}")
     if len(lines) == 1:
-        return f"the environment's settings are wrong: {lines[0]}"
-    return "the environment's settings are wrong:\n  " + "\n  ".join(lines)
+        return f"invalid settings in the environment: {lines[0]}"
+    return "invalid settings in the environment:\n  " + "\n  ".join(lines)
 
 
 def release(environ: Mapping[str, str] = os.environ, version: str = "0.1.0") -> str:
-    """Return the release as every signal names it: ``ticketcap@<version>+<git sha>``.
+    """Return the release for logs, telemetry and Sentry: ``ticketcap@<version>+<git sha>``.
 
-    SENTRY_RELEASE names it where it is set; else the sha comes from GIT_SHA, which the build sets; "dev" without it.
+    SENTRY_RELEASE replaces it. The sha is GIT_SHA, which the build sets, or "dev".
     """
     return environ.get("SENTRY_RELEASE") or f"ticketcap@{version}+{environ.get('GIT_SHA', 'dev') or 'dev'}"

@@ -1,9 +1,9 @@
-"""Read a database's connection string, once for all who connect.
+"""Parse a database's connection string with libpq.
 
-SQLAlchemy, the listening connection, migrations and tools all take what this module returns: a form that one of them
-reads and another does not can't exist. libpq reads; its two forms are
-https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING. Beside them SQLAlchemy's scheme
-(``postgresql+psycopg://``) and its several hosts (``?host=a:5432&host=b:5432``) are understood.
+SQLAlchemy, the listening connection, migrations and tools all use this module's result, so that every one of them
+accepts the same strings. libpq's two forms are described at
+https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING. SQLAlchemy's scheme
+(``postgresql+psycopg://``) and its repeated hosts (``?host=a:5432&host=b:5432``) are accepted beside them.
 """
 
 import re
@@ -18,7 +18,7 @@ _SCHEME: Final = re.compile(r"postgres(?:ql)?(?:\+\w+)?://", re.IGNORECASE)
 _FOREIGN_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _HOST_AND_PORT: Final = re.compile(r"([A-Za-z0-9._-]*):([0-9]*)")
 _CHOICES: Final[Mapping[str, frozenset[str]]] = {
-    # The services write: a server that only reads is of no use to them.
+    # The services write: a read-only server is useless to them.
     "target_session_attrs": frozenset({"any", "primary", "read-write"}),
     "sslmode": frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}),
 }
@@ -34,18 +34,18 @@ _HIGHEST_PORT: Final = 65_535
 
 
 class WrongConnectionString(ValueError):
-    """No connection can be made with it. The message says what is wrong and never quotes it: it may hold a password."""
+    """The connection string is invalid. The message never quotes it, because it may hold a password."""
 
 
 def connection_parameters(database_url: str) -> dict[str, str]:
-    """Return libpq's parameters of ``database_url``; raise WrongConnectionString where libpq could not use them.
+    """Return libpq's parameters of ``database_url``, by keyword; raise WrongConnectionString if libpq can't use them.
 
-    Of several hosts one that can be written to is taken, unless ``target_session_attrs`` says otherwise.
+    With several hosts and no ``target_session_attrs``, it is ``read-write``.
     """
     try:
         found = {key: str(value) for key, value in conninfo_to_dict(_as_libpq(database_url.strip())).items()}
     except psycopg.Error:
-        # libpq's own text quotes the part that it does not understand.
+        # libpq's own message quotes the part that it rejects.
         raise WrongConnectionString(
             "must be a connection string like postgresql://user:password@host:port/database, "
             "with libpq's parameters only and special characters as %xx"
@@ -63,20 +63,20 @@ def beside(database_url: str, database: str) -> str:
     return make_conninfo(**{**connection_parameters(database_url), "dbname": database})
 
 
-def _as_libpq(given: str) -> str:
-    """Return ``given`` as libpq spells it."""
-    if not given:
+def _as_libpq(url: str) -> str:
+    """Return the string in libpq's spelling."""
+    if not url:
         raise WrongConnectionString("must be set, like postgresql://user:password@host:port/database")
-    scheme = _SCHEME.match(given)
+    scheme = _SCHEME.match(url)
     if scheme:
-        return _with_joined_hosts(f"postgresql://{given[scheme.end() :]}")
-    if _FOREIGN_SCHEME.match(given):
+        return _with_joined_hosts(f"postgresql://{url[scheme.end() :]}")
+    if _FOREIGN_SCHEME.match(url):
         raise WrongConnectionString("must begin with postgresql://")
-    return given
+    return url
 
 
 def _with_joined_hosts(uri: str) -> str:
-    """Join the hosts that SQLAlchemy repeats; of a repeated parameter libpq would take the last alone."""
+    """Join the hosts that SQLAlchemy repeats: libpq uses only the last value of a repeated parameter."""
     address, _, query = uri.partition("?")
     pairs = [pair.partition("=") for pair in query.split("&") if pair]
     hosts = [unquote(value) for key, _, value in pairs if key == "host"]
@@ -95,15 +95,15 @@ def _with_joined_hosts(uri: str) -> str:
 
 
 def _hosts(parameters: Mapping[str, str]) -> list[str]:
-    """Return the hosts that are tried one after another."""
+    """Return the hosts, in the order in which libpq tries them."""
     names, addresses = (parameters.get(key, "").split(",") for key in ("host", "hostaddr"))
     if "host" in parameters and "hostaddr" in parameters and len(names) != len(addresses):
         raise WrongConnectionString("must have as many hostaddr as host")
     return addresses if "hostaddr" in parameters else names
 
 
-def _check_ports(given: str, hosts: list[str]) -> None:
-    ports = given.split(",")
+def _check_ports(value: str, hosts: list[str]) -> None:
+    ports = value.split(",")
     if len(ports) not in {1, len(hosts)}:
         raise WrongConnectionString("must have one port for all hosts, or one for each")
     if not all(port == "" or (port.isdecimal() and 0 < int(port) <= _HIGHEST_PORT) for port in ports):
@@ -111,7 +111,7 @@ def _check_ports(given: str, hosts: list[str]) -> None:
 
 
 def _check_values(parameters: Mapping[str, str]) -> None:
-    """Refuse at once what libpq would refuse at each connection."""
+    """Reject values that libpq would reject at each connection."""
     for parameter, values in _CHOICES.items():
         if parameters.get(parameter, "") not in {"", *values}:
             raise WrongConnectionString(f"{parameter} must be one of {', '.join(sorted(values))}")

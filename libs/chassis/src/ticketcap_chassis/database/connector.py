@@ -1,8 +1,8 @@
-"""Limit every wait for one database, and close the connections that exceed it.
+"""Connect to one database, limit every wait, and close silent connections.
 
-Each wait of a connection goes through ``LimitedConnection.wait``: statements, commits, rollbacks, pipelines. Only here
-is a hung wait ended, so no caller needs a limit of its own. The server's limits (statement_timeout and the like) are
-shorter: they answer for what is slow, the ones here for what is silent.
+Statements, commits, rollbacks and pipelines all wait in ``LimitedConnection.wait``. Hung waits end only there, so no
+caller needs a limit of its own. The server's limits (statement_timeout and others) are shorter: they end slow
+statements, and the limits here end silence.
 """
 
 import asyncio
@@ -21,24 +21,26 @@ from ticketcap_chassis.database.limits import PoolLimits
 _Answer = TypeVar("_Answer")
 
 _INTERVAL_SECONDS: Final = 0.1
-_AGAIN_SECONDS: Final = 0.25
-"""After an attempt to connect has failed, the next one begins so much later."""
-_DISTRUST_SECONDS: Final = 1.0
-"""A pool's connections are replaced at most so often."""
+_RETRY_SECONDS: Final = 0.25
+"""Pause between a failed attempt to connect and the next one."""
+_REPLACE_SECONDS: Final = 1.0
+"""Shortest time between two replacements of a pool's connections."""
 _TRANSACTION_TIMEOUT_SINCE: Final = 170_000
-_TROUBLE_SECONDS: Final = 1.5
-"""How long the database counts as exhausted after it said so."""
+_EXHAUSTED_SECONDS: Final = 1.5
+"""How long the database counts as exhausted after it reported so."""
 
 
 class LimitedConnection(psycopg.AsyncConnection[Any]):
-    """A connection that is closed when the database is silent for too long; made by ``Connector.connect``."""
+    """A connection that closes itself when the database is silent for too long; ``Connector.connect`` makes it."""
 
     connector: "Connector | None" = None
     until: float | None = None
-    """When all of what is under way must be answered, on the monotonic clock; None: each statement has its own."""
+    """Monotonic time by which all statements under way must be answered; None: each statement has its own limit."""
 
     def __del__(self, *_: object) -> None:
-        # SQLAlchemy drops a connection whose caller leaves while the pool sets it up. Nothing else would close it.
+        # A last resort, for a connection that a cancelled caller drops before any pool owns it: the socket closes now,
+        # and psycopg's ResourceWarning has no open connection to name. SQLAlchemy 2.1.9 closes those that are cancelled
+        # in its own connect events.
         if hasattr(self, "pgconn"):
             self.pgconn.finish()
 
@@ -48,20 +50,24 @@ class LimitedConnection(psycopg.AsyncConnection[Any]):
         interval: float = _INTERVAL_SECONDS,
         timeout: float | None = None,  # noqa: ASYNC109 - psycopg's
     ) -> _Answer:
-        """Wait for the database; close the connection when it is silent for too long, or the caller leaves."""
+        """Wait for the database; close the connection when it is silent for too long or the caller is cancelled.
+
+        Raises psycopg.OperationalError without a SQLSTATE for silence.
+        """
         if self.connector is None:
             return await super().wait(gen, interval, timeout)
         limit = self._limit(self.connector) if timeout is None else timeout
         try:
             answer = await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=limit)
         except asyncio.CancelledError:
-            # Not psycopg's way, which asks the server to cancel and waits for it: over a silent connection that holds
-            # the caller for ten seconds. The server notices that its client has gone.
+            # psycopg would send the server a request to cancel and wait for the answer: on a silent connection that
+            # holds the cancelled caller for ten seconds. Closing is enough, since the server checks once a second
+            # whether its client is still there. An idle connection stays open: no statement of it is under way.
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.pgconn.finish()
             raise
         except psycopg.errors._WaitTimeout:
-            if timeout is not None:  # ``notifies`` has waited as long as it was asked to: nothing is wrong
+            if timeout is not None:  # the caller's own limit (``notifies``): a quiet connection is no failure
                 raise
             self._drop(self.connector)
             raise psycopg.OperationalError(
@@ -74,10 +80,10 @@ class LimitedConnection(psycopg.AsyncConnection[Any]):
         return answer
 
     async def limit_transaction(self) -> None:
-        """Have the server end the transaction that begins here, whatever it is at; servers before 17 can't.
+        """Make the server end the transaction that begins here after ``transaction_timeout``; servers before 17 can't.
 
         A client that falls silent in the middle of a pipeline leaves the server waiting for the pipeline's end, with
-        its locks and under none of the other limits.
+        its locks and under no other limit.
         """
         if self.connector is not None and self.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
             milliseconds = round(self.connector.limits.transaction_timeout * 1000)
@@ -97,77 +103,82 @@ class LimitedConnection(psycopg.AsyncConnection[Any]):
             self._drop(connector)
 
     def _drop(self, connector: "Connector") -> None:
-        """Close at once: a rollback, or a request to cancel, would wait for the same silence."""
+        """Close at once: a rollback or a request to cancel would wait for the same silence."""
         self.pgconn.finish()
         connector.replace_connections()
 
 
 class Connector:
-    """What this process knows of the way to one database; makes its connections."""
+    """Make connections to one database, and record whether it answers.
+
+    One event loop uses it, and no method but ``connect`` awaits: each change of its state is one step.
+    """
 
     def __init__(self, limits: PoolLimits) -> None:
         self.limits = limits
         self.generation = 0
-        """Connections of an earlier one are replaced before they are lent."""
-        self._heard_at = time.monotonic()
-        self._distrusted_at = -math.inf
-        self._trouble_at = -math.inf
-        self._again_at: float | None = None
+        """The pool replaces connections of an earlier generation before it lends them."""
+        self._answered_at = time.monotonic()
+        self._replaced_at = -math.inf
+        self._exhausted_at = -math.inf
+        self._retry_at: float | None = None
         self._is_trying = False
 
     def record_answer(self) -> None:
-        """Note that the database has answered."""
-        self._heard_at = time.monotonic()
+        """Record that the database has answered."""
+        self._answered_at = time.monotonic()
 
     def replace_connections(self) -> None:
-        """Note that a connection has failed: those of its time may be as dead, or lead to a server of before."""
+        """Replace the pool's connections: they may be as dead as one that failed, or lead to a former primary."""
         now = time.monotonic()
-        if now - self._distrusted_at >= _DISTRUST_SECONDS:
-            self._distrusted_at = now
+        if now - self._replaced_at >= _REPLACE_SECONDS:
+            self._replaced_at = now
             self.generation += 1
 
     def record_exhaustion(self) -> None:
-        """Note that the database has said that it is exhausted."""
-        self._trouble_at = time.monotonic()
+        """Record that the database has reported that it is out of a resource."""
+        self._exhausted_at = time.monotonic()
 
     @property
     def is_silent(self) -> bool:
-        """Whether the database has not answered for longer than it may work at a statement.
+        """Whether the database has answered nothing for longer than one statement may take.
 
-        Where every connection is busy, a database that is there answers at least one of them within that time.
+        A database that is alive answers at least one of several busy connections within that time.
         """
-        return time.monotonic() - self._heard_at > self.limits.statement_timeout
+        return time.monotonic() - self._answered_at > self.limits.statement_timeout
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the database has lately said that it is out of a resource."""
-        return time.monotonic() - self._trouble_at < _TROUBLE_SECONDS
+        """Whether the database has recently reported that it is out of a resource."""
+        return time.monotonic() - self._exhausted_at < _EXHAUSTED_SECONDS
 
     async def connect(self, *arguments: Any, **parameters: Any) -> LimitedConnection:
-        """Make a connection, or raise psycopg.OperationalError.
+        """Open a connection, or raise psycopg.OperationalError.
 
-        While the database can't be reached only one caller tries at a time: the others fail at once instead of
+        While the database can't be reached, only one caller tries at a time. The others fail at once instead of
         waiting in turn for the same silence.
         """
-        if self._again_at is not None and (self._is_trying or time.monotonic() < self._again_at):
-            raise psycopg.OperationalError("the database could not be reached a moment ago; nothing was tried")
+        if self._retry_at is not None and (self._is_trying or time.monotonic() < self._retry_at):
+            raise psycopg.OperationalError("the last attempt to reach the database failed just now; try again")
+        # No await between the check and this line: of several callers exactly one passes. Without a recent failure
+        # (``_retry_at`` is None) all of them connect at the same time.
         self._is_trying = True
         try:
-            connection = await self._connected(*arguments, **parameters)
+            connection = await self._open(*arguments, **parameters)
         except psycopg.OperationalError:
-            self._again_at = time.monotonic() + _AGAIN_SECONDS
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
             raise
         finally:
             self._is_trying = False
-        self._again_at = None
+        self._retry_at = None
         self.record_answer()
         return connection
 
-    async def _connected(self, *arguments: Any, **parameters: Any) -> LimitedConnection:
+    async def _open(self, *arguments: Any, **parameters: Any) -> LimitedConnection:
         # Each of several hosts has the whole limit: a silent first one must not use up the time of the others.
         limit = self.limits.connect_timeout * (1 + str(parameters.get("host", "")).count(","))
         try:
-            # Around all of it: psycopg's own limit does not cover the look-up of the host's name.
+            # Around the whole attempt: psycopg's own limit does not cover the look-up of the host's name.
             async with asyncio.timeout(limit):
                 connection = await LimitedConnection.connect(*arguments, **{**parameters, **self.limits.of_tcp()})
         except TimeoutError:

@@ -1,9 +1,9 @@
-"""Say what each failure of PostgreSQL means, in one table.
+"""Map each failure of PostgreSQL to its meaning, in one table.
 
 ServiceError
-├─ StoreUnavailable     the database does not answer, or ended the session: nothing was done
+├─ StoreUnavailable     the database does not answer, or ended the session; nothing was done
 │  ├─ StoreReadOnly     it takes no writes: a standby, or a primary that an operator made read-only
-│  └─ StoreChanged      what the session had prepared is gone
+│  └─ StoreChanged      the session's prepared statements are gone
 ├─ StoreExhausted       it is out of disk, memory or another resource: nothing was done
 ├─ StoreUnfit           a privilege, role, table or column that the service needs is missing: nothing was done
 ├─ OutcomeUnknown       the connection was lost during the commit
@@ -25,24 +25,24 @@ class StoreUnavailable(Unavailable):
     """The database does not answer; nothing was done."""
 
     reason = "STORE_UNAVAILABLE"
-    message_of_kind = "the database does not answer; nothing was done, try again"
+    default_message = "the database does not answer; nothing was done, try again"
 
     def __init__(self) -> None:
-        super().__init__(self.message_of_kind)
+        super().__init__(self.default_message)
 
 
 class StoreReadOnly(StoreUnavailable):
     """The database takes no writes; nothing was done."""
 
     reason = "STORE_READ_ONLY"
-    message_of_kind = "the database takes no writes at present; nothing was done, try again"
+    default_message = "the database takes no writes at present; nothing was done, try again"
 
 
 class StoreChanged(StoreUnavailable):
-    """The database has changed under its session; nothing was done, and a new connection sees the change."""
+    """The schema has changed under the session; nothing was done, and a new connection sees the change."""
 
     reason = "STORE_CHANGED"
-    message_of_kind = "the database has changed under its session; nothing was done, try again"
+    default_message = "the database has changed under its session; nothing was done, try again"
 
 
 class StoreExhausted(Unavailable):
@@ -60,16 +60,16 @@ class StoreUnfit(Unavailable):
     reason = "STORE_UNFIT"
 
     def __init__(self) -> None:
-        super().__init__("the database lacks something that this service needs; nothing was done, try again later")
+        super().__init__("the database lacks a table, role or privilege; nothing was done, try again later")
 
 
 class OutcomeUnknown(Unavailable):
-    """The database went away while it committed."""
+    """The connection was lost during the commit; the outcome is unknown."""
 
     reason = "OUTCOME_UNKNOWN"
 
     def __init__(self) -> None:
-        super().__init__("the database went away during the commit; ask again to learn the outcome")
+        super().__init__("the connection was lost during the commit; read the object again to learn the outcome")
 
 
 class Contended(Aborted):
@@ -91,40 +91,40 @@ class NoFreeConnection(Busy):
 
 
 class ConstraintViolated(InternalError):
-    """The database refused a row that the rules let through; ``constraint`` is its name."""
+    """A constraint of the database rejected a row that the rules accepted; ``constraint`` is its name."""
 
     reason = "CONSTRAINT_VIOLATED"
 
     def __init__(self, constraint: str) -> None:
-        super().__init__(f"the database refused a row: {constraint}", metadata={"constraint": constraint})
+        super().__init__(f"the constraint {constraint} rejected a row", metadata={"constraint": constraint})
         self.constraint = constraint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """What a failure means. ``error`` is what a caller hears."""
+    """The meaning of a failure; ``error`` is the class that the caller receives."""
 
     error: type[StoreUnavailable | StoreExhausted | StoreUnfit | Contended]
     retry: bool
-    """Whether the same transaction may succeed at once, over another connection where this one is dropped."""
+    """Whether the same transaction may succeed at once, over a new connection if this one is dropped."""
     failing: bool
-    """Whether health says NOT_SERVING while it lasts."""
+    """Whether health is NOT_SERVING while it lasts."""
     drop: bool
-    """Whether its connection is closed, and those that wait in its pool are replaced before they are lent."""
+    """Whether its connection is closed, and idle connections of its pool are replaced before they are lent."""
 
 
 LOST: Final = State(error=StoreUnavailable, retry=True, failing=True, drop=True)
 READ_ONLY: Final = State(error=StoreReadOnly, retry=True, failing=True, drop=True)
 CHANGED: Final = State(error=StoreChanged, retry=True, failing=False, drop=True)
 EXHAUSTED: Final = State(error=StoreExhausted, retry=False, failing=True, drop=False)
-# Dropped: a role that is made again has another number, which the sessions of before never learn.
+# Dropped: a role that is created again has a new number, which existing sessions never learn.
 UNFIT: Final = State(error=StoreUnfit, retry=False, failing=True, drop=True)
 CONTENDED: Final = State(error=Contended, retry=True, failing=False, drop=False)
 
 STATES: Final[Mapping[str, State]] = {
     "08": LOST,  # connection exceptions
     "57P": LOST,  # shut down, crashed, starting up, database dropped, idle session ended
-    "25P03": LOST,  # idle in a transaction for too long: this process stood still
+    "25P03": LOST,  # idle in a transaction for too long: this process was paused
     "25P04": LOST,  # the transaction took too long
     "53300": LOST,  # too many connections: this one was never made
     "25006": READ_ONLY,  # a write on a standby, or on a primary made read-only
@@ -145,26 +145,26 @@ STATES: Final[Mapping[str, State]] = {
     "55P03": CONTENDED,  # a lock was not available in time
     "57014": CONTENDED,  # a statement was cancelled: by its limit, or by an operator
 }
-"""By SQLSTATE or how it begins; the longest match counts.
+"""By SQLSTATE or its prefix; the longest match counts.
 
-https://www.postgresql.org/docs/current/errcodes-appendix.html. A state that is not here blames the statement or its
-values, and stays the driver's error.
+https://www.postgresql.org/docs/current/errcodes-appendix.html. Every other state blames the statement or its values,
+and stays the driver's error.
 """
 
-# A row that row-level security refuses has the SQLSTATE of a missing privilege, and is this service's fault. The
-# server's message is in its own language; the name of its function is not.
+# A row that row-level security rejects has the SQLSTATE of a missing privilege, but is this service's fault. The
+# server's message may be in any language; the name of its function never changes.
 _ROW_SECURITY: Final = "ExecWithCheckOptions"
 _LENGTHS: Final = tuple(sorted({len(prefix) for prefix in STATES}, reverse=True))
 
 
 def state_of(error: BaseException | None) -> State | None:
-    """Return what a driver's error means; None where it blames the statement or its values."""
+    """Return the state that a driver's error means; None if it blames the statement or its values."""
     if isinstance(error, psycopg.errors.PipelineAborted):
         return CHANGED
     if not isinstance(error, psycopg.Error):
         return None
     if error.sqlstate is None:
-        # The server said nothing: the connection was not made, broke, or stayed silent for too long.
+        # Not from the server: the connection was not made, broke, or was silent for too long.
         return LOST if isinstance(error, psycopg.OperationalError) else None
     if error.diag.source_function == _ROW_SECURITY:
         return None
@@ -172,7 +172,7 @@ def state_of(error: BaseException | None) -> State | None:
 
 
 def meaning_of(error: BaseException | None) -> ServiceError | None:
-    """Return the ServiceError that a driver's error stands for; None where it stands for none."""
+    """Return the ServiceError that a driver's error means; None if it means none."""
     if state := state_of(error):
         return state.error()
     if isinstance(error, psycopg.errors.IntegrityError) and error.diag.constraint_name:

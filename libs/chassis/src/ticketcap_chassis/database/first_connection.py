@@ -1,8 +1,8 @@
-"""Make a service's first connection, or say in one line why not.
+"""Prove at start that DATABASE_URL leads straight to PostgreSQL.
 
-A connection pooler such as PgBouncer lends a server's connection to many clients. What a service sets for a session
-(its role, its limits, LISTEN, a migration's lock) is then dropped, or left behind for another client: row-level
-security would guard the wrong role, and no seat would ever be announced. Each service has a bounded pool of its own.
+A connection pooler such as PgBouncer lends one server connection to many clients. The settings of a session (role,
+limits, LISTEN, a migration's lock) are then dropped, or left behind for another client: row-level security would guard
+the wrong role, and seats would never be announced. Each service has a bounded pool of its own.
 """
 
 import sys
@@ -34,7 +34,8 @@ async def must_connect(engine: AsyncEngine) -> None:
 def must_be_direct(connection: Connection) -> None:
     """Stop the process when a pooler is between it and PostgreSQL.
 
-    A pooler gives each client a key of its own, so the process that it tells of is not the one that answers.
+    A pooler invents the backend's process id that it sends at login, so it differs from the id of the backend that
+    answers.
     """
     driver: Any = connection.connection.driver_connection
     answering = connection.exec_driver_sql("-- connection.backend\nSELECT pg_backend_pid()").scalar()
@@ -43,8 +44,8 @@ def must_be_direct(connection: Connection) -> None:
 
 
 def why_not(error: DBAPIError) -> str:
-    """Say why the first connection failed, without a value of the connection string."""
-    # PgBouncer does not know the options with which every session begins. A refused connection has no SQLSTATE: only
-    # its text tells, which quotes the login and the host.
+    """Return why the first connection failed, in one line without a value of the connection string."""
+    # PgBouncer rejects the options with which every session begins. A refused connection has no SQLSTATE, only a text
+    # that quotes the login and the host.
     pooled = "unsupported startup parameter" in str(error.orig)
     return f"DATABASE_URL: {_POOLER if pooled else _REFUSED} ({type(error.orig).__name__})"

@@ -1,4 +1,4 @@
-"""Row-level security as every service uses it: how migrations set it up, and the proof at start that it holds."""
+"""Set row-level security up in migrations, and prove it at start."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ SELECT current_user AS role,
 
 
 async def unprotected_tables(engine: AsyncEngine, tables: Sequence[str]) -> list[str]:
-    """Return those of ``tables`` in which the role of ``engine`` sees every tenant's rows: none."""
+    """Return the tables among ``tables`` whose rows of every tenant the engine's role can see; it must be empty."""
     async with engine.connect() as connection:
         found = (await connection.execute(_UNBOUND, {"tables": list(tables)})).one()
     return list(tables) if found.bypasses else list(found.unprotected)
@@ -27,7 +27,7 @@ async def unprotected_tables(engine: AsyncEngine, tables: Sequence[str]) -> list
 async def require_row_security(engine: AsyncEngine, tables: Sequence[str], *, migrate: str) -> None:
     """Stop the process unless row-level security of ``tables`` binds the role of ``engine``.
 
-    ``migrate`` is the command that would mend it.
+    The message names ``migrate``, the command that restores it.
     """
     async with engine.connect() as connection:
         found = (await connection.execute(_UNBOUND, {"tables": list(tables)})).one()
@@ -40,9 +40,9 @@ async def require_row_security(engine: AsyncEngine, tables: Sequence[str], *, mi
 
 
 def create_role(name: str) -> Iterator[str]:
-    """Yield what makes a role that nobody logs in as, and lets the login take it on.
+    """Yield statements that create a role without login and let the current login assume it.
 
-    Roles belong to all databases of a server.
+    A server's databases share its roles, so the role may exist already.
     """
     yield f"""
         DO $$ BEGIN
@@ -60,6 +60,6 @@ def create_role(name: str) -> Iterator[str]:
 
 
 def protect_table(table: str) -> Iterator[str]:
-    """Yield what switches row-level security of ``table`` on; forced, so that its owner is bound too."""
+    """Yield statements that turn row-level security of ``table`` on, for its owner too."""
     yield f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"
     yield f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY"

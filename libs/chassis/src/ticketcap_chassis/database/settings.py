@@ -68,7 +68,7 @@ DATABASE_RULES: Final = (
         lambda settings: all(found.get("password") not in PUBLISHED for found in _parameters(settings)),
     ),
 )
-"""What production demands of every service with a database."""
+"""The rules of production for every service with a database."""
 
 
 class MigrateSettings(ServiceSettings):

@@ -1,4 +1,4 @@
-"""How every service spells its tables: the names of constraints, and the types that Python's stand for."""
+"""Name constraints and map Python's types for every service's tables."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,11 +15,11 @@ TYPES: Final[dict[Any, Any]] = {
     int: Integer(),
     dict[str, Any]: JSONB(),
 }
-"""Times carry their zone."""
+"""SQL types by Python type; times carry their zone."""
 
 
 def metadata() -> MetaData:
-    """Return the metadata of one service's tables; their constraints are named alike everywhere."""
+    """Return metadata for one service's tables, with one naming rule for constraints."""
     return MetaData(
         naming_convention={
             "pk": "%(table_name)s_pkey",

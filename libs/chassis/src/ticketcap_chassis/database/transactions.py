@@ -1,4 +1,7 @@
-"""Run one transaction for one tenant; raise what the database's failures mean."""
+"""Open transactions for one tenant and translate the database's failures.
+
+Every context manager here raises the errors of ``database.errors`` in place of the driver's.
+"""
 
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -26,7 +29,7 @@ SELECT set_config(:variable, :tenant, true)""")
 
 @asynccontextmanager
 async def open_connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """Lend a connection; what the code inside does not commit is undone."""
+    """Lend a connection; uncommitted changes of the code inside are rolled back."""
     with translate_errors(engine):
         async with engine.connect() as connection:
             yield connection
@@ -34,7 +37,7 @@ async def open_connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]
 
 @asynccontextmanager
 async def open_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """Lend a connection and commit when the code inside ends."""
+    """Lend a connection and commit when the code inside ends; raise OutcomeUnknown when the commit gets lost."""
     async with open_connection(engine) as connection:
         yield connection
         with unknown_when_lost():
@@ -43,10 +46,7 @@ async def open_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection
 
 @asynccontextmanager
 async def open_tenant_transaction(engine: AsyncEngine, variable: str, tenant: str) -> AsyncIterator[AsyncConnection]:
-    """Open a transaction in which ``variable``, which row-level security reads, names ``tenant``.
-
-    Commits when the code inside ends.
-    """
+    """Open a transaction in which ``variable``, which row-level security reads, is ``tenant``; commit as above."""
     async with open_transaction(engine) as connection:
         await connection.execute(_ENTER, {"variable": variable, "tenant": tenant})
         yield connection
@@ -56,7 +56,7 @@ async def open_tenant_transaction(engine: AsyncEngine, variable: str, tenant: st
 async def open_driver_connection(engine: AsyncEngine) -> AsyncIterator[LimitedConnection]:
     """Lend the driver's own connection, whose statements can travel together in a pipeline.
 
-    What the code inside does not commit is undone. All of its statements together have the time of one.
+    Uncommitted changes are rolled back. All statements together have the time of one answer.
     """
     async with open_connection(engine) as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
@@ -66,14 +66,20 @@ async def open_driver_connection(engine: AsyncEngine) -> AsyncIterator[LimitedCo
             yield driver
         finally:
             driver.until = None
-            # Closed when it was silent for too long, or its caller left: the pool makes another, and no rollback waits.
+            # ``wait`` closed it: the database was silent, or the caller was cancelled during a statement. Without
+            # invalidate() the pool would send a rollback over it. After a cancellation this finally runs in the
+            # cancelled task; invalidate() of a closed connection does not wait, so it completes.
             if driver.closed:
                 await connection.invalidate()
 
 
 @contextmanager
 def translate_errors(engine: AsyncEngine | None = None) -> Iterator[None]:
-    """Raise what a driver's error means instead of the error; ``engine`` is the one that the code inside uses."""
+    """Raise the ServiceError that a driver's error means (``database.errors``); other errors pass unchanged.
+
+    With the ``engine`` that the code inside uses, a full pool over a silent database is StoreUnavailable, not
+    NoFreeConnection.
+    """
     try:
         yield
     except PoolTimeout as error:
@@ -83,7 +89,7 @@ def translate_errors(engine: AsyncEngine | None = None) -> Iterator[None]:
     except DBAPIError as error:
         meaning = meaning_of(error.orig) or (StoreUnavailable() if error.connection_invalidated else None)
         if meaning is None:
-            # Itself, never ``from`` itself: whatever walks the causes of such an error would never end.
+            # Never ``raise error from error``: code that follows such an error's causes would never end.
             raise
         raise meaning from error
     except psycopg.Error as error:
@@ -100,7 +106,7 @@ def unknown_when_lost() -> Iterator[None]:
         with translate_errors():
             yield
     except StoreUnavailable as error:
-        # Its kinds are the server's own refusals: nothing was committed.
+        # Subclasses are the server's own refusals: nothing was committed.
         if type(error) is not StoreUnavailable:
             raise
         raise OutcomeUnknown from error

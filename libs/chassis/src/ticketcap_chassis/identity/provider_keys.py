@@ -1,8 +1,7 @@
-"""Keep an identity provider's last good keys and fetch new ones.
+"""Cache an identity provider's keys and fetch new ones.
 
-The provider may be slow or down while its tokens are still valid, so no request depends on it: a key that is known
-answers at once, however old it is. One fetch at a time serves all callers, and each of them waits for it within its
-own deadline.
+The provider may be slow or down while its tokens are still valid, so a cached key verifies at once, however old it is.
+One fetch at a time serves all callers, and each caller waits for it within its own deadline.
 """
 
 import asyncio
@@ -40,8 +39,8 @@ class ProviderKeys:
         self._fetched_at = self._tried_at = _NEVER
         self._failing = self._stale_logged = False
         self._fetching: asyncio.Task[None] | None = None
-        # The machine's certificate authorities: a provider may have one of its own. No connection outlives its fetch,
-        # which comes once a minute, so none has to be closed at the end.
+        # The machine's certificate authorities, because a provider may have its own. No connection outlives its fetch,
+        # so none has to be closed at the end.
         self._http = httpx.AsyncClient(
             timeout=self._limits.fetch,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=0),
@@ -56,46 +55,48 @@ class ProviderKeys:
         return KeyState.STALE if self._age() > self._limits.stale else KeyState.OK
 
     async def key(self, kid: str) -> jwt.PyJWK:
-        """Return the key of this id; only a new id makes the caller wait for the provider, within its own deadline.
+        """Return the key with the id ``kid``; wait for the provider only if the id is new.
 
-        Raises UnknownKey, and Unavailable when the provider does not say which keys it has.
+        Raises UnknownKey when the provider has no such key, and Unavailable when it does not answer in time.
         """
         if kid not in self._keys:
-            await self._fetched()
+            await self._wait_for_fetch()
         if kid in self._keys:
             return self._keys[kid]
-        # A fetch that goes on after this caller's deadline has not answered either.
+        # A fetch that still runs after this caller's deadline has given no answer either.
         if self._failing or self._fetching is not None or not self._keys:
             raise Unavailable("the identity provider's keys can't be fetched; try again", reason=NO_KEYS)
         raise UnknownKey("the identity provider has no key of this id")
 
     async def refresh(self) -> None:
-        """Fetch the keys when they are due; return within the time of one fetch."""
+        """Fetch the keys when they are due; return within the time limit of one fetch."""
         if self._failing or self._age() >= self._limits.refresh:
-            await self._fetched()
+            await self._wait_for_fetch()
         if self.state is KeyState.STALE and not self._stale_logged:
             self._stale_logged = True
             _log.error("identity.keys_stale", age_seconds=round(self._age()), keys=len(self._keys))
 
-    async def _fetched(self) -> None:
-        """Wait for the fetch under way, or for a new one unless the last one has only just ended."""
+    async def _wait_for_fetch(self) -> None:
+        """Wait for the fetch under way, or for a new one unless the last fetch ended within the pause."""
         if self._fetching is None and time.monotonic() - self._tried_at >= self._limits.pause:
-            # A context of its own: the fetch outlives the caller that began it, its deadline and its trace.
+            # No await between the check and here, so two callers never start two fetches. The fetch gets a context of
+            # its own: it outlives its first caller, with that caller's deadline and trace.
             self._fetching = asyncio.create_task(self._fetch(), name="identity keys", context=contextvars.Context())
         if self._fetching is not None:
-            # wait() and not await: a caller that leaves must not cancel the fetch of all others.
+            # wait() and not await: a cancelled caller must not cancel the fetch that others wait for.
             await asyncio.wait([self._fetching], timeout=deadlines.bounded(self._limits.fetch))
 
     async def _fetch(self) -> None:
         try:
-            # httpx bounds each wait; this bounds an answer that comes byte by byte.
+            # httpx limits each wait; this limits an answer that arrives byte by byte.
             async with asyncio.timeout(self._limits.fetch):
                 self._keys = _signing_keys(await self._document())
-        except Exception as error:  # noqa: BLE001 - whatever the provider did, the last good keys go on serving
+        except Exception as error:  # noqa: BLE001 - after any failure the cached keys still verify
             self._failed(error)
         else:
             self._succeeded()
         finally:
+            # Before the task is done: a caller that wakes from wait() then sees the result without a fetch under way.
             self._tried_at = time.monotonic()
             self._fetching = None
 
@@ -126,7 +127,7 @@ class ProviderKeys:
 
 
 def _signing_keys(document: bytes) -> Mapping[str, jwt.PyJWK]:
-    """Return the keys that sign tokens, by id. Raises PyJWTError or ValueError when the document holds none."""
+    """Return the keys that sign tokens, by id; raise PyJWTError or ValueError if the document holds none."""
     keys = {
         key.key_id: key
         for key in jwt.PyJWKSet.from_json(document.decode()).keys

@@ -1,4 +1,4 @@
-"""Name roles and say what a verified caller may do."""
+"""Name the roles and decide what a verified caller may do."""
 
 import enum
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from ticketcap_chassis.errors import NotFound, PermissionDenied
 
 
 class Role(enum.StrEnum):
-    """What a token holder is; SERVICE is another service of ours."""
+    """The role of a token's holder; SERVICE is another TicketCap service."""
 
     SUPER_ADMIN = "SUPER_ADMIN"
     OWNER = "OWNER"
@@ -27,7 +27,7 @@ SERVICES: Final = frozenset({Role.SERVICE})
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A verified caller. ``school`` is a slug; None where the role spans schools."""
+    """A verified caller. ``school`` is a slug; None if the role spans schools."""
 
     subject: str
     role: Role
@@ -36,17 +36,17 @@ class Principal:
     def require(self, roles: frozenset[Role]) -> None:
         """Raise PermissionDenied unless this caller has one of ``roles``."""
         if self.role not in roles:
-            raise PermissionDenied(f"the role {self.role} may not do this; it takes one of {', '.join(sorted(roles))}")
+            raise PermissionDenied(f"the role {self.role} may not do this; required: one of {', '.join(sorted(roles))}")
 
     def require_school(self, school: str, roles: frozenset[Role]) -> None:
         """Raise unless this caller may act for ``school`` (a slug) with one of ``roles``.
 
-        Another school's caller gets NotFound: its objects' existence is not told.
+        Another school's caller gets NotFound, which does not reveal whether the object exists.
         """
         if not self.belongs_to(school):
             raise NotFound(f"no school {school!r}")
         self.require(roles)
 
     def belongs_to(self, school: str) -> bool:
-        """Say whether this caller may see anything of ``school`` (a slug)."""
+        """Return whether this caller may see data of ``school`` (a slug)."""
         return self.role in {Role.SUPER_ADMIN, Role.SERVICE} or self.school == school

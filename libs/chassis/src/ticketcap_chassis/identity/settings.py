@@ -79,7 +79,7 @@ IDENTITY_RULES: Final = (
         lambda settings: bool(settings.jwt_issuer.strip()),
     ),
 )
-"""What production demands of every service that verifies tokens."""
+"""The rules of production for every service that verifies tokens."""
 
 
 CALLER_RULES: Final = (
@@ -90,7 +90,7 @@ CALLER_RULES: Final = (
         lambda settings: bool(settings.service_token.get_secret_value()),
     ),
 )
-"""What production demands of every service that calls another one."""
+"""The rules of production for every service that calls another service."""
 
 
 class CallerSettings(IdentitySettings):

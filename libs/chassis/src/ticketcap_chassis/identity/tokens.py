@@ -1,4 +1,4 @@
-"""Who is calling: verifies JSON Web Tokens and answers what a role may do."""
+"""Verify JSON Web Tokens."""
 
 import enum
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ISSUER: Final = "ticketcap"
 NO_KEYS: Final = "IDENTITY_PROVIDER_UNAVAILABLE"
-"""The reason of Unavailable where a token can't be verified; a call without a token may still be served."""
+"""The reason of Unavailable when a token can't be verified; a call without a token may still be served."""
 _LEEWAY_SECONDS: Final = 10
 _MAX_TOKEN_LENGTH: Final = 4096
 
@@ -24,8 +24,9 @@ _MAX_TOKEN_LENGTH: Final = 4096
 class KeyLimits:
     """Times of the key set, in seconds.
 
-    ``fetch`` bounds one fetch; keys older than ``refresh`` are fetched again, those older than ``stale`` are reported.
-    ``pause`` lies between two fetches, so that neither an outage nor tokens with invented key ids flood the provider.
+    ``fetch`` limits one fetch. Keys older than ``refresh`` are fetched again, and keys older than ``stale`` are
+    reported. ``pause`` is the least time between two fetches, so that neither an outage nor tokens with invented key
+    ids flood the provider.
     """
 
     fetch: float = 3.0
@@ -35,7 +36,7 @@ class KeyLimits:
 
 
 class KeyState(enum.StrEnum):
-    """What health reports of the keys."""
+    """The state of the keys, as health reports it."""
 
     OK = "ok"
     STALE = "stale"
@@ -45,10 +46,9 @@ class KeyState(enum.StrEnum):
 
 
 class TokenVerifier:
-    """Verifies tokens against a shared secret (HS256) or an identity provider's keys (JWKS).
+    """Verify tokens with a shared secret (HS256) or an identity provider's keys (JWKS).
 
-    The provider's algorithms are asymmetric only, so that a public key can
-    never be passed off as a shared secret.
+    Provider's tokens are accepted with asymmetric algorithms only, so that a public key never serves as a secret.
     """
 
     def __init__(
@@ -69,18 +69,18 @@ class TokenVerifier:
 
     @property
     def keys(self) -> KeyState | None:
-        """How the identity provider's keys are; None with a shared secret."""
+        """The state of the identity provider's keys; None with a shared secret."""
         return None if self._keys is None else self._keys.state
 
     async def refresh(self) -> None:
-        """Fetch the provider's keys when they are due. Run it every second: no request then waits for the provider."""
+        """Fetch the provider's keys when they are due. Called every second, it spares requests the wait."""
         if self._keys is not None:
             await self._keys.refresh()
 
     async def verify(self, token: str) -> Principal:
-        """Return the caller that ``token`` stands for, or raise Unauthenticated.
+        """Return the caller that ``token`` names; raise Unauthenticated if it is invalid or expired.
 
-        Raises Unavailable when the token names a key that only the provider, who does not answer, can know.
+        Raises Unavailable when the token's key is unknown and the provider does not answer.
         """
         if len(token) > _MAX_TOKEN_LENGTH:
             raise Unauthenticated(f"the token is longer than {_MAX_TOKEN_LENGTH} characters")
@@ -130,11 +130,11 @@ def _principal(claims: dict[str, Any]) -> Principal:
 
 
 def looks_like_jwt(token: str) -> bool:
-    """Tell a JSON Web Token from a manage token, which has no dots."""
+    """Return whether ``token`` is a JSON Web Token rather than a manage token, which has no dots."""
     return token.count(".") == 2  # noqa: PLR2004 - header.payload.signature
 
 
 def bearer_token(header: str) -> str:
-    """Return the token of an Authorization header, or "" when it holds none."""
+    """Return the token of an Authorization header, or "" without one."""
     scheme, _, token = header.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""

@@ -1,4 +1,4 @@
-"""A gRPC server as every service runs it: health, reflection, interceptors, drain."""
+"""Run a gRPC server with health, reflection, interceptors and drain."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -16,20 +16,20 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 OPTIONS: Final[list[tuple[str, int]]] = [
-    # A second server on the same port is a mistake here, not a wish for load balancing.
+    # A second server on the same port is a mistake, not load balancing.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 1024 * 1024),
     ("grpc.max_metadata_size", 16 * 1024),
-    # Less than the channel's keepalive: else an idle connection is closed for "too many pings", and a call with it.
+    # Less than the channel's keepalive: otherwise "too many pings" closes an idle connection, and a call with it.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
 ]
 
 
 class GrpcServer:
-    """One listening server. End your endless streams before ``drain``: it waits for them too.
+    """One listening server. Before ``drain`` end the endless streams, for which it waits too.
 
-    ``verifier`` tells TicketCap's services from other callers, which have smaller shares.
+    ``verifier`` recognises TicketCap's services, which have larger shares than other callers.
     """
 
     def __init__(
@@ -45,8 +45,7 @@ class GrpcServer:
     async def start(self, address: str, services: Sequence[str]) -> int:
         """Listen on ``address`` (host:port; port 0 takes any) and return the port.
 
-        ``services`` are the full names that reflection lists. Raises OSError
-        when the address is taken.
+        ``services`` are the full names that reflection lists. Raises OSError when the address is taken.
         """
         reflected = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(reflected, self.server)
@@ -58,7 +57,7 @@ class GrpcServer:
         return port
 
     async def set_health(self, service: str, *, serving: bool) -> None:
-        """Say whether ``service`` ("" is the whole process) can do its work."""
+        """Set whether ``service`` ("" is the whole process) can do its work."""
         await self._health.set(service, SERVING if serving else NOT_SERVING)
 
     async def drain(self, grace: float) -> None:

@@ -1,4 +1,4 @@
-"""Turns a ServiceError into a rich gRPC status (google.rpc.Status), and back."""
+"""Convert errors to rich gRPC statuses (google.rpc.Status) and back."""
 
 from typing import Final
 
@@ -27,7 +27,7 @@ _CODES: Final[dict[type[errors.ServiceError], int]] = {
     errors.InternalError: code_pb2.INTERNAL,
 }
 _ERRORS: Final = {code: error for error, code in _CODES.items()}
-# What a peer may answer that our own services never raise.
+# Codes that a peer may answer but TicketCap never raises.
 _FOREIGN: Final = {
     code_pb2.OUT_OF_RANGE: errors.InvalidInput,
     code_pb2.CANCELLED: errors.Unavailable,
@@ -35,7 +35,7 @@ _FOREIGN: Final = {
 
 
 def code_of(error: errors.ServiceError) -> int:
-    """Return the google.rpc.Code of an error, by the nearest class that has one."""
+    """Return the google.rpc.Code of an error, by its nearest class with one."""
     return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
 
 
@@ -61,7 +61,7 @@ def _bad_request(error: errors.ServiceError) -> error_details_pb2.BadRequest:
 
 
 def from_status(status: status_pb2.Status) -> errors.ServiceError:
-    """Unpack a status into the error that it was made of."""
+    """Return the error from which ``to_status`` made the status."""
     kind = _ERRORS.get(status.code) or _FOREIGN.get(status.code, errors.InternalError)
     info = error_details_pb2.ErrorInfo()
     retry = error_details_pb2.RetryInfo()
@@ -91,7 +91,7 @@ def _unpack(
 
 
 def from_rpc_error(failure: grpc.aio.AioRpcError) -> errors.ServiceError:
-    """Turn what a call raised into a ServiceError; a plain status keeps its code and text."""
+    """Convert a failed call into a ServiceError; a plain status keeps its code and text."""
     try:
         status = rpc_status.from_call(failure)  # type: ignore[arg-type]  # works for AioRpcError too
     except ValueError:  # the details contradict the status line: trust the line

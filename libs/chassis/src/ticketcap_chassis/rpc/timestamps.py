@@ -1,4 +1,4 @@
-"""Times as protos carry them."""
+"""Convert times to and from protos."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 
 def timestamp(at: datetime | None) -> Timestamp | None:
-    """Return a timestamp message, None for None."""
+    """Return a timestamp message; None for None."""
     if at is None:
         return None
     message = Timestamp()

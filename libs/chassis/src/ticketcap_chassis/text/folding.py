@@ -1,9 +1,7 @@
-"""Fold pasted text: no format characters, plain spaces, hyphens and digits.
+"""Fold pasted text to plain spaces, hyphens and digits.
 
-Contacts and messengers wrap what they copy into invisible characters, and
-keyboards have a dozen dashes and spaces. Every text that people paste is folded
-here first and judged afterwards: phones, codes, e-mail addresses, names, reasons
-and slugs, in the gateway and in the services.
+Contacts and messengers wrap copied text into invisible characters, and keyboards have a dozen dashes and spaces. Every
+pasted text is folded here before its rule is checked, in the gateway and in the services.
 """
 
 import re
@@ -20,12 +18,12 @@ _SPACES: Final = frozenset({"Zs", "Zl", "Zp"})
 _BLANK: Final = "\u2800"
 """A Braille cell without dots: a symbol by its category, a space to the eye."""
 _MINUSES: Final = frozenset("\u02d7\u2043\u207b\u208b\u2212\u2796")
-"""What looks like a dash and has another category."""
+"""Dashes by their look, with another category."""
 _OVERRIDES: Final = re.compile("[\u202d\u202e]")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _CONTROL_BESIDES_LINES: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_SEEN: Final = frozenset("LNPS")
-_CHARACTERS_KEPT: Final = 4_096
+_VISIBLE: Final = frozenset("LNPS")
+_CACHED_CHARACTERS: Final = 4_096
 
 
 def folded(text: str) -> str:
@@ -43,37 +41,37 @@ def folded_line(text: str) -> str:
 def folded_ascii(text: str) -> str:
     """Return ``text`` folded, with ASCII's characters for their fullwidth and other compatible forms.
 
-    For what is ASCII when it is right: phones, codes, e-mail addresses, slugs.
+    For texts that are ASCII when they are valid: phones, codes, e-mail addresses, slugs.
     """
     return text.strip(" ") if text.isascii() else folded(unicodedata.normalize("NFKC", text))
 
 
 def has_control(text: str) -> bool:
-    """Say whether ``text`` holds a control character: C0, DEL or C1."""
+    """Return whether ``text`` has a control character: C0, DEL or C1."""
     return _CONTROL.search(text) is not None
 
 
 def has_control_besides_lines(text: str) -> bool:
-    """Say whether ``text`` holds a control character other than a tab and line breaks."""
+    """Return whether ``text`` has a control character other than tabs and line breaks."""
     return _CONTROL_BESIDES_LINES.search(text) is not None
 
 
 def has_override(text: str) -> bool:
-    """Say whether ``text`` turns the direction of other text around (U+202D, U+202E)."""
+    """Return whether ``text`` reverses the direction of other text (U+202D, U+202E)."""
     return _OVERRIDES.search(text) is not None
 
 
 def is_visible(text: str) -> bool:
-    """Say whether people see anything of ``text``: a letter, a digit, a mark of punctuation or a symbol."""
-    return any(unicodedata.category(character)[0] in _SEEN for character in text if _is_shown(character))
+    """Return whether ``text`` has a visible character: a letter, digit, punctuation mark or symbol."""
+    return any(unicodedata.category(character)[0] in _VISIBLE for character in text if _has_shape(character))
 
 
-def _is_shown(character: str) -> bool:
+def _has_shape(character: str) -> bool:
     return character != _BLANK and not _INVISIBLE.match(character)
 
 
-# Bounded: a caller could name ever new characters.
-@lru_cache(maxsize=_CHARACTERS_KEPT)
+# Bounded: callers could send new characters without end.
+@lru_cache(maxsize=_CACHED_CHARACTERS)
 def _folded(character: str) -> str:
     category = unicodedata.category(character)
     if category == "Cf" or _INVISIBLE.match(character):

@@ -1,8 +1,7 @@
-"""Judge texts that people paste, after folding them.
+"""Normalize names, phones, e-mail addresses, codes, slugs and reasons.
 
-The gateway and the services hold the same rules here: what the one takes the
-other takes. Each function returns the text as it is kept, or None where the
-rule refuses it.
+The gateway and the services share these rules, so that both accept the same texts. Each function folds the text and
+returns it in its stored form, or None if it is invalid.
 """
 
 import re
@@ -41,7 +40,7 @@ def person_name(pasted: str) -> str | None:
 
 
 def phone(pasted: str) -> str | None:
-    """Return what may be a phone number: at most 40 digits, spaces and -().+/, without ``tel:``."""
+    """Return a possible phone number: 7 to 15 digits with spaces and -().+/, without ``tel:``."""
     spelled = _TEL.sub("", folded_ascii(pasted))
     digits = sum(character.isdigit() for character in spelled)
     return spelled if _PHONE.fullmatch(spelled) and digits in _PHONE_DIGITS else None
@@ -54,7 +53,7 @@ def email(pasted: str) -> str | None:
 
 
 def confirmation_code(pasted: str) -> str | None:
-    """Return a code in capitals without spaces and hyphens: 1 to 32 letters and digits of ASCII."""
+    """Return 1 to 32 ASCII letters and digits, in capitals, without spaces and hyphens."""
     code = folded_ascii(pasted).replace("-", "").replace(" ", "").upper()
     return code if len(code) <= _CODE_LENGTH and code.isascii() and code.isalnum() else None
 
@@ -66,6 +65,6 @@ def slug(pasted: str) -> str | None:
 
 
 def reason(pasted: str) -> str | None:
-    """Return at most 500 characters in lines; None for other control characters."""
+    """Return at most 500 characters of one or more lines; None for control characters."""
     text = folded(pasted)
     return text if len(text) <= _REASON_LENGTH and not has_control_besides_lines(text) else None
