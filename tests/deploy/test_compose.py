@@ -117,7 +117,7 @@ def test_services_start_in_order_and_wait_for_no_telemetry() -> None:
 def test_every_setting_that_is_given_is_one_that_is_read(service: str) -> None:
     """A misspelled variable would be ignored in silence."""
     known = {name.upper() for name in _fields(ROOT / f"services/{service}/src/ticketcap_{service}/settings.py")}
-    for path in (ROOT / "libs/chassis/src/ticketcap_chassis").rglob("settings.py"):
+    for path in (ROOT / "libs/chassis/src/ticketcap_chassis").rglob("*settings.py"):
         known |= {name.upper() for name in _fields(path)}
     known |= {"OTEL_EXPORTER_OTLP_ENDPOINT", "METRICS_ADDRESS"}
     assert set(SERVICES[service]["environment"]) <= known

@@ -69,7 +69,7 @@ def test_a_service_is_built_from_its_dockerfile_and_given_what_it_reads(name: st
     assert all(variables[variable] == SECRET for variable in secrets)
     settings = ROOT / f"services/{name}/src/ticketcap_{name}/settings.py"
     assert (ROOT / service["build"]["dockerfile"]).exists()
-    shared = (ROOT / "libs/chassis/src/ticketcap_chassis").rglob("settings.py")
+    shared = (ROOT / "libs/chassis/src/ticketcap_chassis").rglob("*settings.py")
     known = fields(settings).union(*map(fields, shared))
     assert variables.keys() <= known | TELEMETRY | PLATFORM
 

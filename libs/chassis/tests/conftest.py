@@ -1,4 +1,4 @@
-"""Fixtures: one PostgreSQL for the session, a database and a way to it for each test."""
+"""Provide one PostgreSQL, and a database and proxy for each test."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Check that each caller of a server has a share: a service, an address, a token."""
+"""Check that one caller can't take all of a server's calls."""
 
 import time
 from contextlib import ExitStack
@@ -16,7 +16,7 @@ VERIFIER = TokenVerifier(secret=SECRET)
 
 
 class Context:
-    """What a call brings along."""
+    """The metadata and peer of a call."""
 
     def __init__(self, peer: str, **metadata: str) -> None:
         self._peer = peer
@@ -51,12 +51,12 @@ async def names(context: Any, verifier: TokenVerifier | None = VERIFIER) -> Call
     ],
 )
 async def test_a_caller_without_a_token_is_its_address(peer: str, name: str) -> None:
-    """Whatever the port; an IPv6 /64 is one address."""
+    """Callers on any port are one address; an IPv6 /64 is one address."""
     assert await names(Context(peer)) == Caller((name,), is_service=False)
 
 
 async def test_a_person_is_address_and_token() -> None:
-    """The token is not verified yet, and is kept in no readable form."""
+    """The token is not verified yet, and its readable form is not stored."""
     one = await names(Context("ipv4:192.0.2.1:1", authorization="Bearer secret"))
     other = await names(Context("ipv4:192.0.2.2:1", authorization="Bearer secret"))
     assert one.names[0] != other.names[0]

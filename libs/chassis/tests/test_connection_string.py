@@ -1,4 +1,4 @@
-"""Connection strings: libpq's and SQLAlchemy's forms mean the same to all who connect; wrong ones are named."""
+"""Check that every form of a connection string is parsed alike."""
 
 import pytest
 from sqlalchemy.dialects import postgresql
@@ -53,32 +53,32 @@ WRONG = [
 
 
 def without_default_ports(parameters: dict[str, str]) -> dict[str, str]:
-    """Leave out ports of which none is given: each host has the default one then."""
+    """Leave out ports where a string has none: each host then has the default port."""
     return {key: value for key, value in parameters.items() if key != "port" or value.strip(",")}
 
 
-@pytest.mark.parametrize(("given", "parameters"), FORMS)
-def test_every_form_means_the_same_to_all(given: str, parameters: dict[str, str]) -> None:
-    """What libpq is given, and what SQLAlchemy hands to the driver."""
-    assert without_default_ports(connection_parameters(given)) == without_default_ports(parameters)
-    positional, handed = postgresql.psycopg.dialect().create_connect_args(driver_url(given))  # type: ignore[no-untyped-call]  # SQLAlchemy's
+@pytest.mark.parametrize(("url", "parameters"), FORMS)
+def test_every_form_means_the_same_to_all(url: str, parameters: dict[str, str]) -> None:
+    """libpq receives these parameters, and SQLAlchemy hands the same to the driver."""
+    assert without_default_ports(connection_parameters(url)) == without_default_ports(parameters)
+    positional, handed = postgresql.psycopg.dialect().create_connect_args(driver_url(url))  # type: ignore[no-untyped-call]  # SQLAlchemy's
     assert positional == []
     assert without_default_ports({key: str(value) for key, value in handed.items()}) == without_default_ports(
         parameters
     )
 
 
-@pytest.mark.parametrize("given", WRONG)
-def test_a_wrong_one_stops_the_process_in_one_line(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("url", WRONG)
+def test_a_wrong_one_stops_the_process_in_one_line(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the variable's name, with nothing of its value."""
-    monkeypatch.setenv("DATABASE_URL", given)
+    monkeypatch.setenv("DATABASE_URL", url)
     with pytest.raises(SystemExit) as caught:
         load(MigrateSettings)
-    told = str(caught.value.code)
-    assert "DATABASE_URL: " in told
-    assert " must " in told
-    assert "\n" not in told
-    assert "hunter2" not in told
+    message = str(caught.value.code)
+    assert "DATABASE_URL: " in message
+    assert " must " in message
+    assert "\n" not in message
+    assert "hunter2" not in message
 
 
 def test_a_password_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,10 +89,13 @@ def test_a_password_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in repr(loaded) + str(loaded) + repr(driver_url(loaded.database_url))
 
 
-@pytest.mark.parametrize("given", [given for given, _ in FORMS])
-def test_the_database_beside_it_is_on_the_same_server(given: str) -> None:
+@pytest.mark.parametrize("url", [url for url, _ in FORMS])
+def test_the_database_beside_it_is_on_the_same_server(url: str) -> None:
     """Hosts and login stay."""
-    assert connection_parameters(beside(given, "payment")) == {**connection_parameters(given), "dbname": "payment"}
+    assert connection_parameters(beside(url, "payment")) == {
+        **connection_parameters(url),
+        "dbname": "payment",
+    }
 
 
 def test_of_a_wrong_one_there_is_nothing_beside() -> None:

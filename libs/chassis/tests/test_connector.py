@@ -1,4 +1,4 @@
-"""No wait for a database is without a limit on this side, whatever the way to it does."""
+"""Check that every wait for the database ends within its limit."""
 
 import asyncio
 import socket
@@ -44,12 +44,12 @@ def engine_at(database: str, port: int | None = None, limits: PoolLimits = LIMIT
 @pytest.fixture
 async def engine(database: str, proxy: SilentProxy) -> AsyncIterator[AsyncEngine]:
     """A pool over the proxy, all of its connections made."""
-    made = engine_at(database, proxy.port)
+    engine = engine_at(database, proxy.port)
     async with AsyncExitStack() as stack:
         for _ in range(LIMITS.size):
-            await (await stack.enter_async_context(open_connection(made))).execute(ONE)
-    yield made
-    await made.dispose()
+            await (await stack.enter_async_context(open_connection(engine))).execute(ONE)
+    yield engine
+    await engine.dispose()
 
 
 async def seconds_until(error: type[Exception], engine: AsyncEngine) -> float:
@@ -156,7 +156,7 @@ async def test_no_free_connection_means_busy_or_silent(database: str) -> None:
 
 
 async def test_an_error_never_is_its_own_cause(engine: AsyncEngine) -> None:
-    """What walks the causes of an error that stands for nothing else comes to their end."""
+    """Code that follows the causes of an untranslated error reaches their end."""
     with pytest.raises(DBAPIError) as caught, translate_errors():
         await division_by_zero(engine)
     seen: list[BaseException] = []

@@ -1,4 +1,4 @@
-"""A database that is neither lost nor busy: what callers hear, what health says, which connections go."""
+"""Check each state of the database: error, health and connections."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -50,15 +50,15 @@ MEANINGS = {
 
 @pytest.fixture
 async def engine(database: str) -> AsyncIterator[AsyncEngine]:
-    made = create_engine(
+    engine = create_engine(
         database,
         role="chassis_app",
         pool_name="chassis",
         limits=PoolLimits(size=1),
         telemetry=Telemetry.in_memory(),
     )
-    yield made
-    await made.dispose()
+    yield engine
+    await engine.dispose()
 
 
 async def pid_of(engine: AsyncEngine) -> int:
@@ -90,7 +90,7 @@ async def test_each_state_has_one_meaning_on_both_ways(
 
 
 def test_the_table_holds_together() -> None:
-    """What health calls failing is answered 503; what is retried is an error that lanes try again."""
+    """A failing state is answered 503; a retried state is an error that lanes retry."""
     for prefix, state in STATES.items():
         assert state.failing == (issubclass(state.error, Unavailable) and state.error is not StoreChanged), prefix
         assert state.retry == issubclass(state.error, StoreUnavailable | Contended), prefix
@@ -109,7 +109,7 @@ async def test_a_refusal_in_a_commit_is_no_unknown_outcome(engine: AsyncEngine) 
 
 
 async def test_a_fault_of_a_statement_stays_what_it_is(engine: AsyncEngine) -> None:
-    """The driver's own error, so that it is logged and isolated; the connection is kept."""
+    """The driver's own error, so that it is logged and isolated; the connection stays open."""
     before = await pid_of(engine)
     with pytest.raises(DBAPIError, match="division"):
         async with open_connection(engine) as connection:
@@ -136,7 +136,7 @@ async def test_a_statement_that_another_hand_cancels_is_tried_again(engine: Asyn
     assert await pid_of(engine) == before
 
 
-class Told:
+class FakeHealthServer:
     """A server of which only the health answers are looked at."""
 
     def __init__(self) -> None:
@@ -175,51 +175,51 @@ async def test_health_asks_for_what_the_service_needs(
     engine: AsyncEngine, database: str, break_it: str, mend_it: str
 ) -> None:
     """SELECT 1 would succeed in all of these; health says NOT_SERVING until it is mended."""
-    told = Told()
-    health = DatabaseHealth({engine: NEEDS}, cast("GrpcServer", told), [""])
+    server = FakeHealthServer()
+    health = DatabaseHealth({engine: NEEDS}, cast("GrpcServer", server), [""])
     await health.check()
-    assert told.serving == {"": True, "database": True}
+    assert server.serving == {"": True, "database": True}
     with owner_of(database) as owner:
         try:
             owner.execute(break_it)
             owner.execute("SELECT pg_reload_conf()")
             # A role is looked up when a connection is made.
             await engine.dispose()
-            await becomes(health, told, serving=False)
+            await becomes(health, server, serving=False)
         finally:
             owner.execute("SET default_transaction_read_only = off")
             owner.execute(mend_it)
             owner.execute("SELECT pg_reload_conf()")
-        await becomes(health, told, serving=True)
+        await becomes(health, server, serving=True)
 
 
-async def becomes(health: DatabaseHealth, told: Told, *, serving: bool) -> None:
+async def becomes(health: DatabaseHealth, server: FakeHealthServer, *, serving: bool) -> None:
     async with asyncio.timeout(20):
-        while told.serving != {"": serving, "database": serving}:
+        while server.serving != {"": serving, "database": serving}:
             await health.check()
             await asyncio.sleep(0.05)
 
 
 async def test_health_says_that_a_resource_is_exhausted_while_it_is(engine: AsyncEngine) -> None:
-    """The look itself writes nothing: what the service's own statements were told counts."""
-    told = Told()
-    health = DatabaseHealth({engine: NEEDS}, cast("GrpcServer", told), [""])
+    """The health check itself writes nothing: the answers to the service's own statements count."""
+    server = FakeHealthServer()
+    health = DatabaseHealth({engine: NEEDS}, cast("GrpcServer", server), [""])
     with pytest.raises(StoreExhausted):
         async with open_connection(engine) as connection:
             await connection.execute(text(raised("53100")))
     await health.check()
-    assert told.serving == {"": False, "database": False}
-    await becomes(health, told, serving=True)
+    assert server.serving == {"": False, "database": False}
+    await becomes(health, server, serving=True)
 
 
 async def test_a_locked_table_is_slow_and_not_away(engine: AsyncEngine, database: str) -> None:
     """Health reads catalogues: a session that locks a table does not change it."""
-    told = Told()
-    health = DatabaseHealth({engine: NEEDS}, cast("GrpcServer", told), [""])
+    server = FakeHealthServer()
+    health = DatabaseHealth({engine: NEEDS}, cast("GrpcServer", server), [""])
     with owner_of(database) as owner, owner.transaction():
         owner.execute("LOCK TABLE places IN ACCESS EXCLUSIVE MODE")
         await health.check()
-    assert told.serving == {"": True, "database": True}
+    assert server.serving == {"": True, "database": True}
 
 
 async def test_a_connection_after_the_role_was_made_again_is_a_new_one(postgres: EmbeddedPostgres) -> None:

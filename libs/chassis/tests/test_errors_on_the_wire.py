@@ -1,4 +1,4 @@
-"""Errors between services: what is raised on one side is raised on the other."""
+"""Check that an error crosses the wire and stays the same."""
 
 from typing import Any
 

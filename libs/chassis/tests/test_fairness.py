@@ -1,4 +1,4 @@
-"""What lets many share one process: shares of few places, and slices of the event loop."""
+"""Check fair semaphores and slices of the event loop."""
 
 import asyncio
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The first connection: PgBouncer in front is refused in both of its modes, as is a server that is not there."""
+"""Check that poolers and absent servers stop a service in one line."""
 
 import os
 import socket
@@ -92,10 +92,10 @@ async def test_pgbouncer_is_refused_with_what_to_do(postgres: EmbeddedPostgres, 
         with pytest.raises(SystemExit) as migrated:
             migrate(address)
     for refused in (served, migrated):
-        told = str(refused.value.code)
-        assert told.startswith("DATABASE_URL: leads to a connection pooler")
-        assert "name PostgreSQL itself" in told
-        assert "\n" not in told
+        message = str(refused.value.code)
+        assert message.startswith("DATABASE_URL: leads to a connection pooler")
+        assert "name PostgreSQL itself" in message
+        assert "\n" not in message
     with psycopg.connect(postgres.url("registration")) as direct:
         assert direct.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)
         assert direct.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
@@ -135,8 +135,8 @@ def test_a_server_that_is_not_there_is_one_line(postgres: EmbeddedPostgres) -> N
     )
     with pytest.raises(SystemExit) as migrated:
         migrate(gone)
-    for told in (done.stderr, str(migrated.value.code)):
-        assert told.startswith("DATABASE_URL: the database can't be reached")
-        assert len(told.splitlines()) == 1, told
-        assert "127.0.0.1" not in told
+    for message in (done.stderr, str(migrated.value.code)):
+        assert message.startswith("DATABASE_URL: the database can't be reached")
+        assert len(message.splitlines()) == 1, message
+        assert "127.0.0.1" not in message
     assert done.returncode == 1

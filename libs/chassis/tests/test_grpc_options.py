@@ -1,4 +1,4 @@
-"""Options of gRPC: a name that the library does not know is ignored without a word."""
+"""Check that gRPC knows each option, since it ignores unknown ones silently."""
 
 import ast
 from importlib.util import find_spec

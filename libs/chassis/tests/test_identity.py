@@ -1,4 +1,4 @@
-"""Who a token stands for."""
+"""Check which tokens are valid and what their roles may do."""
 
 import base64
 import http.server
@@ -21,8 +21,8 @@ SECRET = "x" * 40
 
 def signed(secret: str = SECRET, **claims: Any) -> str:
     plain = {"sub": "u", "role": "OWNER", "school": "herzl", "exp": time.time() + 3600, "iss": "ticketcap"}
-    kept = {name: value for name, value in {**plain, **claims}.items() if value is not None}
-    return jwt.encode(kept, secret, algorithm="HS256")
+    present = {name: value for name, value in {**plain, **claims}.items() if value is not None}
+    return jwt.encode(present, secret, algorithm="HS256")
 
 
 def with_header(header: bytes) -> str:

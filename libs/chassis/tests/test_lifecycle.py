@@ -1,4 +1,4 @@
-"""Turns of jobs may fail; a background task that ends stops its service."""
+"""Check that failed jobs continue and ended tasks stop their service."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""A schema at its newest version costs a start one query."""
+"""Check that a schema at its newest version costs one query."""
 
 import os
 import subprocess

@@ -1,10 +1,10 @@
-"""What production refuses, of every service: reported at once, by name and never with the value."""
+"""Check that production rejects unsafe settings without quoting them."""
 
 from typing import Any
 
 import pytest
 from ticketcap_chassis.database.settings import MigrateSettings
-from ticketcap_chassis.identity.settings import IDENTITY_RULES, IdentitySettings
+from ticketcap_chassis.identity.identity_settings import IDENTITY_RULES, IdentitySettings
 from ticketcap_chassis.production import PUBLISHED, differs_from, is_local, secret_rules, violations
 from ticketcap_chassis.settings import Secret, ServiceSettings, load
 
@@ -30,7 +30,7 @@ GOOD = {
 }
 
 
-def told(monkeypatch: pytest.MonkeyPatch, kind: type[Any], environment: dict[str, str]) -> str:
+def report(monkeypatch: pytest.MonkeyPatch, kind: type[Any], environment: dict[str, str]) -> str:
     """Return what stops the start, or "" when nothing does."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -62,8 +62,8 @@ def told(monkeypatch: pytest.MonkeyPatch, kind: type[Any], environment: dict[str
 )
 def test_each_rule_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     """The variable is named and its value is not shown; outside production the good case and this one start."""
-    assert told(monkeypatch, Settings, GOOD) == ""
-    message = told(monkeypatch, Settings, {name: value})
+    assert report(monkeypatch, Settings, GOOD) == ""
+    message = report(monkeypatch, Settings, {name: value})
     assert name in message
     assert not value.strip() or value not in message
 
@@ -72,7 +72,7 @@ def test_all_that_is_broken_is_reported_at_once(monkeypatch: pytest.MonkeyPatch)
     """One line for each rule; a shared secret that is used twice breaks three."""
     shared = "local-development-secret-of-docker-compose"
     unsafe = {"JWT_SECRET": shared, "MANAGE_TOKEN_SECRET": shared, "JWT_JWKS_URL": "", "JWT_AUDIENCE": ""}
-    message = told(monkeypatch, Settings, {**GOOD, **unsafe})
+    message = report(monkeypatch, Settings, {**GOOD, **unsafe})
     assert message.splitlines()[0] == "invalid settings in the environment:"
     names = [line.split(":")[0].strip() for line in message.splitlines()[1:]]
     assert names == ["JWT_SECRET", "JWT_JWKS_URL", "JWT_AUDIENCE", "MANAGE_TOKEN_SECRET", "MANAGE_TOKEN_SECRET"]
@@ -83,13 +83,13 @@ def test_development_takes_what_production_refuses(monkeypatch: pytest.MonkeyPat
     """Compose and `make run` start with their own secrets."""
     for environment in ("development", "staging"):
         local = {"DEPLOYMENT_ENVIRONMENT": environment, "JWT_SECRET": "a" * 32, "MANAGE_TOKEN_SECRET": "b" * 32}
-        assert told(monkeypatch, Settings, {**GOOD, "JWT_JWKS_URL": "", "JWT_AUDIENCE": "", **local}) == ""
+        assert report(monkeypatch, Settings, {**GOOD, "JWT_JWKS_URL": "", "JWT_AUDIENCE": "", **local}) == ""
 
 
 def test_keys_come_over_http_in_every_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is never an identity provider."""
     for address in ("file:///etc/keys.json", "ftp://login.example.org/jwks", "data:,{}", "login.example.org/jwks"):
-        message = told(
+        message = report(
             monkeypatch, Settings, {**GOOD, "DEPLOYMENT_ENVIRONMENT": "development", "JWT_JWKS_URL": address}
         )
         assert "JWT_JWKS_URL" in message
@@ -118,11 +118,11 @@ def test_keys_come_over_http_in_every_environment(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_a_database_elsewhere_is_reached_encrypted(monkeypatch: pytest.MonkeyPatch, address: str, safe: bool) -> None:
-    """By the migration too; a host may be named in several places, and a local one needs no encryption."""
-    message = told(monkeypatch, MigrateSettings, {"DEPLOYMENT_ENVIRONMENT": "production", "DATABASE_URL": address})
+    """The migration rejects it too; a string may name several hosts, and a local host needs no encryption."""
+    message = report(monkeypatch, MigrateSettings, {"DEPLOYMENT_ENVIRONMENT": "production", "DATABASE_URL": address})
     assert ("DATABASE_URL" in message) is not safe
     assert "login:" not in message
-    assert told(monkeypatch, MigrateSettings, {"DEPLOYMENT_ENVIRONMENT": "development"}) == ""
+    assert report(monkeypatch, MigrateSettings, {"DEPLOYMENT_ENVIRONMENT": "development"}) == ""
 
 
 LOOPBACK = ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "0.0.0.0", "::ffff:127.0.0.1"]
@@ -141,7 +141,7 @@ def test_hosts_elsewhere(host: str) -> None:
 
 
 def test_no_rule_says_a_value() -> None:
-    """What is demanded is one text for everybody."""
+    """Each demand is one text in code and documentation."""
     for rule in Settings.production_rules:
         assert not any(secret in rule.demanded for secret in PUBLISHED if len(secret) > 8)
     assert violations(object(), ()) == []

@@ -1,4 +1,4 @@
-"""Every field that a caller fills has a rule in its proto, and none lets a control character pass."""
+"""Check that every request field has a rule in its proto."""
 
 import importlib
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def named(of: Descriptor) -> str:
 
 
 def test_the_protos_are_found() -> None:
-    """Both services, with what they take."""
+    """Both services, with the messages that they accept."""
     assert {message.full_name.split(".")[1] for message in MESSAGES} == {"registration", "payment"}
     assert len(REQUESTS) >= 30
 

@@ -1,4 +1,4 @@
-"""An identity provider that is slow, down or wrong: what tokens and callers see of it."""
+"""Check tokens while an identity provider is slow, down or wrong."""
 
 import asyncio
 import time
@@ -18,8 +18,8 @@ PATIENCE = 15.0
 
 @pytest.fixture
 def provider() -> Iterator[IdentityProvider]:
-    with IdentityProvider() as made:
-        yield made
+    with IdentityProvider() as provider:
+        yield provider
 
 
 def verifier_of(provider: IdentityProvider, limits: KeyLimits | None = None) -> TokenVerifier:

@@ -1,4 +1,4 @@
-"""What a service reports to Sentry: faults of calls and of jobs, with who called; never a refusal."""
+"""Check that Sentry receives faults with their caller, and no refusals."""
 
 import asyncio
 import contextlib
@@ -70,7 +70,7 @@ class Servicer(pb_grpc.RegistrationServiceServicer):
 
 
 async def test_faults_of_calls_are_told_and_refusals_are_not(captured: Captured) -> None:
-    """Once each, with operation, school, user and trace; the caller gets a text of ours."""
+    """Once each, with operation, school, user and trace; the caller gets a fixed text."""
     telemetry = Telemetry.in_memory()
     server = GrpcServer(telemetry=telemetry)
     pb_grpc.add_RegistrationServiceServicer_to_server(Servicer(), server.server)  # type: ignore[abstract]  # only what the test calls
@@ -90,14 +90,14 @@ async def test_faults_of_calls_are_told_and_refusals_are_not(captured: Captured)
     assert [event["transaction"] for event in captured.events] == [f"{SERVICE}/GetEvent", f"{SERVICE}/WatchEvent"]
     for event in captured.events:
         assert event["exception"]["values"][-1]["type"] == "RuntimeError"
-        assert event["contexts"]["school"] == {"id": "herzl"}
+        assert event["contexts"]["school"] == {"slug": "herzl"}
         assert event["user"] == {"id": "[redacted]", "role": "OWNER"}
         assert event["contexts"]["trace"]["trace_id"] in {f"{span.context.trace_id:032x}" for span in telemetry.spans}
     assert token not in json.dumps(captured.events)
 
 
 async def test_a_job_that_fails_is_told_by_its_name(captured: Captured) -> None:
-    """And goes on."""
+    """The job continues."""
     turns = 0
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""What surrounds every RPC: limits, deadlines, tokens, validation, rich refusals; and the channel to it."""
+"""Check the limits, deadlines, tokens, validation and errors around RPCs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -74,8 +74,8 @@ def servicer() -> Servicer:
 
 @pytest.fixture
 async def stub(servicer: Servicer) -> AsyncIterator[Any]:
-    async with serving(servicer) as (made, _):
-        yield made
+    async with serving(servicer) as (channel, _):
+        yield channel
 
 
 async def refused(call: Any) -> ServiceError:
@@ -124,7 +124,7 @@ async def test_calls_above_the_limit_are_told_to_come_back(servicer: Servicer) -
 
 
 async def test_a_cancelled_call_gives_its_place_back(servicer: Servicer) -> None:
-    """Whoever leaves does not hold a place."""
+    """A caller that has left occupies no slot."""
     async with serving(servicer, CallLimits(unary=1, streams=1)) as (stub, _):
         servicer.wait.clear()
         first = asyncio.ensure_future(stub.GetEvent(GET))
@@ -160,7 +160,7 @@ async def test_a_token_is_known_to_the_call(stub: Any) -> None:
 
 
 async def test_streams_are_refused_richly_too(stub: Any, servicer: Servicer) -> None:
-    """What was sent arrives, then the error."""
+    """The messages sent before the error arrive, then the error."""
     servicer.raised = NotFound("gone")
     stream = stub.WatchEvent(pb.WatchEventRequest(school="herzl", event="match"))
     assert (await stream.read()).promoted == 1
@@ -180,7 +180,7 @@ async def test_a_taken_port_is_told(servicer: Servicer) -> None:
 
 
 async def test_draining_lets_calls_finish(servicer: Servicer) -> None:
-    """What is in flight is answered, what comes is refused."""
+    """Calls in flight are answered, new calls are refused."""
     async with serving(servicer) as (stub, server):
         servicer.wait.clear()
         call = asyncio.ensure_future(stub.GetEvent(GET))
@@ -195,7 +195,7 @@ async def test_draining_lets_calls_finish(servicer: Servicer) -> None:
 
 @asynccontextmanager
 async def sharing(servicer: Servicer) -> AsyncIterator[str]:
-    """Serve with sixteen places of a kind, to callers who have shares of them."""
+    """Serve with sixteen slots of a kind, shared among callers."""
     limits, verifier = CallLimits(unary=16, streams=16), TokenVerifier(secret=SECRET)
     server = GrpcServer(telemetry=Telemetry.in_memory(), limits=limits, verifier=verifier)
     pb_grpc.add_RegistrationServiceServicer_to_server(servicer, server.server)
@@ -206,7 +206,7 @@ async def sharing(servicer: Servicer) -> AsyncIterator[str]:
 
 
 async def test_one_caller_without_a_token_does_not_take_every_stream(servicer: Servicer) -> None:
-    """It gets its share, whatever tokens it invents, and a service gets its streams all the same; calls too."""
+    """It gets its share with any number of invented tokens, and a service still gets its streams and calls."""
     servicer.wait.clear()
     identity = ServiceIdentity("gateway", secret=SECRET, issuer=ISSUER)
     async with sharing(servicer) as target:

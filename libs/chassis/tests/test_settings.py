@@ -1,7 +1,7 @@
-"""Settings: read once, wrong ones named without their values."""
+"""Check that invalid settings are named without their values."""
 
 import pytest
-from ticketcap_chassis.identity.settings import IdentitySettings
+from ticketcap_chassis.identity.identity_settings import IdentitySettings
 from ticketcap_chassis.settings import Address, Secret, ServiceSettings, load, release
 
 
@@ -45,9 +45,9 @@ def test_a_wrong_setting_stops_the_service_by_name(environment: pytest.MonkeyPat
     environment.setenv(name, value)
     with pytest.raises(SystemExit) as caught:
         load(Settings)
-    told = str(caught.value.code)
-    assert name in told or name == "JWT_SECRET"
-    assert "short" not in told
+    message = str(caught.value.code)
+    assert name in message or name == "JWT_SECRET"
+    assert "short" not in message
 
 
 def test_two_sources_of_keys_are_refused(environment: pytest.MonkeyPatch) -> None:

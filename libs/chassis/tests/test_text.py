@@ -1,4 +1,4 @@
-"""What people paste is judged as what they meant."""
+"""Check that pasted text is normalized to its meaning."""
 
 import sys
 import unicodedata
@@ -15,7 +15,7 @@ FORMAT = [c for c in EVERY_CHARACTER if unicodedata.category(c) == "Cf"]
 DIGITS = [c for c in EVERY_CHARACTER if unicodedata.category(c) == "Nd"]
 SPACES = [c for c in EVERY_CHARACTER if unicodedata.category(c) in {"Zs", "Zl", "Zp"}]
 DASHES = [c for c in EVERY_CHARACTER if unicodedata.category(c) == "Pd"]
-# What contacts and messengers were seen to copy along.
+# Characters that contacts and messengers copy along.
 SEEN = [*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)), *"\u200b\u2060\ufeff\u00ad\ufe0d\ufe0f"]
 
 
@@ -56,14 +56,14 @@ def test_folding_twice_changes_nothing_more(fold: Callable[[str], str], text: st
 
 @given(st.text())
 def test_what_a_rule_keeps_it_keeps_again(text: str) -> None:
-    """What the gateway takes the service takes, with the same result."""
+    """The service accepts the texts that the gateway accepts, with the same result."""
     rules = (
         *(normalize.person_name, normalize.phone, normalize.email),
         *(normalize.confirmation_code, normalize.slug, normalize.reason),
     )
     for rule in rules:
-        kept = rule(text)
-        assert kept is None or rule(kept) == kept
+        stored = rule(text)
+        assert stored is None or rule(stored) == stored
 
 
 @given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"])))

@@ -1,4 +1,4 @@
-"""Bytes that are no request are the caller's fault: refused richly, and no ERROR line."""
+"""Check that undecodable bytes are refused without an ERROR line."""
 
 import logging
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Run the command line of a service with a database: serve or migrate."""
+"""Run a service's command line: serve or migrate."""
 
 import sys
 from collections.abc import Callable

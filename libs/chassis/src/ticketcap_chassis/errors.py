@@ -1,4 +1,4 @@
-"""Define the errors between services, the same on both sides of the wire.
+"""Define the errors that cross the wire between services.
 
     ServiceError
      ├─ InvalidInput        a field of the request is wrong

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, TypeAdapter, field_validator
 from pydantic_settings import NoDecode
-from ticketcap_chassis.identity.settings import CALLER_RULES, CallerSettings
+from ticketcap_chassis.identity.identity_settings import CALLER_RULES, CallerSettings
 from ticketcap_chassis.production import Rule, is_https, is_local
 from ticketcap_chassis.settings import Address, OptionalAddress, ServiceSettings
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from ticketcap_chassis.database.settings import DATABASE_RULES, DatabaseSettings, DatabaseUrl
-from ticketcap_chassis.identity.settings import CALLER_RULES, CallerSettings
+from ticketcap_chassis.identity.identity_settings import CALLER_RULES, CallerSettings
 from ticketcap_chassis.production import Rule, differs_from, vendor_secret_rules
 from ticketcap_chassis.settings import Address, OptionalAddress, ServedSettings
 

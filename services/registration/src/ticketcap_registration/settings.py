@@ -4,7 +4,7 @@ from typing import Final
 
 from pydantic import Field
 from ticketcap_chassis.database.settings import DATABASE_RULES, DatabaseSettings, DatabaseUrl
-from ticketcap_chassis.identity.settings import IDENTITY_RULES, IdentitySettings
+from ticketcap_chassis.identity.identity_settings import IDENTITY_RULES, IdentitySettings
 from ticketcap_chassis.production import differs_from, secret_rules
 from ticketcap_chassis.settings import Address, OptionalAddress, Secret, ServedSettings
 

@@ -1,4 +1,4 @@
-"""Count the slots that each holder has, so that one holder can't take all."""
+"""Limit how many slots each holder has, without waiting."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Share few slots among many keys, so that one key can't take all."""
+"""Share few slots fairly among many keys, with waiting."""
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable
