@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
-from ticketcap_yaadpay_simulator.testing import Gateway, running
+from ticketcap_testing.yaadpay import Gateway, running
 
 
 @pytest.fixture(scope="module")

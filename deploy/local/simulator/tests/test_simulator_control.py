@@ -3,7 +3,7 @@
 import csv
 
 import pytest
-from ticketcap_yaadpay_simulator.testing import KEY, MASOF, Gateway
+from ticketcap_testing.yaadpay import KEY, MASOF, Gateway
 
 
 def test_transactions_are_listed_oldest_first_and_in_portions(gateway: Gateway) -> None:

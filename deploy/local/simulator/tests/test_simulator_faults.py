@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from ticketcap_yaadpay_simulator.testing import Gateway, fields_of
+from ticketcap_testing.yaadpay import Gateway, fields_of
 
 DONE = ["timeout_after", "reset_after", "html_after", "empty_after", "cut_after", "http_500_after", "slow"]
 NOT_DONE = ["timeout_before", "reset_before", "html", "empty", "http_500", "ccode"]

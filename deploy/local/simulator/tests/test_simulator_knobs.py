@@ -3,9 +3,9 @@
 from urllib.parse import urlsplit
 
 import pytest
+from ticketcap_testing.yaadpay import KEY, RETURN, Gateway, fields_of
 from ticketcap_yaadpay_simulator.knobs import KNOB_CHECKS, Knobs
 from ticketcap_yaadpay_simulator.protocol.signatures import digest
-from ticketcap_yaadpay_simulator.testing import KEY, RETURN, Gateway, fields_of
 
 FAILURE = "http://127.0.0.1:8080/failed"
 DAY = 86_400.0

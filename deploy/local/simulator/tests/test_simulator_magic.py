@@ -4,8 +4,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from ticketcap_testing.yaadpay import Gateway
 from ticketcap_yaadpay_simulator.cards import ISSUER_CODES
-from ticketcap_yaadpay_simulator.testing import Gateway
 
 SOFT = {
     "CC": "5253360311315452",

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from ticketcap_yaadpay_simulator.testing import Gateway
+from ticketcap_testing.yaadpay import Gateway
 
 SOFT = {
     "Amount": "30",

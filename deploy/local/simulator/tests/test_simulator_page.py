@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from ticketcap_yaadpay_simulator.testing import KEY, MASOF, PAGE, RETURN, Gateway, fields_of
+from ticketcap_testing.yaadpay import KEY, MASOF, PAGE, RETURN, Gateway, fields_of
 
 ORDER_OF_FIELDS = (
     *("Id", "CCode", "Amount", "ACode", "Order", "Fild1", "Fild2", "Fild3", "Sign", "Bank", "Payments", "UserId"),

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from ticketcap_testing.yaadpay import Gateway
 from ticketcap_yaadpay_simulator.settings import SettingError, Settings
-from ticketcap_yaadpay_simulator.testing import Gateway
 
 
 class Program:

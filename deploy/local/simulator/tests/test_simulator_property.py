@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ticketcap_yaadpay_simulator.protocol import cancel, commit, page, refund
-from ticketcap_yaadpay_simulator.protocol.answers import Answer
 from ticketcap_yaadpay_simulator.protocol.page import OpenPage, Typed
 from ticketcap_yaadpay_simulator.protocol.parameters import Call, Parameters
+from ticketcap_yaadpay_simulator.protocol.replies import Reply
 from ticketcap_yaadpay_simulator.settings import Settings
 from ticketcap_yaadpay_simulator.simulator import Simulator
 
@@ -85,7 +85,7 @@ def call(**values: str) -> Call:
     return Call(method="POST", path="/p/", query="", body=body, headers={}, client="127.0.0.1")
 
 
-def fields(answer: Answer) -> dict[str, str]:
+def fields(answer: Reply) -> dict[str, str]:
     """An answer's fields."""
     return dict(part.split("=", 1) for part in answer.body.decode().strip().split("&"))
 

@@ -1,10 +1,10 @@
 """Both signatures against all that is published, and the derived ones."""
 
 import pytest
+from ticketcap_testing.yaadpay import KEY, Gateway, fields_of
 from ticketcap_yaadpay_simulator.protocol.encoding import percent
 from ticketcap_yaadpay_simulator.protocol.parameters import Parameters
 from ticketcap_yaadpay_simulator.protocol.signatures import digest, page_string, return_string
-from ticketcap_yaadpay_simulator.testing import KEY, Gateway, fields_of
 
 UNRESERVED = "ABCXYZabcxyz0189-._~"
 PAGES = {

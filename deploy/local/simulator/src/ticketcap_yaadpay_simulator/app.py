@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 from ticketcap_yaadpay_simulator.control.routes import control_routes
 from ticketcap_yaadpay_simulator.handling import serve
 from ticketcap_yaadpay_simulator.limits import TooLarge, body_of
-from ticketcap_yaadpay_simulator.protocol.answers import Answer
 from ticketcap_yaadpay_simulator.protocol.parameters import Call, TooManyParameters
+from ticketcap_yaadpay_simulator.protocol.replies import Reply
 from ticketcap_yaadpay_simulator.requests_log import shown
 from ticketcap_yaadpay_simulator.server import drop
 from ticketcap_yaadpay_simulator.simulator import Simulator
@@ -79,7 +79,7 @@ async def _call(request: Request) -> Call:
     )
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: Reply) -> Response:
     if answer.drop:
         return _Dropped(reset=answer.drop == "reset")
     response = Response(answer.body, status_code=answer.status)
@@ -92,7 +92,7 @@ def _response(answer: Answer) -> Response:
     return response
 
 
-def _log(call: Call, answer: Answer, seconds: float) -> None:
+def _log(call: Call, answer: Reply, seconds: float) -> None:
     about = call.parameters.get("TransId") or call.parameters.get("Order")
     told = answer.drop or (f"CCode={answer.ccode}" if answer.ccode else f"{len(answer.body)} bytes")
     asked = f"{call.method} {shown(call.name) or '-'} {shown(about) or '-'}"

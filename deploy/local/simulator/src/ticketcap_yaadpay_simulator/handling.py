@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 
 from ticketcap_yaadpay_simulator import page_view
 from ticketcap_yaadpay_simulator.faults import Fault
-from ticketcap_yaadpay_simulator.protocol.answers import Answer, failure
 from ticketcap_yaadpay_simulator.protocol.dispatch import answered, turned_away
 from ticketcap_yaadpay_simulator.protocol.page import OpenPage, Outcome, Typed, expired_page, is_stale, opened, press
 from ticketcap_yaadpay_simulator.protocol.parameters import OWN_PREFIX, Call
+from ticketcap_yaadpay_simulator.protocol.replies import Reply, failure
 from ticketcap_yaadpay_simulator.simulator import Simulator
 from ticketcap_yaadpay_simulator.striking import Pauses, answer_under, struck
 from ticketcap_yaadpay_simulator.typing_form import typed_from
 
 
-async def serve(sim: Simulator, pauses: Pauses, call: Call) -> Answer:
+async def serve(sim: Simulator, pauses: Pauses, call: Call) -> Reply:
     """Return the answer; what was done stands in the book before this returns."""
     if call.action == "pay":
         answer = await _page(sim, pauses, call)
@@ -25,7 +25,7 @@ async def serve(sim: Simulator, pauses: Pauses, call: Call) -> Answer:
     return answer
 
 
-def _api(sim: Simulator, call: Call) -> Answer:
+def _api(sim: Simulator, call: Call) -> Reply:
     with sim.book.atomic():
         return turned_away(sim, call) or answered(sim, call)
 
@@ -42,10 +42,10 @@ def _fault_name(call: Call) -> str:
     return "HKStatus" if call.action == "hkstatus" else call.name
 
 
-async def _page(sim: Simulator, pauses: Pauses, call: Call) -> Answer:
+async def _page(sim: Simulator, pauses: Pauses, call: Call) -> Reply:
     with sim.book.atomic():
         page = turned_away(sim, call) or opened(sim, call)
-    if isinstance(page, Answer):
+    if isinstance(page, Reply):
         return page
     english = page_view.is_english(page, call)
     if not call.in_body.has(f"{OWN_PREFIX}button"):
@@ -76,17 +76,17 @@ def press_button(sim: Simulator, page: OpenPage, typed: Typed) -> Pressed:
         return Pressed(outcome=press(sim, page, typed, fault), fault=fault)
 
 
-def replaced_answer(pressed: Pressed) -> Answer | None:
+def replaced_answer(pressed: Pressed) -> Reply | None:
     """Return what the browser gets in place of any result, None when it gets the result."""
     fault, outcome = pressed.fault, pressed.outcome
     if outcome and outcome.effects.broken:
         return failure(status=500)
     if fault and fault.behaviour.answer not in {"as_usual", "ccode"}:
-        return answer_under(fault, Answer(body=b"") if outcome else None)
+        return answer_under(fault, Reply(body=b"") if outcome else None)
     return None
 
 
-def _shown(sim: Simulator, page: OpenPage, pressed: Pressed, *, english: bool) -> Answer:
+def _shown(sim: Simulator, page: OpenPage, pressed: Pressed, *, english: bool) -> Reply:
     if replaced := replaced_answer(pressed):
         return replaced
     outcome = pressed.outcome

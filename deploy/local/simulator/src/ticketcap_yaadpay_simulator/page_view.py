@@ -1,76 +1,72 @@
-"""What the hosted page looks like, and what stands in its place after a button."""
+"""Show the hosted page, and the pages after its buttons."""
 
-import html
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import quote
 
 from ticketcap_yaadpay_simulator.cards import APPROVED
 from ticketcap_yaadpay_simulator.page_texts import CURRENCY_NAMES, CURRENCY_SIGNS, ENGLISH, HEBREW
-from ticketcap_yaadpay_simulator.protocol.answers import Answer
 from ticketcap_yaadpay_simulator.protocol.charge import wanted
 from ticketcap_yaadpay_simulator.protocol.fields import coin, payments
-from ticketcap_yaadpay_simulator.protocol.page import OpenPage, Outcome
+from ticketcap_yaadpay_simulator.protocol.page import OpenPage, Outcome, Typed
 from ticketcap_yaadpay_simulator.protocol.parameters import OWN_PREFIX, Call, Parameters
+from ticketcap_yaadpay_simulator.protocol.replies import Reply
 from ticketcap_yaadpay_simulator.simulator import Simulator
-from ticketcap_yaadpay_simulator.templates import rendered
+from ticketcap_yaadpay_simulator.templates import render
 
-_HTML: Final = "text/html; charset=utf-8"
 _TWICE_SECONDS: Final = 2
 _LANGUAGE: Final = f"{OWN_PREFIX}lang"
+_YEARS: Final = 12
 
 
 def is_english(page: OpenPage, call: Call) -> bool:
-    """Tell which language the page speaks: what its link chose, or else what the merchant asked for."""
+    """Return whether the page is in English: by its own link, or else by the merchant's request."""
     return (call.in_url.get(_LANGUAGE) or page.parameters.get("PageLang")) == "ENG"
 
 
-def form(sim: Simulator, page: OpenPage, *, english: bool, refused: int | None = None) -> Answer:
-    """Show the page with its fields; ``refused`` is the code of an attempt that was just declined."""
-    texts, parameters = _texts(english=english), page.parameters
-    body = rendered(
+def form(sim: Simulator, page: OpenPage, *, english: bool, declined: int | None = None) -> Reply:
+    """Show the page with its fields; ``declined`` is the code of the attempt before."""
+    texts, parameters, now = _texts(english=english), page.parameters, sim.clock.now()
+    years, typed = range(now.year, now.year + _YEARS), Typed()
+    amount = parameters.get("Amount")
+    return _html(
         "pay",
-        **texts,
+        texts,
+        title=texts["title"],
+        parameters=parameters,
         address=_own_address(page, _language(english=english)),
         other_address=_own_address(page, texts["other_lang_code"]),
-        opened=str(int(sim.clock.now().timestamp())),
-        sum=_amount(parameters),
+        opened=int(now.timestamp()),
+        declined=declined,
+        sum=f"{CURRENCY_SIGNS[coin(parameters)]}{amount}" if amount else "",
         currency=CURRENCY_NAMES[coin(parameters)],
-        info_value=parameters.get("Info"),
-        order_value=parameters.get("Order"),
-        wanted_text=texts[f"wanted_{wanted(parameters)}"],
-        card_value=APPROVED,
-        name_value=parameters.get("ClientName"),
-        last_name_value=parameters.get("ClientLName"),
-        email_value=parameters.get("email"),
-        user_id_value=parameters.get("UserId") or "890108558",
-        phone_value=parameters.get("phone"),
-        markup={
-            "alert": _alert(texts, refused),
-            "amount_field": _amount_field(texts, parameters),
-            "payments_field": _payments_field(texts, parameters),
-            "years": _years(sim),
-        },
+        purpose=texts[f"wanted_{wanted(parameters)}"],
+        card=APPROVED,
+        card_year=int(typed.year) if int(typed.year) in years else now.year + 3,
+        years=years,
+        user_id=typed.user_id,
+        payment_counts=_payment_counts(parameters),
     )
-    return Answer(body=body.encode(), content_type=_HTML)
 
 
-def result(sim: Simulator, page: OpenPage, outcome: Outcome, *, english: bool) -> Answer:
-    """Show what came of a button: usually the way back to the merchant."""
+def result(sim: Simulator, page: OpenPage, outcome: Outcome, *, english: bool) -> Reply:
+    """Show the outcome of a button: usually a redirect to the merchant."""
     texts = _texts(english=english)
-    again = _own_address(page, _language(english=english))
     if outcome.error:
         return outcome.error
     if outcome.status == "abandoned":
-        return _message(texts, "abandoned", link=again, label=texts["back"])
+        link = _own_address(page, _language(english=english))
+        return _message(texts, "abandoned", link=link, label=texts["back"])
     if not outcome.redirects:
-        return form(sim, page, english=english, refused=outcome.transaction.ccode if outcome.transaction else None)
+        return form(sim, page, english=english, declined=outcome.transaction.ccode if outcome.transaction else None)
     address = outcome.redirects[0]
     if outcome.effects.lost:
         return _message(texts, "lost", link=address, label=texts["deliver"])
     if outcome.effects.twice:
-        return _twice(texts, address)
-    return Answer(body=b"", status=302, location=address)
+        # A browser fetches the picture's address without a script: the first of the two visits.
+        refresh = f"{_TWICE_SECONDS}; url={address}"
+        return _message(texts, "twice", link=address, label=texts["go_on"], image=address, refresh=refresh or None)
+    return Reply(body=b"", status=302, location=address)
 
 
 def _texts(*, english: bool) -> Mapping[str, str]:
@@ -86,51 +82,21 @@ def _own_address(page: OpenPage, language: str) -> str:
     return f"?{address}&{_LANGUAGE}={language}"
 
 
-def _amount(parameters: Parameters) -> str:
-    amount = parameters.get("Amount")
-    return f"{CURRENCY_SIGNS[coin(parameters)]}{amount}" if amount else ""
-
-
-def _amount_field(texts: Mapping[str, str], parameters: Parameters) -> str:
-    if parameters.get("Amount"):
-        return ""
-    label = html.escape(texts["amount"])
-    return f'<label>{label}<input name="Amount" inputmode="decimal" required value="10"></label>'
-
-
-def _payments_field(texts: Mapping[str, str], parameters: Parameters) -> str:
+def _payment_counts(parameters: Parameters) -> Sequence[int]:
+    """Return the numbers of payments among which the customer may choose; empty without a choice."""
     most = payments(parameters) or 1
     if most == 1 or parameters.flag("HK"):
-        return ""
-    counts = [most] if parameters.flag("FixTash") else range(1, most + 1)
-    options = "".join(f"<option>{count}</option>" for count in counts)
-    return f'<label>{html.escape(texts["payments"])}<select name="Payments">{options}</select></label>'
+        return ()
+    return [most] if parameters.flag("FixTash") else range(1, most + 1)
 
 
-def _years(sim: Simulator) -> str:
-    first = sim.clock.now().year
-    years = range(first, first + 12)
-    chosen = 2029 if 2029 in years else first + 3  # noqa: PLR2004 - what the test card's issuer printed
-    return "".join(f"<option{' selected' if year == chosen else ''}>{year}</option>" for year in years)
+def _message(
+    texts: Mapping[str, str], name: str, *, link: str, label: str, image: str = "", refresh: str = ""
+) -> Reply:
+    title, message = texts[f"{name}_title"], texts[name]
+    return _html("message", texts, refresh, title=title, message=message, link=link, label=label, image=image)
 
 
-def _alert(texts: Mapping[str, str], refused: int | None) -> str:
-    if refused is None:
-        return ""
-    return (
-        f'<p class="alert" role="alert">{html.escape(texts["declined"])} ({html.escape(texts["code"])} {refused})</p>'
-    )
-
-
-def _message(texts: Mapping[str, str], name: str, *, link: str, label: str, image: str = "") -> Answer:
-    words = {"title": texts[f"{name}_title"], "message": texts[name], "link": link, "label": label}
-    common = {key: texts[key] for key in ("lang", "dir")}
-    body = rendered("message", **words, **common, markup={"image": image})
-    return Answer(body=body.encode(), content_type=_HTML)
-
-
-def _twice(texts: Mapping[str, str], address: str) -> Answer:
-    # A picture's address is fetched by every browser, without a script: the first of the two visits.
-    image = f'<img src="{html.escape(address)}" alt="" width="1" height="1">'
-    shown = _message(texts, "twice", link=address, label=texts["go_on"], image=image)
-    return Answer(body=shown.body, content_type=_HTML, refresh=f"{_TWICE_SECONDS}; url={address}")
+def _html(template: str, texts: Mapping[str, str], refresh: str = "", **values: Any) -> Reply:
+    body = render(template, texts=texts, **values).encode()
+    return Reply(body=body, content_type="text/html; charset=utf-8", refresh=refresh or None)

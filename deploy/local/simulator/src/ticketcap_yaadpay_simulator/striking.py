@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Final
 
 from ticketcap_yaadpay_simulator.faults import Fault
-from ticketcap_yaadpay_simulator.protocol.answers import Answer, code, failure
 from ticketcap_yaadpay_simulator.protocol.parameters import Call
+from ticketcap_yaadpay_simulator.protocol.replies import Reply, code, failure
 from ticketcap_yaadpay_simulator.simulator import Simulator
 
 
@@ -29,7 +29,7 @@ class Pauses:
                 await asyncio.wait_for(self._stopping.wait(), seconds)
 
 
-async def struck(sim: Simulator, pauses: Pauses, call: Call, fault: Fault, usual: Callable[[], Answer]) -> Answer:
+async def struck(sim: Simulator, pauses: Pauses, call: Call, fault: Fault, usual: Callable[[], Reply]) -> Reply:
     """Return what is answered under ``fault``; ``usual`` does the request's work."""
     behaviour = fault.behaviour
     done = usual() if behaviour.done else None
@@ -39,19 +39,19 @@ async def struck(sim: Simulator, pauses: Pauses, call: Call, fault: Fault, usual
     return answer_under(fault, done)
 
 
-def answer_under(fault: Fault, usual: Answer | None) -> Answer:
+def answer_under(fault: Fault, usual: Reply | None) -> Reply:
     """Return the answer that takes the place of ``usual``."""
     answer = fault.behaviour.answer
     if usual is not None and answer == "as_usual":
         return usual
     if usual is not None and answer == "cut":
         return replace(usual, body=_cut(usual.body))
-    return _REPLACEMENTS.get(answer, Answer(body=b""))
+    return _REPLACEMENTS.get(answer, Reply(body=b""))
 
 
 _REPLACEMENTS: Final = {
-    "close": Answer(body=b"", drop="close"),
-    "reset": Answer(body=b"", drop="reset"),
+    "close": Reply(body=b"", drop="close"),
+    "reset": Reply(body=b"", drop="reset"),
     "html": failure(),
     "http_500": failure(status=500),
 }

@@ -1,17 +1,18 @@
-"""How a page is put together: a template, its texts, and the style, all escaped."""
+"""Render the simulator's pages with every value escaped."""
 
-import html
-from functools import cache
-from importlib import resources
-from string import Template
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+_ENVIRONMENT: Final = Environment(
+    loader=PackageLoader("ticketcap_yaadpay_simulator", "pages"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
-def rendered(name: str, /, *, markup: dict[str, str] | None = None, **texts: str) -> str:
-    """Fill the template ``name``; ``texts`` are escaped, ``markup`` is HTML already."""
-    escaped = {key: html.escape(text) for key, text in texts.items()}
-    return Template(_file(f"{name}.html")).substitute(**escaped, **(markup or {}), style=_file("style.css"))
-
-
-@cache
-def _file(name: str) -> str:
-    return (resources.files(__package__) / "pages" / name).read_text("utf-8")
+def render(name: str, **values: Any) -> str:
+    """Return the page of the template ``name``; StrictUndefined raises for a missing value."""
+    return _ENVIRONMENT.get_template(f"{name}.html").render(values)

@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 from ticketcap_yaadpay_simulator.checks import WrongInput, text
 from ticketcap_yaadpay_simulator.control.views import as_json
 from ticketcap_yaadpay_simulator.handling import Pressed, press_button, replaced_answer
-from ticketcap_yaadpay_simulator.protocol.answers import Answer
 from ticketcap_yaadpay_simulator.protocol.dispatch import turned_away
 from ticketcap_yaadpay_simulator.protocol.page import opened
 from ticketcap_yaadpay_simulator.protocol.parameters import Call, TooManyParameters
+from ticketcap_yaadpay_simulator.protocol.replies import Reply
 from ticketcap_yaadpay_simulator.simulator import Simulator
 from ticketcap_yaadpay_simulator.typing_form import typed_by_test
 
@@ -25,7 +25,7 @@ def pay(sim: Simulator, values: dict[str, Any], paths: tuple[str, ...]) -> dict[
     sim.requests.add(call, sim.clock.now())
     with sim.book.atomic():
         page = turned_away(sim, call) or opened(sim, call)
-    if isinstance(page, Answer):
+    if isinstance(page, Reply):
         return _told(sim, None, status="error", html_error=page)
     pressed = press_button(sim, page, typed)
     if pressed.outcome and pressed.outcome.error:
@@ -48,12 +48,12 @@ def _call(page_url: object, paths: tuple[str, ...]) -> Call:
     return call
 
 
-def _seen(pressed: Pressed) -> Answer | None:
+def _seen(pressed: Pressed) -> Reply | None:
     replaced = replaced_answer(pressed)
     return replaced if replaced and replaced.body and not replaced.drop else None
 
 
-def _told(sim: Simulator, pressed: Pressed | None, *, status: str, html_error: Answer | None) -> dict[str, Any]:
+def _told(sim: Simulator, pressed: Pressed | None, *, status: str, html_error: Reply | None) -> dict[str, Any]:
     outcome = pressed.outcome if pressed else None
     redirects = list(outcome.redirects) if outcome else []
     is_lost = bool(pressed and (replaced_answer(pressed) or (outcome and outcome.effects.lost)))

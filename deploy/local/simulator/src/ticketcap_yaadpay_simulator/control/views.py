@@ -1,7 +1,6 @@
-"""How transactions are shown: as JSON, as the portal's CSV, as a page for people."""
+"""Show transactions as JSON, as the portal's CSV and as a page."""
 
 import csv
-import html
 import io
 from collections.abc import Iterable
 from typing import Any, Final
@@ -9,10 +8,10 @@ from typing import Any, Final
 from ticketcap_yaadpay_simulator.book import Transaction
 from ticketcap_yaadpay_simulator.clock import ISRAEL
 from ticketcap_yaadpay_simulator.money import plain
-from ticketcap_yaadpay_simulator.page_texts import CURRENCY_NAMES
+from ticketcap_yaadpay_simulator.page_texts import CURRENCY_NAMES, ENGLISH
 from ticketcap_yaadpay_simulator.protocol.cancel import is_transmitted
 from ticketcap_yaadpay_simulator.simulator import Simulator
-from ticketcap_yaadpay_simulator.templates import rendered
+from ticketcap_yaadpay_simulator.templates import render
 
 _SHOWN: Final = 50
 _STATES: Final = {600: "checked", 700: "held", 800: "postponed"}
@@ -82,43 +81,35 @@ def report(transactions: Iterable[Transaction]) -> str:
 def overview(sim: Simulator) -> str:
     """Return the page for people."""
     settings = {**sim.knobs.as_json(), **sim.terminal.as_json()}
-    return rendered(
+    return render(
         "overview",
+        texts=ENGLISH,
+        title="YaadPay simulator",
         masof=sim.terminal.masof,
         now=sim.clock.now().astimezone(ISRAEL).strftime("%Y-%m-%d %H:%M:%S %Z"),
-        markup={
-            "transactions": "".join(_row(one) for one in sim.book.newest(_SHOWN)) or _empty(9),
-            "faults": "".join(
-                _cells(fault.action, fault.kind, str(fault.times), fault.order or "any")
-                for fault in sim.faults.queued()[:_SHOWN]
-            )
-            or _empty(4),
-            "knobs": "".join(_cells(name, str(value)) for name, value in settings.items() if name not in _SECRETS),
-        },
+        transactions=[_cells(transaction) for transaction in sim.book.newest(_SHOWN)],
+        faults=[
+            (fault.action, fault.kind, fault.times, fault.order or "any") for fault in sim.faults.queued()[:_SHOWN]
+        ],
+        knobs=[(name, value) for name, value in settings.items() if name not in _SECRETS],
     )
 
 
 _SECRETS: Final = frozenset({"key", "passp", "zpass"})
 
 
-def _row(one: Transaction) -> str:
-    amount = f"{plain(one.amount_agorot)} {CURRENCY_NAMES.get(one.coin, '')}"
-    moment = one.created_at.astimezone(ISRAEL).strftime("%d.%m. %H:%M:%S")
-    card = f"…{one.card.last4}" if one.card else ""
-    before = (str(one.id), moment, one.kind, str(one.status))
-    return _cells(*before, amount, one.order, card, state_of(one), str(one.parent_id or ""), amount_at=4)
-
-
-def _cells(*texts: str, amount_at: int = -1) -> str:
-    cells = (
-        f"<td{' class=amount' if place == amount_at else ''}>{html.escape(text)}</td>"
-        for place, text in enumerate(texts)
+def _cells(one: Transaction) -> tuple[object, ...]:
+    return (
+        one.id,
+        one.created_at.astimezone(ISRAEL).strftime("%d.%m. %H:%M:%S"),
+        one.kind,
+        one.status,
+        f"{plain(one.amount_agorot)} {CURRENCY_NAMES.get(one.coin, '')}",
+        one.order,
+        f"…{one.card.last4}" if one.card else "",
+        state_of(one),
+        one.parent_id or "",
     )
-    return f"<tr>{''.join(cells)}</tr>"
-
-
-def _empty(columns: int) -> str:
-    return f'<tr><td colspan="{columns}">none</td></tr>'
 
 
 def _no_formula(text: str) -> str:

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from ticketcap_yaadpay_simulator.protocol.answers import Answer, code, flat
 from ticketcap_yaadpay_simulator.protocol.parameters import Call
+from ticketcap_yaadpay_simulator.protocol.replies import Reply, code, flat
 from ticketcap_yaadpay_simulator.simulator import Simulator
 
 _NOT_ALLOWED: Final = 901
@@ -11,7 +11,7 @@ _WRONG_STATE: Final = 905
 _UNKNOWN: Final = 906
 
 
-def answer(sim: Simulator, call: Call) -> Answer:
+def answer(sim: Simulator, call: Call) -> Reply:
     """Stop (1) or resume (2)."""
     parameters = call.parameters
     if not sim.terminal.allow_hk:

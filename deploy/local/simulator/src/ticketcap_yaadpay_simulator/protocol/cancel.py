@@ -4,10 +4,10 @@ from typing import Final
 
 from ticketcap_yaadpay_simulator.book import Transaction
 from ticketcap_yaadpay_simulator.clock import cut_off_after
-from ticketcap_yaadpay_simulator.protocol.answers import Answer, flat
 from ticketcap_yaadpay_simulator.protocol.charge import HELD
 from ticketcap_yaadpay_simulator.protocol.documents import mark_for
 from ticketcap_yaadpay_simulator.protocol.parameters import Call
+from ticketcap_yaadpay_simulator.protocol.replies import Reply, flat
 from ticketcap_yaadpay_simulator.simulator import Simulator
 
 _TOO_LATE: Final = "920"
@@ -15,7 +15,7 @@ _DONE: Final = "777"
 _NOTHING_TO_REVERSE: Final = "404"
 
 
-def answer(sim: Simulator, call: Call) -> Answer:
+def answer(sim: Simulator, call: Call) -> Reply:
     """Cancel, or answer 920 for what is unknown, transmitted, cancelled or partly refunded."""
     trans_id = call.parameters.get("TransId")
     transaction = sim.book.get(trans_id)

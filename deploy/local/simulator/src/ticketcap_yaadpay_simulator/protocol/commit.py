@@ -3,17 +3,17 @@
 from typing import Final
 
 from ticketcap_yaadpay_simulator.book import Transaction
-from ticketcap_yaadpay_simulator.protocol.answers import Answer, code, flat
 from ticketcap_yaadpay_simulator.protocol.charge import POSTPONED, record
 from ticketcap_yaadpay_simulator.protocol.documents import number_for
 from ticketcap_yaadpay_simulator.protocol.parameters import Call
+from ticketcap_yaadpay_simulator.protocol.replies import Reply, code, flat
 from ticketcap_yaadpay_simulator.protocol.tokens import echoed
 from ticketcap_yaadpay_simulator.simulator import Simulator
 
 _NOTHING_TO_COMMIT: Final = 250
 
 
-def answer(sim: Simulator, call: Call) -> Answer:
+def answer(sim: Simulator, call: Call) -> Reply:
     """Charge it under a new Id; 250 when there is nothing to charge; the card's own code when it refuses."""
     postponed = sim.book.get(call.parameters.get("TransId"))
     if postponed is None or postponed.status != POSTPONED or postponed.committed:

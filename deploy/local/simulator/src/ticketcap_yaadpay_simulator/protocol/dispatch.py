@@ -16,12 +16,12 @@ from ticketcap_yaadpay_simulator.protocol import (
     tokens,
     verify,
 )
-from ticketcap_yaadpay_simulator.protocol.answers import Answer, code, masof_error, perimeter, unknown_action
 from ticketcap_yaadpay_simulator.protocol.parameters import Call
+from ticketcap_yaadpay_simulator.protocol.replies import Reply, code, masof_error, perimeter, unknown_action
 from ticketcap_yaadpay_simulator.protocol.signatures import same
 from ticketcap_yaadpay_simulator.simulator import Simulator
 
-Handler = Callable[[Simulator, Call], Answer]
+Handler = Callable[[Simulator, Call], Reply]
 
 _REFUSED: Final = 902
 _NO_WHAT: Final = 904
@@ -29,7 +29,7 @@ _MASOF_LENGTH: Final = 10
 _BROWSER_ACTIONS: Final = frozenset({"pay", "PrintHesh"})
 
 
-def turned_away(sim: Simulator, call: Call) -> Answer | None:
+def turned_away(sim: Simulator, call: Call) -> Reply | None:
     """Return the refusal of a request, None when it may pass."""
     masof = call.parameters.get("Masof")
     if not (masof.isascii() and masof.isdecimal() and len(masof) == _MASOF_LENGTH):
@@ -45,13 +45,13 @@ def turned_away(sim: Simulator, call: Call) -> Answer | None:
     return _apisign_refusal(sim, call) if call.action == "APISign" else None
 
 
-def answered(sim: Simulator, call: Call) -> Answer:
+def answered(sim: Simulator, call: Call) -> Reply:
     """Return the answer to a request that passed; the hosted page has a door of its own."""
     handler = _APISIGN[call.name] if call.action == "APISign" else _HANDLERS[call.action]
     return handler(sim, call)
 
 
-def _apisign_refusal(sim: Simulator, call: Call) -> Answer | None:
+def _apisign_refusal(sim: Simulator, call: Call) -> Reply | None:
     if call.parameters.get("What") not in _APISIGN:
         return code(_NO_WHAT, call.parameters, sim.knobs)
     if not same(call.parameters.get("KEY"), sim.terminal.key):

@@ -1,8 +1,8 @@
 """Invoices, as far as answers mention them: their numbers, and the page that PrintHesh opens."""
 
 from ticketcap_yaadpay_simulator.book import Transaction
-from ticketcap_yaadpay_simulator.protocol.answers import Answer, authentication_error, html_error
 from ticketcap_yaadpay_simulator.protocol.parameters import Call
+from ticketcap_yaadpay_simulator.protocol.replies import Reply, authentication_error, html_error
 from ticketcap_yaadpay_simulator.protocol.signatures import digest, page_string, same
 from ticketcap_yaadpay_simulator.simulator import Simulator
 
@@ -17,7 +17,7 @@ def mark_for(sim: Simulator) -> str:
     return {"none": "0", "legacy": "1", "ezcount": "EZ"}[sim.terminal.invoice_module]
 
 
-def answer(sim: Simulator, call: Call) -> Answer:
+def answer(sim: Simulator, call: Call) -> Reply:
     """Show the document of a transaction to whoever holds a signed link, or the terminal's password."""
     parameters = call.parameters
     expected = digest(sim.terminal.key, page_string(parameters.signed_part(), "PrintHesh"))

@@ -6,9 +6,9 @@ from typing import Final
 
 from ticketcap_yaadpay_simulator.book import Link
 from ticketcap_yaadpay_simulator.money import agorot
-from ticketcap_yaadpay_simulator.protocol.answers import Answer, code, flat, flat_text
 from ticketcap_yaadpay_simulator.protocol.fields import INVALID, NO_NAME, coin
 from ticketcap_yaadpay_simulator.protocol.parameters import Call
+from ticketcap_yaadpay_simulator.protocol.replies import Reply, code, flat, flat_text
 from ticketcap_yaadpay_simulator.protocol.signatures import digest, page_string
 from ticketcap_yaadpay_simulator.simulator import Simulator
 
@@ -23,8 +23,8 @@ _UNKNOWN_COMMAND: Final = 904
 _NEVER_KEPT: Final = frozenset({"action", "iCommand", "PassP", "KEY"})
 
 
-def answer(sim: Simulator, call: Call) -> Answer:
-    """Answer one of the three commands."""
+def answer(sim: Simulator, call: Call) -> Reply:
+    """Reply one of the three commands."""
     if not sim.terminal.allow_payrequest:
         text = "payRequest API is not enabled for this terminal"
         return code(_NOT_ALLOWED, call.parameters, sim.knobs, text=text)
@@ -33,7 +33,7 @@ def answer(sim: Simulator, call: Call) -> Answer:
     return command(sim, call) if command else code(_UNKNOWN_COMMAND, call.parameters, sim.knobs)
 
 
-def _create(sim: Simulator, call: Call) -> Answer:
+def _create(sim: Simulator, call: Call) -> Reply:
     parameters = call.parameters
     if not parameters.get("ClientName").strip():
         return code(NO_NAME, parameters, sim.knobs)
@@ -52,7 +52,7 @@ def _address(sim: Simulator, link_id: int) -> str:
     return f"{sim.settings.public_url}/p/?{content}&signature={digest(sim.terminal.key, content)}"
 
 
-def _list(sim: Simulator, call: Call) -> Answer:
+def _list(sim: Simulator, call: Call) -> Reply:
     rows = [_row(link) for link in sim.book.links(_LISTED)]
     return flat_text(json.dumps(rows), call.parameters, sim.knobs)
 
@@ -62,7 +62,7 @@ def _row(link: Link) -> dict[str, str]:
     return row if link.transaction_id is None else {**row, "transId": str(link.transaction_id)}
 
 
-def _delete(sim: Simulator, call: Call) -> Answer:
+def _delete(sim: Simulator, call: Call) -> Reply:
     link = sim.book.link(call.parameters.get("PayRequest"))
     if link is None or link.status == CANCELLED:
         return code(_NOT_FOUND, call.parameters, sim.knobs)

@@ -10,11 +10,11 @@ from ticketcap_yaadpay_simulator.cards import APPROVED, DECLINE, Card
 from ticketcap_yaadpay_simulator.faults import Fault
 from ticketcap_yaadpay_simulator.magic_amounts import Effects, both, effects_of
 from ticketcap_yaadpay_simulator.protocol import links
-from ticketcap_yaadpay_simulator.protocol.answers import Answer, authentication_error, html_error
 from ticketcap_yaadpay_simulator.protocol.charge import CardRefused, decided, read_card, record, wanted
 from ticketcap_yaadpay_simulator.protocol.fields import INVALID, TOO_MANY_PAYMENTS, payments, problem
 from ticketcap_yaadpay_simulator.protocol.parameters import OWN_PREFIX, Call, Parameters
 from ticketcap_yaadpay_simulator.protocol.redirect import return_url, target
+from ticketcap_yaadpay_simulator.protocol.replies import Reply, authentication_error, html_error
 from ticketcap_yaadpay_simulator.protocol.signatures import digest, page_string, same
 from ticketcap_yaadpay_simulator.simulator import Simulator
 
@@ -66,10 +66,10 @@ class Outcome:
     redirects: tuple[str, ...] = ()
     """Whole return addresses; two of them when the browser comes twice."""
     effects: Effects = field(default_factory=Effects)
-    error: Answer | None = None
+    error: Reply | None = None
 
 
-def opened(sim: Simulator, call: Call) -> OpenPage | Answer:
+def opened(sim: Simulator, call: Call) -> OpenPage | Reply:
     """Return the page, or the HTML that tells why it does not open."""
     sent = call.in_url if call.in_body.has(f"{OWN_PREFIX}button") else call.parameters
     address = _address(call)
@@ -96,8 +96,8 @@ def is_stale(page: OpenPage, shown_at: str, now: datetime) -> bool:
     return now.timestamp() - int(shown_at) > PAGE_LIFETIME_SECONDS
 
 
-def expired_page() -> Answer:
-    """Answer to a button on a page that was left open too long."""
+def expired_page() -> Reply:
+    """Reply to a button on a page that was left open too long."""
     return html_error(_EXPIRED_PAGE)
 
 

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 from ticketcap_yaadpay_simulator.book import Transaction
 from ticketcap_yaadpay_simulator.magic_amounts import Effects
 from ticketcap_yaadpay_simulator.money import plain
-from ticketcap_yaadpay_simulator.protocol.answers import meaning
 from ticketcap_yaadpay_simulator.protocol.encoding import careless, percent_text, to_bytes
 from ticketcap_yaadpay_simulator.protocol.parameters import Parameters
+from ticketcap_yaadpay_simulator.protocol.replies import meaning
 from ticketcap_yaadpay_simulator.protocol.signatures import RETURN_FIELDS, digest, return_string
 from ticketcap_yaadpay_simulator.settings import is_web_address
 from ticketcap_yaadpay_simulator.simulator import Simulator

@@ -4,11 +4,11 @@ from typing import Final
 
 from ticketcap_yaadpay_simulator.book import Transaction
 from ticketcap_yaadpay_simulator.money import agorot
-from ticketcap_yaadpay_simulator.protocol.answers import Answer, code, flat
 from ticketcap_yaadpay_simulator.protocol.charge import record
 from ticketcap_yaadpay_simulator.protocol.documents import number_for
 from ticketcap_yaadpay_simulator.protocol.fields import INVALID
 from ticketcap_yaadpay_simulator.protocol.parameters import Call
+from ticketcap_yaadpay_simulator.protocol.replies import Reply, code, flat
 from ticketcap_yaadpay_simulator.simulator import Simulator
 
 _NOT_FOUND: Final = 250
@@ -16,7 +16,7 @@ _TOO_MUCH: Final = 33
 _NOT_ALLOWED: Final = 901
 
 
-def answer(sim: Simulator, call: Call) -> Answer:
+def answer(sim: Simulator, call: Call) -> Reply:
     """Refund ``Amount`` of a charge; every call that goes well gives money back once more."""
     original = sim.book.get(call.parameters.get("TransId"))
     ccode = _problem(sim, original, agorot(call.parameters.get("Amount")))

@@ -2,17 +2,17 @@
 
 from typing import Final
 
-from ticketcap_yaadpay_simulator.protocol.answers import Answer, code, flat_text
 from ticketcap_yaadpay_simulator.protocol.fields import TOO_MANY_PAYMENTS, too_many_payments
 from ticketcap_yaadpay_simulator.protocol.parameters import Call
 from ticketcap_yaadpay_simulator.protocol.redirect import has_unregistered_url
+from ticketcap_yaadpay_simulator.protocol.replies import Reply, code, flat_text
 from ticketcap_yaadpay_simulator.protocol.signatures import digest, page_string
 from ticketcap_yaadpay_simulator.simulator import Simulator
 
 _REFUSED: Final = 902
 
 
-def answer(sim: Simulator, call: Call) -> Answer:
+def answer(sim: Simulator, call: Call) -> Reply:
     """Sign a payment page, or a link to an invoice when ACTION asks for one."""
     parameters = call.parameters
     is_invoice = parameters.get("ACTION") == "PrintHesh"

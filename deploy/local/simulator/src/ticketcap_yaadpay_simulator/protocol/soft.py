@@ -7,11 +7,11 @@ from ticketcap_yaadpay_simulator.book import Transaction
 from ticketcap_yaadpay_simulator.cards import CARD_UNREADABLE, EXPIRED, Card
 from ticketcap_yaadpay_simulator.magic_amounts import effects_of
 from ticketcap_yaadpay_simulator.protocol import capture
-from ticketcap_yaadpay_simulator.protocol.answers import Answer, code, failure, flat, meaning
 from ticketcap_yaadpay_simulator.protocol.charge import CardRefused, decided, read_card, read_expiry, record, wanted
 from ticketcap_yaadpay_simulator.protocol.fields import payments, problem
 from ticketcap_yaadpay_simulator.protocol.parameters import Call, Parameters
 from ticketcap_yaadpay_simulator.protocol.redirect import instalments
+from ticketcap_yaadpay_simulator.protocol.replies import Reply, code, failure, flat, meaning
 from ticketcap_yaadpay_simulator.protocol.signatures import same
 from ticketcap_yaadpay_simulator.protocol.tokens import echoed
 from ticketcap_yaadpay_simulator.simulator import Simulator
@@ -23,7 +23,7 @@ _NO_VOICE_APPROVAL: Final = 512
 _IMMEDIATE: Final = "01"
 
 
-def answer(sim: Simulator, call: Call) -> Answer:
+def answer(sim: Simulator, call: Call) -> Reply:
     """Charge, hold, capture or pay out; what goes wrong before the card is asked leaves no row."""
     parameters = call.parameters
     if ccode := _refusal(sim, parameters):
@@ -45,7 +45,7 @@ def _refusal(sim: Simulator, parameters: Parameters) -> int:
     return _NOT_ALLOWED if has_wrong_password else 0
 
 
-def _charged(sim: Simulator, call: Call, card: Card) -> Answer:
+def _charged(sim: Simulator, call: Call, card: Card) -> Reply:
     parameters = call.parameters
     if parameters.has("zPass"):
         return _told(sim, call, _write(sim, call, card, kind="payout", ccode=0))
@@ -73,7 +73,7 @@ def _card(sim: Simulator, parameters: Parameters) -> Card:
     return card
 
 
-def _captured(sim: Simulator, call: Call, card: Card) -> Answer:
+def _captured(sim: Simulator, call: Call, card: Card) -> Reply:
     found = capture.hold_for(sim, call.parameters, card)
     if isinstance(found, int):
         return code(found, call.parameters, sim.knobs)
@@ -105,7 +105,7 @@ def _write(
     )
 
 
-def _told(sim: Simulator, call: Call, transaction: Transaction) -> Answer:
+def _told(sim: Simulator, call: Call, transaction: Transaction) -> Reply:
     if transaction.ccode not in {0, 600, 700, 800}:
         return code(transaction.ccode, call.parameters, sim.knobs)
     more = _more(sim, call.parameters, transaction) if call.parameters.flag("MoreData") else []
@@ -151,7 +151,7 @@ def _more(sim: Simulator, parameters: Parameters, transaction: Transaction) -> l
     ]
 
 
-def _misbehaving(sim: Simulator, transaction: Transaction, usual: Answer) -> Answer:
+def _misbehaving(sim: Simulator, transaction: Transaction, usual: Reply) -> Reply:
     """Return the answer that a magic amount gets; the charge stands."""
     effects = effects_of(transaction.amount_agorot, slow_seconds=sim.knobs.slow_amount_seconds)
     if transaction.ccode not in {0, 600, 700, 800}:

@@ -3,8 +3,8 @@
 import secrets
 from typing import Final
 
-from ticketcap_yaadpay_simulator.protocol.answers import Answer, code, flat
 from ticketcap_yaadpay_simulator.protocol.parameters import Call
+from ticketcap_yaadpay_simulator.protocol.replies import Reply, code, flat
 from ticketcap_yaadpay_simulator.simulator import Simulator
 
 _NOT_FOUND: Final = 250
@@ -14,8 +14,8 @@ _NOT_ALLOWED: Final = 996
 _SUITABLE: Final = (0, 600, 700, 800, 998)
 
 
-def answer(sim: Simulator, call: Call) -> Answer:
-    """Answer with token and expiry (YYMM)."""
+def answer(sim: Simulator, call: Call) -> Reply:
+    """Reply with token and expiry (YYMM)."""
     parameters = call.parameters
     if not sim.terminal.allow_tokens:
         return code(_NOT_ALLOWED, parameters, sim.knobs)

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from ticketcap_yaadpay_simulator.protocol.answers import Answer, code
 from ticketcap_yaadpay_simulator.protocol.charge import POSTPONED
 from ticketcap_yaadpay_simulator.protocol.encoding import to_bytes, to_text
 from ticketcap_yaadpay_simulator.protocol.parameters import Call, Parameters
+from ticketcap_yaadpay_simulator.protocol.replies import Reply, code
 from ticketcap_yaadpay_simulator.protocol.signatures import RETURN_FIELDS, digest, return_string, same
 from ticketcap_yaadpay_simulator.simulator import Simulator
 
@@ -14,8 +14,8 @@ _MISSING: Final = 200
 _REFUSED: Final = 902
 
 
-def answer(sim: Simulator, call: Call) -> Answer:
-    """Answer 0 for genuine values, 902 (or what the knob says) for others, 200 when some are missing."""
+def answer(sim: Simulator, call: Call) -> Reply:
+    """Reply 0 for genuine values, 902 (or what the knob says) for others, 200 when some are missing."""
     return code(_verdict(sim, call.parameters), call.parameters, sim.knobs)
 
 

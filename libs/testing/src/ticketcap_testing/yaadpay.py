@@ -1,4 +1,4 @@
-"""What tests need: a simulator on a free port of this process, and a client that speaks its protocol plainly."""
+"""Run YaadPay's simulator in this process, and call it as a plain client."""
 
 import asyncio
 import threading
@@ -8,7 +8,6 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import httpx
-
 from ticketcap_yaadpay_simulator.app import application
 from ticketcap_yaadpay_simulator.server import Server
 from ticketcap_yaadpay_simulator.settings import Settings

@@ -1,6 +1,5 @@
-"""What an answer looks like: flat fields, or a page of HTML in windows-1255 that tells of an error."""
+"""Form replies: flat fields, or an error page in windows-1255."""
 
-import html
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -8,6 +7,7 @@ from typing import Final, Literal
 from ticketcap_yaadpay_simulator.knobs import Knobs
 from ticketcap_yaadpay_simulator.protocol.encoding import WINDOWS_1255, percent_text, to_bytes
 from ticketcap_yaadpay_simulator.protocol.parameters import Parameters
+from ticketcap_yaadpay_simulator.templates import render
 
 Fields = Iterable[tuple[str, str]]
 
@@ -28,8 +28,8 @@ _ENGLISH: Final = {4: "declined"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What is sent back."""
+class Reply:
+    """A reply to a request, before faults change it."""
 
     body: bytes
     status: int = 200
@@ -37,11 +37,11 @@ class Answer:
     location: str | None = None
     """Where a redirect leads."""
     delay_seconds: float = 0.0
-    """How long it is held back after all was decided."""
+    """Delay before it is sent."""
     drop: Literal["", "close", "reset"] = ""
-    """How the connection ends in its place; empty when it is sent."""
+    """How the connection ends in place of the reply; empty: the reply is sent."""
     refresh: str | None = None
-    """The Refresh header: where a browser goes by itself after a while."""
+    """The Refresh header: seconds and address to which a browser moves by itself."""
 
     @property
     def ccode(self) -> str:
@@ -52,23 +52,23 @@ class Answer:
         return ""
 
 
-def flat(fields: Fields, parameters: Parameters, knobs: Knobs) -> Answer:
-    """Answer with fields, in the encoding that the request asked for."""
+def flat(fields: Fields, parameters: Parameters, knobs: Knobs) -> Reply:
+    """Reply with fields, in the encoding that the request asked for."""
     utf8 = parameters.utf8_out
     # errMsg leaves the gateway without percent signs, as its samples show.
     parts = [f"{name}={value if _bare(name, value) else percent_text(value, utf8=utf8)}" for name, value in fields]
     return flat_text("&".join(parts), parameters, knobs)
 
 
-def flat_text(body: str, parameters: Parameters, knobs: Knobs) -> Answer:
-    """Answer with a finished query string."""
+def flat_text(body: str, parameters: Parameters, knobs: Knobs) -> Reply:
+    """Reply with a finished query string."""
     charset = "utf-8" if parameters.utf8_out else "windows-1255"
     ending = "\n" if knobs.trailing_newline else ""
-    return Answer(body=to_bytes(body + ending, utf8=parameters.utf8_out), content_type=f"text/html; charset={charset}")
+    return Reply(body=to_bytes(body + ending, utf8=parameters.utf8_out), content_type=f"text/html; charset={charset}")
 
 
-def code(ccode: int, parameters: Parameters, knobs: Knobs, *, text: str = "") -> Answer:
-    """Answer with an error code, alone or among empty fields as the knob has it."""
+def code(ccode: int, parameters: Parameters, knobs: Knobs, *, text: str = "") -> Reply:
+    """Reply with an error code, alone or among empty fields as the knob has it."""
     fields = [("CCode", str(ccode))]
     if knobs.api_error_body == "with_fields":
         fields += [("errMsg", text or meaning(ccode)), ("Id", ""), *((f"Fild{n}", "") for n in (1, 2, 3))]
@@ -83,45 +83,39 @@ def meaning(ccode: int, *, english: bool = False) -> str:
     return f"{word} ({ccode})"
 
 
-def masof_error() -> Answer:
-    """Answer to a terminal number that is none."""
+def masof_error() -> Reply:
+    """Reply to a terminal number that is none."""
     return html_error(_MASOF_ERROR)
 
 
-def authentication_error() -> Answer:
-    """Answer to a page whose signature is wrong."""
+def authentication_error() -> Reply:
+    """Reply to a page whose signature is wrong."""
     return html_error(_AUTHENTICATION_ERROR)
 
 
-def unknown_action() -> Answer:
-    """Answer to an action that does not exist."""
+def unknown_action() -> Reply:
+    """Reply to an action that does not exist."""
     return html_error(_UNKNOWN_ACTION)
 
 
-def failure(*, status: int = 200) -> Answer:
-    """Answer as a gateway that is out of order."""
+def failure(*, status: int = 200) -> Reply:
+    """Reply as a gateway that is out of order."""
     return html_error(_OUT_OF_ORDER, status=status)
 
 
-def perimeter(client: str, referer: str) -> Answer:
-    """Answer to a caller from an address or a site that is not registered."""
-    lines = (f"HTTP REFERER: {referer}", f"REMOTE HOST: {client}")
-    return _html("Hyp", "".join(f"<p>{html.escape(line)}</p>" for line in lines))
+def perimeter(client: str, referer: str) -> Reply:
+    """Reply to a caller from an address or a site that is not registered."""
+    return _html("Hyp", f"HTTP REFERER: {referer}", f"REMOTE HOST: {client}")
 
 
-def html_error(message: str, *, status: int = 200) -> Answer:
-    """Answer with the page of errors."""
-    mark = '<img src="/yaadpay/6.0/Images/failMark.png" alt="">'
-    return _html(message, f'{mark}<p style="color:gray">{html.escape(message)}</p>', status=status)
+def html_error(message: str, *, status: int = 200) -> Reply:
+    """Reply with the page of errors."""
+    return _html(message, message, mark=True, status=status)
 
 
-def _html(title: str, content: str, *, status: int = 200) -> Answer:
-    page = (
-        '<!DOCTYPE html><html dir="rtl"><head><meta charset="windows-1255">'
-        f"<title>{html.escape(title)}</title></head><body>{content}</body></html>"
-    )
-    body = page.encode(WINDOWS_1255, "replace")
-    return Answer(body=body, status=status, content_type="text/html; charset=windows-1255")
+def _html(title: str, *lines: str, mark: bool = False, status: int = 200) -> Reply:
+    body = render("error", title=title, lines=lines, mark=mark).encode(WINDOWS_1255, "replace")
+    return Reply(body=body, status=status, content_type="text/html; charset=windows-1255")
 
 
 def _bare(name: str, value: str) -> bool:
