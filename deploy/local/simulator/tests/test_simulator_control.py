@@ -1,4 +1,4 @@
-"""The control plane: what it shows, what it changes, what it refuses."""
+"""Check the control plane: views, changes and refusals."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""Every fault does what it says, and the book stays right whatever the answer was."""
+"""Check that every fault acts as named and the book stays right."""
 
 import time
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ SOFT = {
 
 
 def more(kind: str) -> dict[str, float]:
-    """What a kind needs besides."""
+    """Further fields that a kind requires."""
     return {"ccode": 999} if kind == "ccode" else {"seconds": 0.15}
 
 

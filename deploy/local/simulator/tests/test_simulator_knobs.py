@@ -1,4 +1,4 @@
-"""Each knob changes what it says; none changes what it does not."""
+"""Check that each knob changes its behaviour and no other."""
 
 from urllib.parse import urlsplit
 

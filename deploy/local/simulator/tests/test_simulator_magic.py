@@ -1,4 +1,4 @@
-"""Cards and amounts that do something special."""
+"""Check the cards and amounts with special effects."""
 
 from urllib.parse import urlsplit
 

@@ -1,4 +1,4 @@
-"""Commit, cancel, refund, tokens, soft and captures: the answers, and what the book says afterwards."""
+"""Check commits, cancels, refunds, tokens and captures against the book."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -1,4 +1,4 @@
-"""From SIGN to the redirect and VERIFY, through the page's own form and through the customer of the control plane."""
+"""Check the path from SIGN to the redirect and VERIFY."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ FORM = {"CC": "5253360311315452", "Tmonth": "12", "Tyear": "2029", "simulator_bu
 
 
 def pressed(gateway: Gateway, address: str, **form: str) -> httpx.Response:
-    """What a browser gets that fills in the page's form."""
+    """Return the reply to a browser that submits the page's form."""
     return gateway.http.post(address, data={**FORM, **form})
 
 

@@ -1,4 +1,4 @@
-"""The program itself: settings, start, SIGTERM, and kill -9 in the middle of work."""
+"""Check the process: settings, start, SIGTERM, and kill -9 during work."""
 
 import os
 import signal
@@ -84,9 +84,9 @@ def test_no_card_number_and_no_secret_reaches_the_disk_or_the_log(programs: list
     code, output = programs[-1].end(signal.SIGTERM)
     assert code == 0
     assert programs[-1].first_line.startswith("YaadPay simulator ready on http://127.0.0.1:")
-    kept = output.encode() + b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    traces = output.encode() + b"".join(file.read_bytes() for file in tmp_path.iterdir())
     for secret in (b"5253360311315452", b"7110eda4d09e", b"yaad-secret"):
-        assert secret not in kept
+        assert secret not in traces
     lines = output.splitlines()
     assert [line.split()[1] for line in lines] == ["SIGN", "getToken", "soft"]
     assert "CCode=0" in lines[1]

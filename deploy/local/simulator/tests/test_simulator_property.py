@@ -1,4 +1,4 @@
-"""Whatever is paid, committed, cancelled and refunded in whatever order: the book adds up and never goes below zero."""
+"""Check that the book adds up after any order of actions."""
 
 from collections.abc import Iterator
 
@@ -24,13 +24,13 @@ STEPS = st.one_of(
 
 @pytest.fixture(scope="module")
 def sim() -> Iterator[Simulator]:
-    simulator = Simulator.opened(Settings())
+    simulator = Simulator.open(Settings())
     yield simulator
     simulator.book.close()
 
 
 class Model:
-    """What should be in the book, kept by simple sums over what was answered."""
+    """The expected book: simple sums over the replies."""
 
     def __init__(self, sim: Simulator) -> None:
         self.sim = sim

@@ -1,4 +1,4 @@
-"""Both signatures against all that is published, and the derived ones."""
+"""Check both signatures against all published examples."""
 
 import pytest
 from ticketcap_testing.yaadpay import KEY, Gateway, fields_of

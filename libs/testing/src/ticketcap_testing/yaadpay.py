@@ -1,4 +1,4 @@
-"""Run YaadPay's simulator in this process, and call it as a plain client."""
+"""Run YaadPay's simulator in this process and call it."""
 
 import asyncio
 import threading
@@ -114,14 +114,14 @@ class Gateway:
         return dict(orders[0]) if orders else {}
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Reset the simulator."""
         self.http.delete("/simulator/state").raise_for_status()
 
 
 @contextmanager
 def running(settings: Settings | None = None) -> Iterator[Gateway]:
     """Run a simulator in a thread while the code inside runs."""
-    sim = Simulator.opened(settings or Settings(port=0))
+    sim = Simulator.open(settings or Settings(port=0))
     pauses = Pauses()
     server = Server(application(sim, pauses), pauses, host="127.0.0.1", port=0)
     started = threading.Event()

@@ -1,1 +1,4 @@
-"""A stand-in of the card gateway YaadPay for one machine: it speaks the protocol and moves no money."""
+"""Stand in for the card gateway YaadPay on one machine.
+
+It speaks the protocol and moves no money.
+"""

@@ -13,7 +13,7 @@ from ticketcap_yaadpay_simulator.striking import Pauses
 
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raise BookInUse."""
-    sim = Simulator.opened(settings)
+    sim = Simulator.open(settings)
     pauses = Pauses()
     server = Server(application(sim, pauses), pauses, host=settings.host, port=settings.port)
     ready = asyncio.create_task(_tell_when_ready(server))

@@ -1,4 +1,4 @@
-"""Which address leads where: the protocol, and apart from it the control plane."""
+"""Route requests to the protocol and to the control plane."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from ticketcap_yaadpay_simulator.handling import serve
 from ticketcap_yaadpay_simulator.limits import TooLarge, body_of
 from ticketcap_yaadpay_simulator.protocol.parameters import Call, TooManyParameters
 from ticketcap_yaadpay_simulator.protocol.replies import Reply
-from ticketcap_yaadpay_simulator.requests_log import shown
+from ticketcap_yaadpay_simulator.requests_log import printable
 from ticketcap_yaadpay_simulator.server import drop
 from ticketcap_yaadpay_simulator.simulator import Simulator
 from ticketcap_yaadpay_simulator.striking import Pauses
@@ -94,6 +94,6 @@ def _response(answer: Reply) -> Response:
 
 def _log(call: Call, answer: Reply, seconds: float) -> None:
     about = call.parameters.get("TransId") or call.parameters.get("Order")
-    told = answer.drop or (f"CCode={answer.ccode}" if answer.ccode else f"{len(answer.body)} bytes")
-    asked = f"{call.method} {shown(call.name) or '-'} {shown(about) or '-'}"
-    print(f"{asked} -> {answer.status} {told} {seconds * 1000:.0f} ms", flush=True)
+    outcome = answer.drop or (f"CCode={answer.ccode}" if answer.ccode else f"{len(answer.body)} bytes")
+    subject = f"{call.method} {printable(call.name) or '-'} {printable(about) or '-'}"
+    print(f"{subject} -> {answer.status} {outcome} {seconds * 1000:.0f} ms", flush=True)

@@ -1,4 +1,4 @@
-"""What the gateway remembers: transactions, tokens, links and agreements, on disk before anything is answered."""
+"""Store transactions, tokens, links and agreements before every reply."""
 
 import hashlib
 import hmac
@@ -172,7 +172,7 @@ class Book:
         """Forget everything but which ids were given."""
         with self.atomic():
             for table in ("transactions", "tokens", "links", "agreements", "signed_pages"):
-                self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+                self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - this module's names
 
     def add(self, transaction: Transaction) -> Transaction:
         """Write a new transaction and return it with its id and its unique number."""
@@ -180,7 +180,7 @@ class Book:
         names = ", ".join(f'"{name}"' for name in values)
         marks = ", ".join("?" * len(values))
         cursor = self._connection.execute(
-            f"INSERT INTO transactions ({names}) VALUES ({marks})",  # noqa: S608 - names of ours
+            f"INSERT INTO transactions ({names}) VALUES ({marks})",  # noqa: S608 - this module's names
             tuple(values.values()),
         )
         written = replace(transaction, id=cursor.lastrowid or 0)
@@ -192,7 +192,7 @@ class Book:
         row = _row(changed)
         assignments = ", ".join(f'"{name}" = ?' for name in changes)
         self._connection.execute(
-            f"UPDATE transactions SET {assignments} WHERE id = ?",  # noqa: S608 - names of ours
+            f"UPDATE transactions SET {assignments} WHERE id = ?",  # noqa: S608 - this module's names
             (*(row[name] for name in changes), transaction.id),
         )
         return changed
@@ -300,7 +300,7 @@ class Book:
         return found[0] if found else None
 
     def _select(self, condition: str, *values: Any, limit: int = -1) -> list[Transaction]:
-        query = f"SELECT * FROM transactions WHERE {condition} ORDER BY id LIMIT ?"  # noqa: S608 - conditions of ours
+        query = f"SELECT * FROM transactions WHERE {condition} ORDER BY id LIMIT ?"  # noqa: S608 - this module's conditions
         return [_transaction(row) for row in self._all(query, *values, limit)]
 
     def _one(self, query: str, *values: Any) -> dict[str, Any] | None:

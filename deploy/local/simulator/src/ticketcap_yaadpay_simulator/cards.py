@@ -1,4 +1,7 @@
-"""Which card does what: the vendor's public test cards, and this simulator's own magic numbers."""
+"""Decide what each test card does.
+
+Some are the vendor's public test cards, some are this simulator's magic numbers.
+"""
 
 import re
 from dataclasses import asdict, dataclass
@@ -41,7 +44,7 @@ class Expiry(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """What is remembered of a card. The number is not among it."""
+    """The stored part of a card, without its number."""
 
     token: str
     """19 digits, the same for the same number in this book."""
@@ -54,9 +57,9 @@ class Card:
     bank: int
     sp_type: str
     charge_ccode: int
-    """What a charge answers: 0 or a refusal."""
+    """The code of a charge: 0 or a refusal."""
     commit_ccode: int
-    """What a commit of a postponed charge answers."""
+    """The code of a commit of a postponed charge."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it for the book."""
@@ -89,7 +92,7 @@ def card_from(number: str, expiry: Expiry, *, token: str, is_test: bool) -> Card
 
 
 def ignores_expiry(number: str) -> bool:
-    """Tell whether the card is approved whatever expiry is typed."""
+    """Return whether the card is approved with any expiry."""
     return number == APPROVED_OLD
 
 

@@ -1,4 +1,7 @@
-"""How values from outside are checked: small checkers that return the value or say what is wrong."""
+"""Check values from outside with small composable checkers.
+
+A checker returns the value, or raises WrongInput with the rule that it breaks.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,7 +10,7 @@ from typing import Any, Final
 from ticketcap_yaadpay_simulator.settings import is_web_address
 
 Check = Callable[[Any], Any]
-"""Takes a value of JSON, returns it as it is kept, raises ValueError that says what it must be."""
+"""Takes a value of JSON and returns its stored form; raises ValueError with the rule that it breaks."""
 
 _CLOCK_TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
@@ -125,7 +128,7 @@ def optional(check: Check) -> Check:
 
 
 def either(first: Check, second: Check) -> Check:
-    """What either of two takes."""
+    """Return a check that accepts the values of either of two."""
 
     def check(value: Any) -> Any:
         try:

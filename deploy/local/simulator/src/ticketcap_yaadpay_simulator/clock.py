@@ -1,4 +1,4 @@
-"""What time the simulator says it is: the real time, moved when a test asks."""
+"""Tell the simulator's time: the real time, moved by tests."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -25,11 +25,11 @@ class Clock:
     def advance(self, seconds: float) -> None:
         """Move it; negative seconds move it back. Raise OverflowError when no calendar reaches that far."""
         offset = self._offset + timedelta(seconds=seconds)
-        datetime.now(UTC) + offset  # fails here, before it is kept
+        datetime.now(UTC) + offset  # fails here, before it is stored
         self._offset = offset
 
     def set(self, moment: datetime) -> None:
-        """Make it ``moment`` now; it goes on from there."""
+        """Set the time to ``moment``; it runs on from there."""
         self._offset = moment - datetime.now(UTC)
 
     def reset(self) -> None:

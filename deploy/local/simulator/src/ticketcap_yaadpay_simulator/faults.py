@@ -1,4 +1,4 @@
-"""What shall go wrong next, and how often: a queue that tests fill."""
+"""Queue the faults that strike the next requests."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ ACTIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What a kind of fault does to an answer."""
+    """The effect of a kind of fault on a reply."""
 
     done: bool
-    """Whether the request's work is done all the same."""
+    """Whether the request's work is still done."""
     answer: str
     """close, reset, html, empty, cut, http_500, ccode, or as_usual."""
     waits: bool = False
@@ -66,7 +66,7 @@ class Fault:
 
     @property
     def behaviour(self) -> Behaviour:
-        """What it does to the answer; nothing for the faults of a redirect."""
+        """Its effect on the reply; none for the faults of a redirect."""
         return BEHAVIOURS.get(self.kind, Behaviour(done=True, answer="as_usual"))
 
     @property
@@ -78,7 +78,7 @@ class Fault:
 
     @property
     def effects(self) -> Effects:
-        """What it does to a payment's redirect."""
+        """Its effect on a payment's redirect."""
         return Effects(
             lost=self.kind == "lost_redirect",
             delay_seconds=self.wait_seconds if self.kind in {"late_redirect", "slow"} else 0.0,

@@ -1,12 +1,12 @@
-"""How a request of the protocol is served from its arrival to its answer, faults included."""
+"""Serve a request of the protocol, faults included."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ticketcap_yaadpay_simulator import page_view
 from ticketcap_yaadpay_simulator.faults import Fault
-from ticketcap_yaadpay_simulator.protocol.dispatch import answered, turned_away
-from ticketcap_yaadpay_simulator.protocol.page import OpenPage, Outcome, Typed, expired_page, is_stale, opened, press
+from ticketcap_yaadpay_simulator.protocol.dispatch import dispatch, refusal
+from ticketcap_yaadpay_simulator.protocol.page import OpenPage, Outcome, Typed, expired_page, is_stale, open_page, press
 from ticketcap_yaadpay_simulator.protocol.parameters import OWN_PREFIX, Call
 from ticketcap_yaadpay_simulator.protocol.replies import Reply, failure
 from ticketcap_yaadpay_simulator.simulator import Simulator
@@ -27,11 +27,11 @@ async def serve(sim: Simulator, pauses: Pauses, call: Call) -> Reply:
 
 def _api(sim: Simulator, call: Call) -> Reply:
     with sim.book.atomic():
-        return turned_away(sim, call) or answered(sim, call)
+        return refusal(sim, call) or dispatch(sim, call)
 
 
 def order_of(sim: Simulator, call: Call) -> str:
-    """Return the merchant's order that a request is about, as far as it can be told."""
+    """Return the merchant's order that a request concerns, or "" if it is unknown."""
     if order := call.parameters.get("Order"):
         return order
     transaction = sim.book.get(call.parameters.get("TransId"))
@@ -44,7 +44,7 @@ def _fault_name(call: Call) -> str:
 
 async def _page(sim: Simulator, pauses: Pauses, call: Call) -> Reply:
     with sim.book.atomic():
-        page = turned_away(sim, call) or opened(sim, call)
+        page = refusal(sim, call) or open_page(sim, call)
     if isinstance(page, Reply):
         return page
     english = page_view.is_english(page, call)
@@ -55,7 +55,7 @@ async def _page(sim: Simulator, pauses: Pauses, call: Call) -> Reply:
     pressed = press_button(sim, page, typed_from(_form(call)))
     if pressed.fault:
         await pauses.wait(pressed.fault.wait_seconds if pressed.fault.behaviour.waits else 0.0)
-    return _shown(sim, page, pressed, english=english)
+    return _reply_to(sim, page, pressed, english=english)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ def replaced_answer(pressed: Pressed) -> Reply | None:
     return None
 
 
-def _shown(sim: Simulator, page: OpenPage, pressed: Pressed, *, english: bool) -> Reply:
+def _reply_to(sim: Simulator, page: OpenPage, pressed: Pressed, *, english: bool) -> Reply:
     if replaced := replaced_answer(pressed):
         return replaced
     outcome = pressed.outcome

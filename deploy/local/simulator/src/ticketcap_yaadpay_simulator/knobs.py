@@ -1,4 +1,4 @@
-"""What nobody knows for certain about the gateway: each doubt is a knob."""
+"""Set the gateway's uncertain behaviours: each doubt is a knob."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +25,7 @@ class Knobs:
     nonzero_ok_goes_to: str = "failure_url"
     """Where 600, 700 and 800 lead; without a failure URL always the success URL."""
     per_request_urls: str = "ignore"
-    """What SuccessUrl, ErrorUrl and their like in a page's parameters do."""
+    """The effect of SuccessUrl, ErrorUrl and similar parameters of a page."""
     echo_encoding: str = "percent"
     """``raw`` leaves # & ? = % + of free text as they are in the redirect."""
     order_filter: str = "none"

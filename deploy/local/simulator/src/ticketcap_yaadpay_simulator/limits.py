@@ -1,4 +1,4 @@
-"""How much may be sent at once."""
+"""Limit the size of request bodies."""
 
 from starlette.requests import Request
 
@@ -8,7 +8,7 @@ class TooLarge(ValueError):
 
 
 async def body_of(request: Request, most: int) -> bytes:
-    """Read a body; raise TooLarge before more than ``most`` bytes are kept."""
+    """Read a body; raise TooLarge before it holds more than ``most`` bytes."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -1,4 +1,7 @@
-"""Which amounts misbehave: the last two digits choose what happens to an approved payment's answer."""
+"""Misbehave for amounts with magic last digits.
+
+The last two digits choose the effect on an approved payment's reply.
+"""
 
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -12,7 +15,7 @@ _WINDOWS_1255: Final = 95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
-    """What happens to the answer of a payment after it was decided."""
+    """The effects on a payment's reply after the decision."""
 
     lost: bool = False
     delay_seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""How amounts are written on the wire and kept: major units with a point there, whole agorot here."""
+"""Convert amounts: decimal text on the wire, agorot in the book."""
 
 import re
 from typing import Final

@@ -1,4 +1,4 @@
-"""What the hosted page says, in both languages."""
+"""Define the hosted page's texts in both languages."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -25,7 +25,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "other_lang_code": "HEB",
     "tests": "For testing",
     "tests_hint": "These buttons are not on the real page.",
-    "approve": "Approve, whatever card stands above",
+    "approve": "Approve any card",
     "decline": "Decline with code",
     "abandon": "Abandon",
     "lose_redirect": "Pay, but lose the way back",
@@ -38,9 +38,9 @@ ENGLISH: Final[Mapping[str, str]] = {
     "wanted_700": "The amount is held, not charged yet.",
     "wanted_800": "The payment is stored; the merchant charges it later.",
     "abandoned_title": "Payment abandoned",
-    "abandoned": "Nothing was paid, and the merchant was not told.",
+    "abandoned": "No money was paid, and the merchant was not notified.",
     "lost_title": "The way back was lost",
-    "lost": "The payment went through, but the browser was not sent back. The merchant has not been told.",
+    "lost": "The payment went through, but the browser was not sent back. The merchant was not notified.",
     "deliver": "Go back after all, late",
     "back": "Open the payment page again",
     "twice_title": "Coming back twice",

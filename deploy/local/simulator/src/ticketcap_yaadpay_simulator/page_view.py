@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from ticketcap_yaadpay_simulator.cards import APPROVED
 from ticketcap_yaadpay_simulator.page_texts import CURRENCY_NAMES, CURRENCY_SIGNS, ENGLISH, HEBREW
-from ticketcap_yaadpay_simulator.protocol.charge import wanted
+from ticketcap_yaadpay_simulator.protocol.charge import success_code
 from ticketcap_yaadpay_simulator.protocol.fields import coin, payments
 from ticketcap_yaadpay_simulator.protocol.page import OpenPage, Outcome, Typed
 from ticketcap_yaadpay_simulator.protocol.parameters import OWN_PREFIX, Call, Parameters
@@ -40,7 +40,7 @@ def form(sim: Simulator, page: OpenPage, *, english: bool, declined: int | None 
         declined=declined,
         sum=f"{CURRENCY_SIGNS[coin(parameters)]}{amount}" if amount else "",
         currency=CURRENCY_NAMES[coin(parameters)],
-        purpose=texts[f"wanted_{wanted(parameters)}"],
+        purpose=texts[f"wanted_{success_code(parameters)}"],
         card=APPROVED,
         card_year=int(typed.year) if int(typed.year) in years else now.year + 3,
         years=years,
@@ -65,7 +65,7 @@ def result(sim: Simulator, page: OpenPage, outcome: Outcome, *, english: bool) -
     if outcome.effects.twice:
         # A browser fetches the picture's address without a script: the first of the two visits.
         refresh = f"{_TWICE_SECONDS}; url={address}"
-        return _message(texts, "twice", link=address, label=texts["go_on"], image=address, refresh=refresh or None)
+        return _message(texts, "twice", link=address, label=texts["go_on"], image=address, refresh=refresh)
     return Reply(body=b"", status=302, location=address)
 
 
@@ -91,12 +91,12 @@ def _payment_counts(parameters: Parameters) -> Sequence[int]:
 
 
 def _message(
-    texts: Mapping[str, str], name: str, *, link: str, label: str, image: str = "", refresh: str = ""
+    texts: Mapping[str, str], name: str, *, link: str, label: str, image: str = "", refresh: str | None = None
 ) -> Reply:
     title, message = texts[f"{name}_title"], texts[name]
     return _html("message", texts, refresh, title=title, message=message, link=link, label=label, image=image)
 
 
-def _html(template: str, texts: Mapping[str, str], refresh: str = "", **values: Any) -> Reply:
+def _html(template: str, texts: Mapping[str, str], refresh: str | None = None, **values: Any) -> Reply:
     body = render(template, texts=texts, **values).encode()
-    return Reply(body=body, content_type="text/html; charset=utf-8", refresh=refresh or None)
+    return Reply(body=body, content_type="text/html; charset=utf-8", refresh=refresh)

@@ -1,4 +1,4 @@
-"""What was asked lately: names of parameters and headers, never a secret, a card or a person."""
+"""Record recent requests without secrets, cards or persons."""
 
 from collections import deque
 from dataclasses import asdict, dataclass
@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from ticketcap_yaadpay_simulator.protocol.parameters import Call
 
-_KEPT: Final = 1000
+_MAX_REQUESTS: Final = 1000
 _SECRETS: Final = frozenset({"KEY", "PassP", "zPass", "CC", "cvv", "Pass", "WalletToken"})
 _SHOWN_LENGTH: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class RecordedRequest:
     """One request, without what is secret in it."""
 
     at: datetime
@@ -37,34 +37,34 @@ class RequestLog:
     """The newest requests."""
 
     def __init__(self) -> None:
-        self._seen: deque[Seen] = deque(maxlen=_KEPT)
+        self._requests: deque[RecordedRequest] = deque(maxlen=_MAX_REQUESTS)
 
     def add(self, call: Call, now: datetime) -> None:
         """Note a request."""
-        self._seen.append(
-            Seen(
+        self._requests.append(
+            RecordedRequest(
                 at=now,
                 method=call.method,
                 path=call.path,
-                action=shown(call.action),
-                what=shown(call.parameters.get("What")),
-                parameter_names=[shown(name) for name in call.parameters.names],
+                action=printable(call.action),
+                what=printable(call.parameters.get("What")),
+                parameter_names=[printable(name) for name in call.parameters.names],
                 header_names=sorted(call.headers),
                 order=call.parameters.get("Order")[:200],
-                trans_id=shown(call.parameters.get("TransId")),
+                trans_id=printable(call.parameters.get("TransId")),
                 secret_in_url=not _SECRETS.isdisjoint(call.in_url.names),
             )
         )
 
-    def items(self, action: str | None = None) -> list[Seen]:
+    def items(self, action: str | None = None) -> list[RecordedRequest]:
         """Return them oldest first; ``action`` also takes SIGN and VERIFY."""
-        return [seen for seen in self._seen if action is None or action in {seen.action, seen.what}]
+        return [request for request in self._requests if action is None or action in {request.action, request.what}]
 
     def clear(self) -> None:
         """Forget them."""
-        self._seen.clear()
+        self._requests.clear()
 
 
-def shown(value: str) -> str:
+def printable(value: str) -> str:
     """Return a value of a caller fit for one line of a log."""
     return "".join(letter if letter.isprintable() else "?" for letter in value[:_SHOWN_LENGTH])

@@ -1,4 +1,7 @@
-"""The HTTP server: uvicorn, with a hand on each request's connection so that answers can be withheld."""
+"""Run uvicorn with a handle on each request's connection.
+
+A fault can then close a connection without a reply.
+"""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""What the environment says: where to listen, where the book lies, where the browser is sent back to."""
+"""Read the settings from the environment."""
 
 import ipaddress
 import os

@@ -1,4 +1,4 @@
-"""All that the simulator knows, in one place: terminal, knobs, book, clock, faults, requests."""
+"""Hold the simulator's whole state in one place."""
 
 from dataclasses import dataclass, field
 
@@ -24,7 +24,7 @@ class Simulator:
     requests: RequestLog = field(default_factory=RequestLog)
 
     @classmethod
-    def opened(cls, settings: Settings) -> "Simulator":
+    def open(cls, settings: Settings) -> "Simulator":
         """Open the book and begin with the defaults; raise BookInUse."""
         return cls(settings=settings, book=Book(settings.state), terminal=first_terminal(settings))
 

@@ -1,4 +1,4 @@
-"""How a fault strikes a request: what is done, how long it takes, what is answered in the end."""
+"""Apply a fault to a request: action, delay and reply."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Which terminal this is: its credentials, its addresses, and what it may do."""
+"""Describe the terminal: credentials, addresses and permissions."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace

@@ -1,4 +1,7 @@
-"""What a customer typed: read from the page's form or from a test, with the good test card where nothing stands."""
+"""Read a customer's input from the page's form or from a test.
+
+A missing value is that of the good test card.
+"""
 
 import re
 from collections.abc import Mapping

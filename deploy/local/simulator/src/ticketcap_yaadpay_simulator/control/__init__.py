@@ -1,1 +1,1 @@
-"""The control plane: what tests and people may see and change, apart from the protocol."""
+"""Show and change the simulator's state for tests and people."""

@@ -1,4 +1,4 @@
-"""A customer for tests: opens a payment page and presses a button, without a browser."""
+"""Pay as a customer without a browser, for tests."""
 
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 from ticketcap_yaadpay_simulator.checks import WrongInput, text
 from ticketcap_yaadpay_simulator.control.views import as_json
 from ticketcap_yaadpay_simulator.handling import Pressed, press_button, replaced_answer
-from ticketcap_yaadpay_simulator.protocol.dispatch import turned_away
-from ticketcap_yaadpay_simulator.protocol.page import opened
+from ticketcap_yaadpay_simulator.protocol.dispatch import refusal
+from ticketcap_yaadpay_simulator.protocol.page import open_page
 from ticketcap_yaadpay_simulator.protocol.parameters import Call, TooManyParameters
 from ticketcap_yaadpay_simulator.protocol.replies import Reply
 from ticketcap_yaadpay_simulator.simulator import Simulator
@@ -24,13 +24,15 @@ def pay(sim: Simulator, values: dict[str, Any], paths: tuple[str, ...]) -> dict[
     typed = typed_by_test(rest)
     sim.requests.add(call, sim.clock.now())
     with sim.book.atomic():
-        page = turned_away(sim, call) or opened(sim, call)
+        page = refusal(sim, call) or open_page(sim, call)
     if isinstance(page, Reply):
-        return _told(sim, None, status="error", html_error=page)
+        return _result(sim, None, status="error", html_error=page)
     pressed = press_button(sim, page, typed)
     if pressed.outcome and pressed.outcome.error:
-        return _told(sim, pressed, status="error", html_error=pressed.outcome.error)
-    return _told(sim, pressed, status=pressed.outcome.status if pressed.outcome else "error", html_error=_seen(pressed))
+        return _result(sim, pressed, status="error", html_error=pressed.outcome.error)
+    return _result(
+        sim, pressed, status=pressed.outcome.status if pressed.outcome else "error", html_error=_replaced_reply(pressed)
+    )
 
 
 def _call(page_url: object, paths: tuple[str, ...]) -> Call:
@@ -48,12 +50,12 @@ def _call(page_url: object, paths: tuple[str, ...]) -> Call:
     return call
 
 
-def _seen(pressed: Pressed) -> Reply | None:
+def _replaced_reply(pressed: Pressed) -> Reply | None:
     replaced = replaced_answer(pressed)
     return replaced if replaced and replaced.body and not replaced.drop else None
 
 
-def _told(sim: Simulator, pressed: Pressed | None, *, status: str, html_error: Reply | None) -> dict[str, Any]:
+def _result(sim: Simulator, pressed: Pressed | None, *, status: str, html_error: Reply | None) -> dict[str, Any]:
     outcome = pressed.outcome if pressed else None
     redirects = list(outcome.redirects) if outcome else []
     is_lost = bool(pressed and (replaced_answer(pressed) or (outcome and outcome.effects.lost)))

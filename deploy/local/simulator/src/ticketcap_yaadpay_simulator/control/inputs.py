@@ -1,4 +1,4 @@
-"""How the control plane reads what it is sent, and says what is wrong with it."""
+"""Read and check requests to the control plane."""
 
 import json
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The addresses under /simulator/."""
+"""Serve the addresses under /simulator/."""
 
 from datetime import datetime
 from typing import Any, Final

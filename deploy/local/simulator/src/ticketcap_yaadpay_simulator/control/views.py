@@ -13,7 +13,7 @@ from ticketcap_yaadpay_simulator.protocol.cancel import is_transmitted
 from ticketcap_yaadpay_simulator.simulator import Simulator
 from ticketcap_yaadpay_simulator.templates import render
 
-_SHOWN: Final = 50
+_NEWEST: Final = 50
 _STATES: Final = {600: "checked", 700: "held", 800: "postponed"}
 
 
@@ -48,13 +48,13 @@ def as_json(sim: Simulator, transaction: Transaction) -> dict[str, Any]:
 
 
 def was_transmitted(sim: Simulator, transaction: Transaction) -> bool:
-    """Tell whether it moved money for good: it was in a nightly batch."""
+    """Return whether it moved money finally: it was in a nightly batch."""
     moves = transaction.is_charge or transaction.kind in {"refund", "payout"}
     return moves and not transaction.cancelled and is_transmitted(sim, transaction)
 
 
 def state_of(transaction: Transaction) -> str:
-    """Return one word for where it stands."""
+    """Return its state in one word."""
     if transaction.cancelled:
         return "cancelled"
     if transaction.ccode in _STATES:
@@ -87,9 +87,9 @@ def overview(sim: Simulator) -> str:
         title="YaadPay simulator",
         masof=sim.terminal.masof,
         now=sim.clock.now().astimezone(ISRAEL).strftime("%Y-%m-%d %H:%M:%S %Z"),
-        transactions=[_cells(transaction) for transaction in sim.book.newest(_SHOWN)],
+        transactions=[_cells(transaction) for transaction in sim.book.newest(_NEWEST)],
         faults=[
-            (fault.action, fault.kind, fault.times, fault.order or "any") for fault in sim.faults.queued()[:_SHOWN]
+            (fault.action, fault.kind, fault.times, fault.order or "any") for fault in sim.faults.queued()[:_NEWEST]
         ],
         knobs=[(name, value) for name, value in settings.items() if name not in _SECRETS],
     )

@@ -1,1 +1,1 @@
-"""The gateway's side of the protocol: what comes in, what is decided, what goes out."""
+"""Speak the gateway's side of the protocol."""

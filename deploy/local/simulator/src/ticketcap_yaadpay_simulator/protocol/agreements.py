@@ -1,4 +1,4 @@
-"""HKStatus: a recurring agreement is stopped or resumed."""
+"""Stop or resume a recurring agreement (HKStatus)."""
 
 from typing import Final
 

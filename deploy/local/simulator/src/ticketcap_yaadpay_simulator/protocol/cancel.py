@@ -1,4 +1,4 @@
-"""CancelTrans: a charge of today is undone as a whole, before it is transmitted."""
+"""Cancel a whole charge of today before its transmission (CancelTrans)."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""When a ``soft`` is the capture of a hold, and whether its parameters fit the hold."""
+"""Capture a hold with ``soft``, if its parameters fit the hold."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ def is_asked(parameters: Parameters) -> bool:
 
 
 def hold_for(sim: Simulator, parameters: Parameters, card: Card) -> Transaction | int:
-    """Return the hold to capture, or the code of what does not fit."""
+    """Return the hold to capture, or the code of the mismatch."""
     if not all(parameters.get(name) for name in ("AuthNum", _UID, _ORIGINAL_AMOUNT, _APPROVER)):
         return _MISSING
     hold = sim.book.hold(parameters.get(_UID))

@@ -1,4 +1,7 @@
-"""What a card answers to a charge, and the row that is written of it. The page and ``soft`` both come here."""
+"""Charge a card and record the transaction.
+
+The page and ``soft`` both use it.
+"""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -37,7 +40,7 @@ class CardRefused(Exception):
         self.ccode = ccode
 
 
-def wanted(parameters: Parameters) -> int:
+def success_code(parameters: Parameters) -> int:
     """Return the code of success for what was asked: 0 a charge, 600 a check, 700 a hold, 800 postponed."""
     if parameters.flag("J5"):
         return HELD
@@ -64,7 +67,7 @@ def read_expiry(month: str, year: str) -> Expiry:
     return expiry
 
 
-def decided(sim: Simulator, card: Card, amount: str, success: int) -> int:
+def charge_code(sim: Simulator, card: Card, amount: str, success: int) -> int:
     """Return what the card answers: ``success``, or the code of a refusal."""
     if card.charge_ccode:
         return card.charge_ccode

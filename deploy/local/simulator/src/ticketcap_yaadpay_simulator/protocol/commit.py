@@ -1,4 +1,4 @@
-"""commitTrans: a postponed payment is charged, once."""
+"""Charge a postponed payment once (commitTrans)."""
 
 from typing import Final
 

@@ -1,4 +1,7 @@
-"""Who answers a request, and who is turned away first: terminal, perimeter, action, password, key."""
+"""Refuse or dispatch a request.
+
+The checks come in this order: terminal, perimeter, action, password, key.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -29,7 +32,7 @@ _MASOF_LENGTH: Final = 10
 _BROWSER_ACTIONS: Final = frozenset({"pay", "PrintHesh"})
 
 
-def turned_away(sim: Simulator, call: Call) -> Reply | None:
+def refusal(sim: Simulator, call: Call) -> Reply | None:
     """Return the refusal of a request, None when it may pass."""
     masof = call.parameters.get("Masof")
     if not (masof.isascii() and masof.isdecimal() and len(masof) == _MASOF_LENGTH):
@@ -45,7 +48,7 @@ def turned_away(sim: Simulator, call: Call) -> Reply | None:
     return _apisign_refusal(sim, call) if call.action == "APISign" else None
 
 
-def answered(sim: Simulator, call: Call) -> Reply:
+def dispatch(sim: Simulator, call: Call) -> Reply:
     """Return the answer to a request that passed; the hosted page has a door of its own."""
     handler = _APISIGN[call.name] if call.action == "APISign" else _HANDLERS[call.action]
     return handler(sim, call)

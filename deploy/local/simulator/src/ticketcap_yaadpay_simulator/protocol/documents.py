@@ -1,4 +1,4 @@
-"""Invoices, as far as answers mention them: their numbers, and the page that PrintHesh opens."""
+"""Number invoices and show the page of PrintHesh."""
 
 from ticketcap_yaadpay_simulator.book import Transaction
 from ticketcap_yaadpay_simulator.protocol.parameters import Call
@@ -18,7 +18,7 @@ def mark_for(sim: Simulator) -> str:
 
 
 def answer(sim: Simulator, call: Call) -> Reply:
-    """Show the document of a transaction to whoever holds a signed link, or the terminal's password."""
+    """Show the document of a transaction for a signed link or the terminal's password."""
     parameters = call.parameters
     expected = digest(sim.terminal.key, page_string(parameters.signed_part(), "PrintHesh"))
     if not (same(parameters.get("signature"), expected) or same(parameters.get("PassP"), sim.terminal.passp)):

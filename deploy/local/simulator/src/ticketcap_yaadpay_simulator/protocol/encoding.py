@@ -1,4 +1,4 @@
-"""How text becomes bytes and bytes become part of an address: UTF-8 or windows-1255, percent-encoded."""
+"""Encode text as UTF-8 or windows-1255, and percent-encode it."""
 
 from typing import Final
 from urllib.parse import quote
@@ -34,5 +34,5 @@ def percent_text(text: str, *, utf8: bool) -> str:
 
 def careless(text: str, *, utf8: bool) -> str:
     """Encode only what an HTTP header can't hold, so that ``# & ? = % +`` corrupt the address."""
-    kept = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in _RAW_FORBIDDEN)
-    return "".join(character if character in kept else percent(to_bytes(character, utf8=utf8)) for character in text)
+    raw = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in _RAW_FORBIDDEN)
+    return "".join(character if character in raw else percent(to_bytes(character, utf8=utf8)) for character in text)

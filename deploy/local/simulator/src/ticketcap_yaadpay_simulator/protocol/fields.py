@@ -1,4 +1,4 @@
-"""Whether a payment's parameters are complete: the checks before any card is looked at, in their order."""
+"""Check a payment's parameters before its card, in the gateway's order."""
 
 import re
 from typing import Final

@@ -20,7 +20,7 @@ _NOT_ALLOWED: Final = 901
 _NOT_FOUND: Final = 250
 _WAS_PAID: Final = 995
 _UNKNOWN_COMMAND: Final = 904
-_NEVER_KEPT: Final = frozenset({"action", "iCommand", "PassP", "KEY"})
+_NEVER_STORED: Final = frozenset({"action", "iCommand", "PassP", "KEY"})
 
 
 def answer(sim: Simulator, call: Call) -> Reply:
@@ -40,8 +40,8 @@ def _create(sim: Simulator, call: Call) -> Reply:
     can_be_sent = parameters.get("email") or re.fullmatch(r"05\d{8}", parameters.get("cell"), re.ASCII)
     if not agorot(parameters.get("Amount")) or not can_be_sent or coin(parameters) not in sim.terminal.currencies:
         return code(INVALID, parameters, sim.knobs)
-    kept = {name: parameters.get(name) for name in parameters.names if name not in _NEVER_KEPT}
-    link_id = sim.book.add_link(kept)
+    parameters_to_store = {name: parameters.get(name) for name in parameters.names if name not in _NEVER_STORED}
+    link_id = sim.book.add_link(parameters_to_store)
     fields = [("CCode", "0"), ("payRequestId", str(link_id)), ("paymentURL", _address(sim, link_id))]
     return flat(fields, parameters, sim.knobs)
 

@@ -1,4 +1,4 @@
-"""The hosted page: whether it opens, and what happens when its customer presses a button."""
+"""Open the hosted page and apply its customer's button."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from ticketcap_yaadpay_simulator.cards import APPROVED, DECLINE, Card
 from ticketcap_yaadpay_simulator.faults import Fault
 from ticketcap_yaadpay_simulator.magic_amounts import Effects, both, effects_of
 from ticketcap_yaadpay_simulator.protocol import links
-from ticketcap_yaadpay_simulator.protocol.charge import CardRefused, decided, read_card, record, wanted
+from ticketcap_yaadpay_simulator.protocol.charge import CardRefused, charge_code, read_card, record, success_code
 from ticketcap_yaadpay_simulator.protocol.fields import INVALID, TOO_MANY_PAYMENTS, payments, problem
 from ticketcap_yaadpay_simulator.protocol.parameters import OWN_PREFIX, Call, Parameters
 from ticketcap_yaadpay_simulator.protocol.redirect import return_url, target
@@ -39,7 +39,7 @@ class OpenPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Typed:
-    """What the customer filled in."""
+    """The customer's input on the page."""
 
     button: str = "pay"
     card: str = APPROVED
@@ -58,7 +58,7 @@ class Typed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a button."""
+    """The outcome of a button."""
 
     status: str
     """approved, declined, abandoned, or error."""
@@ -69,7 +69,7 @@ class Outcome:
     error: Reply | None = None
 
 
-def opened(sim: Simulator, call: Call) -> OpenPage | Reply:
+def open_page(sim: Simulator, call: Call) -> OpenPage | Reply:
     """Return the page, or the HTML that tells why it does not open."""
     sent = call.in_url if call.in_body.has(f"{OWN_PREFIX}button") else call.parameters
     address = _address(call)
@@ -165,8 +165,8 @@ def _answer_of_card(
         return forced, card
     if typed.button == "decline":
         return typed.decline_ccode, card
-    success = wanted(parameters)
-    return (success if typed.button == "approve" else decided(sim, card, amount, success)), card
+    success = success_code(parameters)
+    return (success if typed.button == "approve" else charge_code(sim, card, amount, success)), card
 
 
 def _write(sim: Simulator, page: OpenPage, typed: Typed, amount: str, ccode: int, card: Card | None) -> Transaction:

@@ -1,4 +1,4 @@
-"""What a request says: its parameters in order, as bytes, read as text when asked."""
+"""Parse a request's parameters: ordered bytes, decoded on access."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -120,7 +120,7 @@ class Call:
 
     @property
     def name(self) -> str:
-        """What it is called in lists and faults: ``SIGN`` and ``VERIFY``, or the action."""
+        """Its name in lists and faults: ``SIGN`` and ``VERIFY``, or the action."""
         what = self.parameters.get("What")
         return what if self.action == "APISign" and what in {"SIGN", "VERIFY"} else self.action
 

@@ -1,4 +1,4 @@
-"""Where the browser is sent with a payment's result, and what stands in that address."""
+"""Form the address of a redirect with a payment's result."""
 
 import re
 from typing import Final
@@ -34,9 +34,9 @@ def target(sim: Simulator, parameters: Parameters, ccode: int) -> str | None:
 
 def has_unregistered_url(sim: Simulator, parameters: Parameters) -> bool:
     """Tell whether the parameters name a return address of an origin that the terminal does not know."""
-    known = {_origin(url) for url in (sim.terminal.success_url, sim.terminal.failure_url) if url}
+    own_origins = {_origin(url) for url in (sim.terminal.success_url, sim.terminal.failure_url) if url}
     named = (parameters.get(name) for name in (*SUCCESS_URL_NAMES, *FAILURE_URL_NAMES))
-    return any(url and _origin(url) not in known for url in named)
+    return any(url and _origin(url) not in own_origins for url in named)
 
 
 def return_url(

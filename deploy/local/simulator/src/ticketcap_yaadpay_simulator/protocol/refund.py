@@ -1,4 +1,4 @@
-"""zikoyAPI: money of a charge goes back, in part or whole, as a transaction of its own."""
+"""Refund part or all of a charge as its own transaction (zikoyAPI)."""
 
 from typing import Final
 

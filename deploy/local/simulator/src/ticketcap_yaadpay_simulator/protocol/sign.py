@@ -1,4 +1,4 @@
-"""APISign with What=SIGN: a page's parameters come back sorted, with their signature."""
+"""Sign a page's parameters (APISign, SIGN)."""
 
 from typing import Final
 

@@ -1,4 +1,7 @@
-"""How the two signatures are made: HMAC-SHA256 under the ASCII of the terminal's KEY, lower-case hexadecimal."""
+"""Compute both signatures: HMAC-SHA256 in lower-case hexadecimal.
+
+The secret is the ASCII of the terminal's KEY.
+"""
 
 import hashlib
 import hmac
@@ -9,7 +12,7 @@ from ticketcap_yaadpay_simulator.protocol.encoding import percent
 from ticketcap_yaadpay_simulator.protocol.parameters import Pair
 
 RETURN_FIELDS: Final = ("Id", "CCode", "Amount", "ACode", "Order", "Fild1", "Fild2", "Fild3")
-"""What a redirect's ``Sign`` is about, in this order; ``HKId`` stands before them when it is there."""
+"""The fields that a redirect's ``Sign`` covers, in this order; ``HKId`` comes first when it is present."""
 _NEVER_SIGNED: Final = frozenset({"KEY", "PassP", "What", "User", "Pass", "isHash", "ACTION", "action"})
 
 
@@ -25,8 +28,8 @@ def same(first: str, second: str) -> bool:
 
 def page_string(pairs: Iterable[Pair], action: str = "pay") -> str:
     """Return the canonical string of a page: sorted by name in byte order, values percent-encoded."""
-    kept = [(name, value) for name, value in pairs if name not in _NEVER_SIGNED]
-    ordered = sorted([*kept, ("action", action.encode())], key=lambda pair: pair[0].encode())
+    signed = [(name, value) for name, value in pairs if name not in _NEVER_SIGNED]
+    ordered = sorted([*signed, ("action", action.encode())], key=lambda pair: pair[0].encode())
     return "&".join(f"{_plain(name)}={percent(value)}" for name, value in ordered)
 
 

@@ -1,4 +1,7 @@
-"""soft: a charge from server to server, with a token or a card; also captures of holds, and pay-outs."""
+"""Charge from server to server with a token or card (soft).
+
+Captures of holds and pay-outs come here too.
+"""
 
 from dataclasses import replace
 from typing import Final
@@ -7,7 +10,14 @@ from ticketcap_yaadpay_simulator.book import Transaction
 from ticketcap_yaadpay_simulator.cards import CARD_UNREADABLE, EXPIRED, Card
 from ticketcap_yaadpay_simulator.magic_amounts import effects_of
 from ticketcap_yaadpay_simulator.protocol import capture
-from ticketcap_yaadpay_simulator.protocol.charge import CardRefused, decided, read_card, read_expiry, record, wanted
+from ticketcap_yaadpay_simulator.protocol.charge import (
+    CardRefused,
+    charge_code,
+    read_card,
+    read_expiry,
+    record,
+    success_code,
+)
 from ticketcap_yaadpay_simulator.protocol.fields import payments, problem
 from ticketcap_yaadpay_simulator.protocol.parameters import Call, Parameters
 from ticketcap_yaadpay_simulator.protocol.redirect import instalments
@@ -48,14 +58,14 @@ def _refusal(sim: Simulator, parameters: Parameters) -> int:
 def _charged(sim: Simulator, call: Call, card: Card) -> Reply:
     parameters = call.parameters
     if parameters.has("zPass"):
-        return _told(sim, call, _write(sim, call, card, kind="payout", ccode=0))
+        return _reply(sim, call, _write(sim, call, card, kind="payout", ccode=0))
     if parameters.get("AuthNum") and card.sp_type == _IMMEDIATE:
         return code(_NO_VOICE_APPROVAL, parameters, sim.knobs)
     if capture.is_asked(parameters):
         return _captured(sim, call, card)
-    ccode = decided(sim, card, parameters.get("Amount"), wanted(parameters))
+    ccode = charge_code(sim, card, parameters.get("Amount"), success_code(parameters))
     transaction = _write(sim, call, card, kind="soft", ccode=ccode)
-    return _misbehaving(sim, transaction, _told(sim, call, transaction))
+    return _misbehaving(sim, transaction, _reply(sim, call, transaction))
 
 
 def _card(sim: Simulator, parameters: Parameters) -> Card:
@@ -79,7 +89,7 @@ def _captured(sim: Simulator, call: Call, card: Card) -> Reply:
         return code(found, call.parameters, sim.knobs)
     charge = _write(sim, call, card, kind="capture", ccode=0, parent_id=found.id, acode=found.acode)
     sim.book.change(found, captured=True)
-    return _misbehaving(sim, charge, _told(sim, call, charge))
+    return _misbehaving(sim, charge, _reply(sim, call, charge))
 
 
 def _write(
@@ -105,7 +115,7 @@ def _write(
     )
 
 
-def _told(sim: Simulator, call: Call, transaction: Transaction) -> Reply:
+def _reply(sim: Simulator, call: Call, transaction: Transaction) -> Reply:
     if transaction.ccode not in {0, 600, 700, 800}:
         return code(transaction.ccode, call.parameters, sim.knobs)
     more = _more(sim, call.parameters, transaction) if call.parameters.flag("MoreData") else []

@@ -1,4 +1,7 @@
-"""APISign with What=VERIFY: whether the values of a redirect were signed here. It remembers nothing."""
+"""Verify that a redirect's values were signed here (APISign, VERIFY).
+
+The gateway stores no verification, so a repeat gets the same reply.
+"""
 
 from typing import Final
 
@@ -36,6 +39,6 @@ def _is_genuine(key: str, parameters: Parameters) -> bool:
     names = (*(["HKId"] if parameters.has("HKId") else []), *RETURN_FIELDS)
     received = [(name, parameters.raw(name) or b"") for name in names]
     texts = [(name, to_text(value, utf8=True)) for name, value in received]
-    # Callers forward bytes, or text that they decoded and encoded anew; either is the value that was signed.
+    # Callers forward bytes, or text that they decoded and encoded again; either is the value that was signed.
     forms = [received, *([(name, to_bytes(text, utf8=utf8)) for name, text in texts] for utf8 in (True, False))]
     return any(same(sign, digest(key, return_string(form))) for form in forms)
