@@ -150,7 +150,7 @@ async def test_no_free_connection_means_busy_or_silent(database: str) -> None:
         await connection.execute(ONE)
         await connection.rollback()
         await seconds_until(NoFreeConnection, engine)
-        await asyncio.sleep(connector_of(engine).limits.statement_timeout)
+        await asyncio.sleep(connector_of(engine).limits.server_timeout)
         await seconds_until(StoreUnavailable, engine)
     await engine.dispose()
 

@@ -37,19 +37,20 @@ class ServiceError(Exception):
     """
 
     reason: str = "INTERNAL"
+    default_message: ClassVar[str] = ""
     default_retry_after: ClassVar[float | None] = None
 
     def __init__(
         self,
-        message: str,
+        message: str = "",
         *,
         reason: str | None = None,
         metadata: Mapping[str, str] | None = None,
         retry_after: float | None = None,
         fields: Sequence[FieldViolation] = (),
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = message or self.default_message
+        super().__init__(self.message)
         self.reason = reason or self.reason
         self.metadata = dict(metadata or {})
         self.retry_after = self.default_retry_after if retry_after is None else retry_after

@@ -80,13 +80,13 @@ class LimitedConnection(psycopg.AsyncConnection[Any]):
         return answer
 
     async def limit_transaction(self) -> None:
-        """Make the server end the transaction that begins here after ``transaction_timeout``; servers before 17 can't.
+        """Make the server end the transaction that begins here after ``server_timeout``; servers before 17 can't.
 
         A client that falls silent in the middle of a pipeline leaves the server waiting for the pipeline's end, with
         its locks and under no other limit.
         """
         if self.connector is not None and self.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
-            milliseconds = round(self.connector.limits.transaction_timeout * 1000)
+            milliseconds = round(self.connector.limits.server_timeout * 1000)
             await self.execute(f"SET LOCAL transaction_timeout = {milliseconds}")
 
     def _limit(self, connector: "Connector") -> float:
@@ -145,7 +145,7 @@ class Connector:
 
         A database that is alive answers at least one of several busy connections within that time.
         """
-        return time.monotonic() - self._answered_at > self.limits.statement_timeout
+        return time.monotonic() - self._answered_at > self.limits.server_timeout
 
     @property
     def is_exhausted(self) -> bool:

@@ -27,9 +27,6 @@ class StoreUnavailable(Unavailable):
     reason = "STORE_UNAVAILABLE"
     default_message = "the database does not answer; nothing was done, try again"
 
-    def __init__(self) -> None:
-        super().__init__(self.default_message)
-
 
 class StoreReadOnly(StoreUnavailable):
     """The database takes no writes; nothing was done."""
@@ -49,45 +46,35 @@ class StoreExhausted(Unavailable):
     """The database is out of disk, memory or another resource; nothing was done."""
 
     reason = "STORE_EXHAUSTED"
-
-    def __init__(self) -> None:
-        super().__init__("the database is out of disk, memory or another resource; nothing was done, try again later")
+    default_message = "the database is out of disk, memory or another resource; nothing was done, try again later"
 
 
 class StoreUnfit(Unavailable):
     """A privilege, role, table or column that the service needs is missing; nothing was done."""
 
     reason = "STORE_UNFIT"
-
-    def __init__(self) -> None:
-        super().__init__("the database lacks a table, role or privilege; nothing was done, try again later")
+    default_message = "the database lacks a table, role or privilege; nothing was done, try again later"
 
 
 class OutcomeUnknown(Unavailable):
     """The connection was lost during the commit; the outcome is unknown."""
 
     reason = "OUTCOME_UNKNOWN"
-
-    def __init__(self) -> None:
-        super().__init__("the connection was lost during the commit; read the object again to learn the outcome")
+    default_message = "the connection was lost during the commit; read the object again to learn the outcome"
 
 
 class Contended(Aborted):
     """A lock or a statement took too long, or an operator cancelled it; nothing was done."""
 
     reason = "CONTENDED"
-
-    def __init__(self) -> None:
-        super().__init__("the rows are busy; nothing was done, try again")
+    default_message = "the rows are busy; nothing was done, try again"
 
 
 class NoFreeConnection(Busy):
     """Every connection of the pool is busy."""
 
     reason = "NO_FREE_CONNECTION"
-
-    def __init__(self) -> None:
-        super().__init__("every database connection is busy; nothing was done, try again")
+    default_message = "every database connection is busy; nothing was done, try again"
 
 
 class ConstraintViolated(InternalError):

@@ -18,24 +18,17 @@ class PoolLimits:
     """Longest silence of the database after one statement, or during a lane's whole transaction."""
 
     @property
-    def statement_timeout(self) -> float:
-        """Limit after which the server ends a statement: before silence ends its connection."""
+    def server_timeout(self) -> float:
+        """Limit after which the server ends a statement, an idle transaction or a lane's whole transaction.
+
+        It is shorter than ``answer_timeout``, so that locks are free before the next connection asks for them.
+        """
         return 0.8 * self.answer_timeout
 
     @property
     def lock_timeout(self) -> float:
         """Limit after which the server ends a wait for a lock."""
         return 0.6 * self.answer_timeout
-
-    @property
-    def idle_timeout(self) -> float:
-        """Limit after which the server ends an idle transaction, so that its locks are free for the next connection."""
-        return 0.8 * self.answer_timeout
-
-    @property
-    def transaction_timeout(self) -> float:
-        """Limit after which the server ends a transaction that has the time of one answer."""
-        return 0.8 * self.answer_timeout
 
     def of_tcp(self) -> dict[str, int]:
         """Return libpq's parameters with which the kernel closes a silent connection."""
@@ -51,9 +44,9 @@ class PoolLimits:
     def of_session(self) -> Mapping[str, object]:
         """Return the server's settings with which it ends slow statements and sessions without a client."""
         return {
-            "statement_timeout": round(self.statement_timeout * 1000),
+            "statement_timeout": round(self.server_timeout * 1000),
             "lock_timeout": round(self.lock_timeout * 1000),
-            "idle_in_transaction_session_timeout": round(self.idle_timeout * 1000),
+            "idle_in_transaction_session_timeout": round(self.server_timeout * 1000),
             "client_connection_check_interval": 1000,
             "tcp_user_timeout": round(self.answer_timeout * 1000),
             "tcp_keepalives_idle": 5,

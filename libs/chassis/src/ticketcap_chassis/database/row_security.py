@@ -2,9 +2,9 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 _UNBOUND: Final = text("""-- roles.unbound
@@ -19,8 +19,7 @@ SELECT current_user AS role,
 
 async def unprotected_tables(engine: AsyncEngine, tables: Sequence[str]) -> list[str]:
     """Return the tables among ``tables`` whose rows of every tenant the engine's role can see; it must be empty."""
-    async with engine.connect() as connection:
-        found = (await connection.execute(_UNBOUND, {"tables": list(tables)})).one()
+    found = await _query(engine, tables)
     return list(tables) if found.bypasses else list(found.unprotected)
 
 
@@ -29,14 +28,18 @@ async def require_row_security(engine: AsyncEngine, tables: Sequence[str], *, mi
 
     The message names ``migrate``, the command that restores it.
     """
-    async with engine.connect() as connection:
-        found = (await connection.execute(_UNBOUND, {"tables": list(tables)})).one()
+    found = await _query(engine, tables)
     if found.bypasses or found.unprotected:
         sys.exit(
             f"the role {found.role} is not bound by row-level security "
             f"(superuser or BYPASSRLS: {found.bypasses}; unprotected tables: {found.unprotected}); "
             f"run '{migrate}' and start again"
         )
+
+
+async def _query(engine: AsyncEngine, tables: Sequence[str]) -> Row[Any]:
+    async with engine.connect() as connection:
+        return (await connection.execute(_UNBOUND, {"tables": list(tables)})).one()
 
 
 def create_role(name: str) -> Iterator[str]:
