@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-_NAMED: Final = re.compile(r"\s*--\s*([\w.]+)\s*\n")
+_NAMED: Final = re.compile(r"\s*--\s*([\w.]+)(?::[^\n]*)?\s*\n")
 _VERB: Final = re.compile(r"\s*([A-Za-z]+)")
 _TABLE: Final = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+([a-z_][a-z0-9_.]*)", re.IGNORECASE)
 _STATE: Final = "ticketcap_statement"
