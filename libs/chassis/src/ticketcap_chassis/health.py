@@ -24,7 +24,7 @@ Needs = Mapping[str, Sequence[str]]
 """The tables on which a role needs each privilege: SELECT, INSERT, UPDATE, DELETE."""
 
 # A privilege may be on columns only. The statement reads catalogues, so a locked table does not delay it.
-_PING: Final = text("""-- health.ping
+_PING: Final = text("""-- health.ping: Say whether the database takes writes, and which privileges the role lacks.
 SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only,
        ARRAY(SELECT privilege || ' on ' || name
              FROM unnest(CAST(:privileges AS text[]), CAST(:names AS text[])) AS needed (privilege, name)

@@ -38,7 +38,9 @@ def must_be_direct(connection: Connection) -> None:
     answers.
     """
     driver: Any = connection.connection.driver_connection
-    answering = connection.exec_driver_sql("-- connection.backend\nSELECT pg_backend_pid()").scalar()
+    answering = connection.exec_driver_sql(
+        "-- connection.backend: Name the backend that answers.\nSELECT pg_backend_pid()"
+    ).scalar()
     if answering != driver.info.backend_pid:
         sys.exit(f"DATABASE_URL: {_POOLER}")
 

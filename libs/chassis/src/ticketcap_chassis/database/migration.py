@@ -31,7 +31,9 @@ def head(migrations: Path) -> str:
 def _is_newest(database_url: str, revision: str) -> bool:
     try:
         with psycopg.connect(make_conninfo(**connection_parameters(database_url))) as connection:
-            rows = connection.execute("-- migration.revision\nSELECT version_num FROM alembic_version").fetchall()
+            rows = connection.execute(
+                "-- migration.revision: Read the schema's version.\nSELECT version_num FROM alembic_version"
+            ).fetchall()
     except psycopg.Error:
         # No server, no database or no table yet: the upgrade finds out which and says so.
         return False

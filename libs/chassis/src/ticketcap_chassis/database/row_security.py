@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-_UNBOUND: Final = text("""-- roles.unbound
+_UNBOUND: Final = text("""-- roles.unbound: Find the reasons why the current role may see the rows of every tenant.
 SELECT current_user AS role,
        EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)) AS bypasses,
        ARRAY(SELECT relname::text FROM pg_class

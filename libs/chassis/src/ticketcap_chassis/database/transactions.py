@@ -23,7 +23,7 @@ from ticketcap_chassis.database.errors import (
     meaning_of,
 )
 
-_ENTER: Final = text("""-- tenant.enter
+_ENTER: Final = text("""-- tenant.enter: Set the tenant that row-level security reads, until the transaction ends.
 SELECT set_config(:variable, :tenant, true)""")
 
 
