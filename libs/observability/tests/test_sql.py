@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from ticketcap_local.testing import postgres_server
 from ticketcap_observability import InMemoryTelemetry, SqlTelemetry, Telemetry, instrument_engine, schema
 
-NAMED = text("-- things.find\nSELECT CAST(:value AS text)")
+NAMED = text("-- things.find: Find things, from whom they are.\nSELECT CAST(:value AS text)")
 
 
 @pytest.fixture(scope="module")
