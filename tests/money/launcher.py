@@ -10,10 +10,11 @@ from dataclasses import replace
 
 from ticketcap_chassis.settings import load, release
 from ticketcap_observability import Telemetry, configure_logging
+from ticketcap_payment.domain.payment import Payment
 from ticketcap_payment.domain.refund import Refund
 from ticketcap_payment.domain.states import RefundState
 from ticketcap_payment.main import serve
-from ticketcap_payment.saga.delivery import Ending, Later
+from ticketcap_payment.saga.delivery import DeliveryResult, Retry
 from ticketcap_payment.saga.refunds import Refunds
 from ticketcap_payment.settings import Settings
 from ticketcap_payment.steps import Step
@@ -34,12 +35,12 @@ class AskedSteps:
         writer.close()
 
 
-async def _blindly_again(self: Refunds, before: Refund, _after: Refund, why: str) -> Ending:
-    async with school_transaction(self._saga.engine, before.school) as connection:
+async def _blindly_again(self: Refunds, _payment: Payment, before: Refund, _after: Refund, why: str) -> DeliveryResult:
+    async with school_transaction(self._saga.engine, before.school_slug) as connection:
         await payments.lock_all(connection, before.registration_id)
         again = replace(before, state=RefundState.REQUESTED)
         await refunds.save(connection, again)
-    return Later(why)
+    return Retry(why)
 
 
 async def main(port: int, *, blind_refunds: bool) -> None:
@@ -48,7 +49,7 @@ async def main(port: int, *, blind_refunds: bool) -> None:
     telemetry = Telemetry.start("payment", release())
     if blind_refunds:
         # The sabotage that a control needs.
-        setattr(Refunds, "_give_up", _blindly_again)  # noqa: B010 - a method is replaced on purpose
+        setattr(Refunds, "_escalate", _blindly_again)  # noqa: B010 - a method is replaced on purpose
     try:
         await serve(settings, telemetry, steps=AskedSteps(port))
     finally:

@@ -1044,7 +1044,7 @@ def by_another_schools_owner(world: World) -> Answered:
     http GET /api/v1/schools/{school}/payments.csv 200 school.slug=herzl
       rpc payment ExportPayments OK school.slug=herzl
         sql tenant.enter
-        * sql books.entries
+        * sql export.entries
     """,
 )
 def of_today(world: World) -> Answered:

@@ -6,11 +6,12 @@ from typing import cast
 from uuid import UUID
 
 from ticketcap_observability import Telemetry
+from ticketcap_payment.domain.payment import PaymentKey
 from ticketcap_payment.saga import deliveries as deliveries_module
 from ticketcap_payment.saga.deliveries import Deliveries
-from ticketcap_payment.saga.delivery import Done, Ending
-from ticketcap_payment.store.directory import PaymentKey
+from ticketcap_payment.saga.delivery import DeliveryResult, Done
 from ticketcap_payment.store.outbox import Delivery, Outbox, Topic
+from ticketcap_payment.telemetry import PaymentTelemetry
 from uuid_utils.compat import uuid7
 
 
@@ -29,7 +30,7 @@ class OneEach:
     async def lease(self, registration_id: UUID) -> Delivery | None:
         if registration_id not in self.open:
             return None
-        key = PaymentKey(uuid7(), "herzl", registration_id)
+        key = PaymentKey(uuid7(), registration_id, "herzl")
         return Delivery(
             id=1, key=key, topic=Topic.CONFIRM_SEAT, subject_id=key.id, traceparent="", tries=1, waiting_seconds=0
         )
@@ -41,19 +42,19 @@ class OneEach:
 async def test_an_event_whose_deliveries_hang_takes_its_share_and_nothing_more() -> None:
     """Far more of them than there are places: another event's are delivered meanwhile, theirs when they can be."""
     stuck_event, released, hanging = uuid7(), asyncio.Event(), 0
-    stuck = [(uuid7(), stuck_event) for _ in range(3 * deliveries_module._AT_ONCE)]
+    stuck = [(uuid7(), stuck_event) for _ in range(3 * deliveries_module._CONCURRENT)]
     others = [(uuid7(), uuid7()) for _ in range(20)]
     box = OneEach([*stuck, *others])
     of_stuck = {registration for registration, _ in stuck}
 
-    async def confirm(delivery: Delivery) -> Ending:
+    async def confirm(delivery: Delivery) -> DeliveryResult:
         nonlocal hanging
         if delivery.key.registration_id in of_stuck:
             hanging += 1
             await released.wait()
         return Done()
 
-    deliveries = Deliveries(cast("Outbox", box), Telemetry.in_memory().tracer, {Topic.CONFIRM_SEAT: confirm})
+    deliveries = Deliveries(cast("Outbox", box), PaymentTelemetry(Telemetry.in_memory()), {Topic.CONFIRM_SEAT: confirm})
     await deliveries.start_due()
     async with asyncio.timeout(10):
         await asyncio.gather(*(deliveries.start(*row) for row in others))

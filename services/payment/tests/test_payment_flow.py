@@ -15,8 +15,8 @@ from payment_under_test import (
 )
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_payment.saga import creation
-from ticketcap_payment.yaadpay.answer import Answer, Outcome
 from ticketcap_payment.yaadpay.client import YaadPayClient
+from ticketcap_payment.yaadpay.response import Outcome, YaadPayResponse
 
 
 async def test_a_parent_pays_and_has_the_seat(here: World) -> None:
@@ -255,9 +255,9 @@ async def test_committed_after_a_try_that_never_left_is_nobodys_charge(
     made = await here.hold()
     opened = await here.create(made)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
-    send, unreached = YaadPayClient.commit, [Answer(outcome=Outcome.NOT_SENT)]
+    send, unreached = YaadPayClient.commit, [YaadPayResponse(outcome=Outcome.NOT_SENT)]
 
-    async def commit(client: YaadPayClient, transaction: str) -> Answer:
+    async def commit(client: YaadPayClient, transaction: str) -> YaadPayResponse:
         return unreached.pop() if unreached else await send(client, transaction)
 
     monkeypatch.setattr(YaadPayClient, "commit", commit)

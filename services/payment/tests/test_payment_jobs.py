@@ -12,12 +12,13 @@ from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2
 from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_observability import Telemetry
+from ticketcap_payment.domain.payment import PaymentKey
 from ticketcap_payment.main import drain
 from ticketcap_payment.saga.deliveries import Deliveries
-from ticketcap_payment.saga.delivery import Ending
+from ticketcap_payment.saga.delivery import DeliveryResult
 from ticketcap_payment.steps import Step
-from ticketcap_payment.store.directory import PaymentKey
 from ticketcap_payment.store.outbox import Delivery, Outbox, Topic
+from ticketcap_payment.telemetry import PaymentTelemetry
 
 
 def lose_deliveries(here: World) -> None:
@@ -182,7 +183,7 @@ class OneRow:
         self.leased += 1
         return Delivery(
             id=1,
-            key=PaymentKey(uuid4(), "herzl", registration_id),
+            key=PaymentKey(uuid4(), registration_id, "herzl"),
             topic=Topic.CONFIRM_SEAT,
             subject_id=uuid4(),
             traceparent="",
@@ -198,11 +199,13 @@ async def test_a_hung_delivery_is_ended_and_its_row_given_back() -> None:
     """It waits for something that never comes: its row goes back, and the registration's next turn is its own."""
     row = OneRow()
 
-    async def hang(_delivery: Delivery) -> Ending:
+    async def hang(_delivery: Delivery) -> DeliveryResult:
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
-    deliveries = Deliveries(cast("Outbox", row), Telemetry.in_memory().tracer, {Topic.CONFIRM_SEAT: hang}, seconds=0.1)
+    deliveries = Deliveries(
+        cast("Outbox", row), PaymentTelemetry(Telemetry.in_memory()), {Topic.CONFIRM_SEAT: hang}, seconds=0.1
+    )
     registration_id = uuid4()
     for turn in range(1, 3):
         row.postponed.clear()

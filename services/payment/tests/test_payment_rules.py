@@ -8,10 +8,17 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ticketcap_payment.domain.errors import FreeEvent, HoldOver, NotCaptured, NothingToPay, RefundTooLarge
-from ticketcap_payment.domain.intent import Hold
+from ticketcap_payment.domain.errors import (
+    ForbiddenTransition,
+    FreeEvent,
+    HoldExpired,
+    NotAHold,
+    NotCaptured,
+    RefundTooLarge,
+)
+from ticketcap_payment.domain.hold import Hold
 from ticketcap_payment.domain.order import new_order
-from ticketcap_payment.domain.payment import ForbiddenTransition, Payment
+from ticketcap_payment.domain.payment import Payment
 from ticketcap_payment.domain.refund import ISRAEL, CancelRule, Method, Refund, due_on_cancellation
 from ticketcap_payment.domain.states import CHARGED, TRANSITIONS, PaymentState, RefundReason, RefundState
 
@@ -22,7 +29,7 @@ NOTHING = UUID(int=0)
 def a_payment(amount_agorot: int = 4990) -> Payment:
     return Payment(
         id=UUID(int=1),
-        school="herzl",
+        school_slug="herzl",
         registration_id=UUID(int=2),
         event_id=UUID(int=3),
         order=new_order(),
@@ -39,7 +46,7 @@ def a_payment(amount_agorot: int = 4990) -> Payment:
 def a_refund(amount_agorot: int = 100) -> Refund:
     return Refund(
         id=NOTHING,
-        school="herzl",
+        school_slug="herzl",
         payment_id=NOTHING,
         registration_id=NOTHING,
         charge_id="1",
@@ -99,7 +106,7 @@ def test_what_is_to_be_paid(price: int, spots: int, status: str) -> None:
     hold = Hold(
         registration_id=NOTHING,
         event_id=NOTHING,
-        school="herzl",
+        school_slug="herzl",
         status=status,
         spots=spots,
         price_agorot=price,
@@ -113,17 +120,17 @@ def test_what_is_to_be_paid(price: int, spots: int, status: str) -> None:
             hold.amount_to_pay(NOW)
     elif status == "PENDING_PAYMENT":
         assert hold.amount_to_pay(NOW) == price * spots
-        with pytest.raises(HoldOver):
+        with pytest.raises(HoldExpired):
             replace(hold, hold_expires_at=NOW).amount_to_pay(NOW)
     else:
-        with pytest.raises(HoldOver if status == "EXPIRED" else NothingToPay):
+        with pytest.raises(HoldExpired if status == "EXPIRED" else NotAHold):
             hold.amount_to_pay(NOW)
 
 
 @given(st.integers(0, 10**6), st.none() | st.integers(0, 10**6))
 def test_a_cancellation_gives_back_what_was_decided(left: int, refund: int | None) -> None:
     """Everything by default, the organiser's amount otherwise, and never more than what is left."""
-    due = due_on_cancellation(left_agorot=left, refund_agorot=refund)
+    due = due_on_cancellation(refundable_agorot=left, refund_agorot=refund)
     assert due == (left if refund is None or refund > left else refund)
 
 

@@ -71,7 +71,7 @@ def owner(database: str) -> Iterator[Connection]:
 def a_payment(**changes: Any) -> Payment:
     made = Payment(
         id=uuid7(),
-        school="herzl",
+        school_slug="herzl",
         registration_id=uuid7(),
         event_id=uuid7(),
         order=new_order(),
@@ -176,7 +176,7 @@ async def test_a_number_of_yaadpay_counts_once(app: AsyncEngine) -> None:
         one, other = a_payment(), a_payment()
         for payment in (one, other):
             await payments.add(connection, payment)
-        number = partial(payments.number, ccode=800, amount_agorot=4990, now=NOW)
+        number = partial(payments.record_transaction, ccode=800, amount_agorot=4990, now=NOW)
         assert await number(connection, one, "70000001", Role.AUTHORISATION)
         assert not await number(connection, one, "70000001", Role.AUTHORISATION)
         assert not await number(connection, other, "70000001", Role.SURPLUS)
@@ -213,7 +213,7 @@ async def test_deliveries_come_in_order_and_to_one_at_a_time(app: AsyncEngine, j
     async with school_transaction(app, "herzl") as connection:
         await payments.add(connection, payment)
         for topic in (Topic.CAPTURE, Topic.CAPTURE, Topic.CONFIRM_SEAT):
-            await outbox.put(connection, payment, topic, payment.id, "")
+            await outbox.put(connection, payment, topic, payment.id)
     asked = await asyncio.gather(*(box.lease(payment.registration_id) for _ in range(6)))
     (first,) = [delivery for delivery in asked if delivery]
     assert (first.topic, first.tries) == (Topic.CAPTURE, 1)
@@ -239,7 +239,7 @@ async def test_an_event_with_many_due_deliveries_fills_no_page(app: AsyncEngine,
     for payment in made:
         async with school_transaction(app, "herzl") as connection:
             await payments.add(connection, payment)
-            await outbox.put(connection, payment, Topic.CONFIRM_SEAT, payment.id, "")
+            await outbox.put(connection, payment, Topic.CONFIRM_SEAT, payment.id)
     due = await box.due(5, of_event=3)
     expected = [made[number] for number in (0, 1, 2, 8, 9)]
     assert due == [(payment.registration_id, payment.event_id) for payment in expected]
@@ -251,7 +251,7 @@ async def test_who_has_lost_a_lease_changes_nothing_of_the_next_ones(app: AsyncE
     payment = a_payment()
     async with school_transaction(app, "herzl") as connection:
         await payments.add(connection, payment)
-        await outbox.put(connection, payment, Topic.CAPTURE, payment.id, "")
+        await outbox.put(connection, payment, Topic.CAPTURE, payment.id)
     slept = await box.lease(payment.registration_id)
     await asyncio.sleep(0.4)
     awake = await Outbox(app, jobs, lease_seconds=30).lease(payment.registration_id)
@@ -272,7 +272,7 @@ async def test_what_is_committed_is_delivered_and_what_is_not_is_not(app: AsyncE
     async def change_ones_mind() -> None:
         async with school_transaction(app, "herzl") as connection:
             await payments.add(connection, payment)
-            await outbox.put(connection, payment, Topic.CAPTURE, payment.id, "")
+            await outbox.put(connection, payment, Topic.CAPTURE, payment.id)
             raise RuntimeError("changed my mind")
 
     with pytest.raises(RuntimeError, match="changed my mind"):

@@ -10,10 +10,10 @@ from ticketcap_chassis import deadlines
 from ticketcap_local.testing import free_port
 from ticketcap_observability import InMemoryTelemetry, Telemetry
 from ticketcap_payment.domain.order import new_order
-from ticketcap_payment.yaadpay.answer import Outcome
+from ticketcap_payment.telemetry import PaymentTelemetry
 from ticketcap_payment.yaadpay.ccodes import CCodeClass
 from ticketcap_payment.yaadpay.client import (
-    Hold,
+    CardHold,
     Page,
     Terminal,
     Verification,
@@ -22,7 +22,8 @@ from ticketcap_payment.yaadpay.client import (
     YaadPayUnavailable,
     YaadPayUnreached,
 )
-from ticketcap_payment.yaadpay.returned import read_return
+from ticketcap_payment.yaadpay.response import Outcome
+from ticketcap_payment.yaadpay.return_query import parse_return
 from ticketcap_payment.yaadpay.wire import parse
 
 IMMEDIATE_DEBIT = "5253360000000101"
@@ -31,7 +32,9 @@ LOST = ["timeout_after", "reset_after", "html_after", "empty_after", "cut_after"
 
 def client_of(url: str, telemetry: Telemetry, *, key: str = KEY) -> YaadPayClient:
     terminal = Terminal(masof=MASOF, key=key, password=PASSP)
-    return YaadPayClient(f"{url}/p/", terminal, telemetry, page_url=f"{url}/p/", seconds=1, money_seconds=1)
+    return YaadPayClient(
+        f"{url}/p/", terminal, PaymentTelemetry(telemetry), page_url=f"{url}/p/", seconds=1, money_seconds=1
+    )
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ async def returned(client: YaadPayClient, simulator: Simulator, card: str = GOOD
 
 
 async def paid(client: YaadPayClient, simulator: Simulator, card: str = GOOD_CARD, **changes: object) -> str:
-    return read_return(await returned(client, simulator, card, **changes)).transaction
+    return parse_return(await returned(client, simulator, card, **changes)).transaction
 
 
 async def test_a_page_is_signed_and_holds_no_secret(client: YaadPayClient, simulator: Simulator) -> None:
@@ -191,7 +194,7 @@ async def test_a_capture_whose_answer_was_lost_is_unknown(client: YaadPayClient,
     assert len(await simulator.requests("soft")) == 1
 
 
-async def held(client: YaadPayClient, simulator: Simulator, card: str) -> Hold:
+async def held(client: YaadPayClient, simulator: Simulator, card: str) -> CardHold:
     """Take a J5 hold: a page that asks for one, signed by the same terminal."""
     page = {"J5": "True", "Postpone": "False", "MoreData": "True", "Sign": "True", "UTF8": "True", "UTF8out": "True"}
     plain = {"Masof": MASOF, "Amount": "49.90", "Order": new_order(), "Info": "x", "ClientName": "Dana", "Coin": "1"}
@@ -201,7 +204,7 @@ async def held(client: YaadPayClient, simulator: Simulator, card: str) -> Hold:
     fields = {name: value.decode() for name, value in parse(urlsplit(came["redirects"][0]).query.encode())}
     assert fields["CCode"] == "700"
     token = await client.get_token(fields["Id"])
-    return Hold(
+    return CardHold(
         token=token.token,
         expiry_yymm=token.expiry_yymm,
         approval=fields["ACode"],
@@ -243,7 +246,7 @@ async def test_a_question_ends_within_its_callers_time(simulator: Simulator, tel
     patient = YaadPayClient(
         f"{simulator.url}/p/",
         Terminal(masof=MASOF, key=KEY, password=PASSP),
-        telemetry,
+        PaymentTelemetry(telemetry),
         page_url=f"{simulator.url}/p/",
         seconds=60,
         money_seconds=60,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ticketcap_payment.yaadpay import amounts
-from ticketcap_payment.yaadpay.answer import Outcome, fields_of, money_answer
 from ticketcap_payment.yaadpay.ccodes import CCodeClass, class_of
+from ticketcap_payment.yaadpay.response import Outcome, fields_of, parse_response
 from ticketcap_payment.yaadpay.signatures import page_signature, return_signature
 from ticketcap_payment.yaadpay.wire import MAX_BYTES, Unreadable, harmless, parse, query, text
 
@@ -166,11 +166,11 @@ def test_every_code_has_one_class(kind: CCodeClass, codes: list[int]) -> None:
 )
 def test_only_a_clear_answer_is_believed(body: bytes, outcome: Outcome) -> None:
     """HTML, nothing, half an answer and two answers are UNKNOWN."""
-    assert money_answer(body).outcome is outcome
+    assert parse_response(body).outcome is outcome
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_reader(body: bytes) -> None:
     """Whatever comes."""
     fields_of(body)
-    money_answer(body)
+    parse_response(body)

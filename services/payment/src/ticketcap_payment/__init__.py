@@ -1,1 +1,1 @@
-"""Owns money: payments, captures, refunds, and what YaadPay said."""
+"""Own money: payments, captures, refunds and YaadPay's records of them."""

@@ -1,4 +1,7 @@
-"""Wires the payment service together: the only place that does."""
+"""Wire the payment service together.
+
+No other module builds parts out of settings.
+"""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +23,6 @@ from ticketcap_observability import Telemetry, get_logger
 from ticketcap_payment.domain.refund import CancelRule
 from ticketcap_payment.jobs.reconciler import Reconciler
 from ticketcap_payment.jobs.registration_changes import RegistrationChanges
-from ticketcap_payment.metrics import Metrics
 from ticketcap_payment.registration_client import RegistrationClient, open_registration
 from ticketcap_payment.rpc.access import Access
 from ticketcap_payment.rpc.service import SERVICE, PaymentService
@@ -32,15 +34,16 @@ from ticketcap_payment.saga.refunds import Refunds
 from ticketcap_payment.saga.resolution import Resolution
 from ticketcap_payment.saga.returns import Returns
 from ticketcap_payment.saga.seats import Seats
+from ticketcap_payment.saga.settlement import Settlement
 from ticketcap_payment.settings import Settings
 from ticketcap_payment.steps import NoSteps, Steps
 from ticketcap_payment.store import roles
-from ticketcap_payment.store.books import Books
+from ticketcap_payment.store.backlog import Backlog
 from ticketcap_payment.store.directory import Directory
 from ticketcap_payment.store.escalations import Escalations
-from ticketcap_payment.store.feeds import Feed
+from ticketcap_payment.store.feed_cursor import FeedCursor
 from ticketcap_payment.store.outbox import Outbox, Topic
-from ticketcap_payment.store.watchkeeping import Watchkeeping
+from ticketcap_payment.telemetry import PaymentTelemetry
 from ticketcap_payment.yaadpay.client import Terminal, YaadPayClient
 
 _NAME: Final = "payment"
@@ -50,15 +53,15 @@ _IDENTITY_SECONDS: Final = 1.0
 _MEASURE_SECONDS: Final = 5.0
 _CLEAN_SECONDS: Final = 300.0
 _LONG_TURN_SECONDS: Final = 600.0
-"""How long a turn over many payments may take; each of its waits is short."""
-# Every statement looks rows up by an index, so one plan serves all values; never compiled.
+"""The limit of a turn over many payments; each of its waits is short."""
+# Every statement finds its rows by an index: one plan serves all values, and compiling it never pays.
 _PLANS: Final = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
 
 _log = get_logger(__name__)
 
 
 async def serve(settings: Settings, telemetry: Telemetry, *, steps: Steps | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. ``steps`` is told of every step of the saga."""
+    """Serve until SIGTERM or SIGINT, then drain. ``steps`` observes the saga."""
     stop = stop_requested()
     async with running(settings, telemetry, steps=steps, stop=stop.set) as port:
         give_memory_back()
@@ -75,7 +78,7 @@ async def running(
     steps: Steps | None = None,
     stop: Callable[[], object] | None = None,
 ) -> AsyncIterator[int]:
-    """Run the service while the code inside does; yields its port. ``stop`` must end the code inside."""
+    """Run the service for the length of the block; yield its port. ``stop`` must end the block."""
     async with AsyncExitStack() as stack:
         connector = settings.connector()
         opened = partial(open_engine, settings.database_url, telemetry=telemetry, session=_PLANS, connector=connector)
@@ -83,14 +86,17 @@ async def running(
         jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
         await must_connect(engine)
         await require_row_security(engine, roles.TABLES, migrate="python -m ticketcap_payment migrate")
-        yaadpay = _yaadpay(stack, settings, telemetry)
         registration = await stack.enter_async_context(
             open_registration(settings.registration_target, settings.identity(_NAME), telemetry)
         )
-        saga = _saga(settings, telemetry, engine, yaadpay, registration, steps or NoSteps())
+        payment_telemetry = PaymentTelemetry(telemetry)
+        yaadpay = _yaadpay(settings, payment_telemetry)
+        stack.push_async_callback(yaadpay.close)
+        saga = _saga(settings, engine, yaadpay, registration, payment_telemetry, steps or NoSteps())
         outbox = Outbox(engine, jobs_engine, lease_seconds=settings.outbox_lease_seconds)
+        directory = Directory(jobs_engine)
         verifier = settings.verifier()
-        service = _service(settings, saga, jobs_engine, outbox, verifier)
+        service, deliveries = _service(settings, saga, outbox, directory, Escalations(jobs_engine), verifier)
         server = GrpcServer(telemetry=telemetry, verifier=verifier)
         pb_grpc.add_PaymentServiceServicer_to_server(service, server.server)
 
@@ -99,13 +105,12 @@ async def running(
         identity = IdentityHealth(verifier, server)
         await health.check()
         await identity.check()
-        watchkeeping = Watchkeeping(jobs_engine)
-        reconciler = Reconciler(saga, watchkeeping, outbox, page_seconds=settings.page_seconds)
-        changes = RegistrationChanges(saga, Feed(jobs_engine, "registration.changes"), Directory(jobs_engine))
+        reconciler = Reconciler(saga, Backlog(jobs_engine), outbox, page_seconds=settings.page_seconds)
+        changes = RegistrationChanges(saga, FeedCursor(jobs_engine, "registration.changes"), directory)
         for name, seconds, limit, work in (
             ("health", _HEALTH_SECONDS, TURN_SECONDS, health.check),
             ("identity", _IDENTITY_SECONDS, TURN_SECONDS, identity.check),
-            ("outbox", settings.outbox_poll_seconds, TURN_SECONDS, service.deliveries.start_due),
+            ("outbox", settings.outbox_poll_seconds, TURN_SECONDS, deliveries.start_due),
             ("registration_changes", settings.feed_poll_seconds, _LONG_TURN_SECONDS, changes.follow),
             ("reconciler", settings.reconcile_seconds, _LONG_TURN_SECONDS, reconciler.reconcile),
             ("backlog", _MEASURE_SECONDS, TURN_SECONDS, reconciler.measure),
@@ -117,23 +122,23 @@ async def running(
         try:
             yield port
         finally:
-            await drain(server, service.deliveries, settings.drain_seconds)
+            await drain(server, deliveries, settings.drain_seconds)
 
 
 async def drain(server: GrpcServer, deliveries: Deliveries, seconds: float) -> None:
-    """Let calls finish, and then deliveries, all within ``seconds``: the platform kills who takes longer."""
+    """Finish the calls, then the deliveries, all within ``seconds``: the platform kills a slower process."""
     ends_at = time.monotonic() + seconds
     await server.drain(seconds)
     await deliveries.close(max(0.0, ends_at - time.monotonic()))
 
 
-def _yaadpay(stack: AsyncExitStack, settings: Settings, telemetry: Telemetry) -> YaadPayClient:
+def _yaadpay(settings: Settings, telemetry: PaymentTelemetry) -> YaadPayClient:
     terminal = Terminal(
         masof=settings.yaadpay_masof,
         key=settings.yaadpay_key.get_secret_value(),
         password=settings.yaadpay_passp.get_secret_value(),
     )
-    client = YaadPayClient(
+    return YaadPayClient(
         settings.yaadpay_base_url,
         terminal,
         telemetry,
@@ -141,24 +146,21 @@ def _yaadpay(stack: AsyncExitStack, settings: Settings, telemetry: Telemetry) ->
         seconds=settings.yaadpay_seconds,
         money_seconds=settings.yaadpay_money_seconds,
     )
-    stack.push_async_callback(client.close)
-    return client
 
 
 def _saga(
     settings: Settings,
-    telemetry: Telemetry,
     engine: AsyncEngine,
     yaadpay: YaadPayClient,
     registration: RegistrationClient,
+    telemetry: PaymentTelemetry,
     steps: Steps,
 ) -> Saga:
     return Saga(
         engine=engine,
         yaadpay=yaadpay,
         registration=registration,
-        metrics=Metrics(telemetry),
-        tracer=telemetry.tracer,
+        telemetry=telemetry,
         steps=steps,
         postpone=settings.payment_mode == "two_phase",
         verify_postponed=settings.yaadpay_verify_postponed,
@@ -171,29 +173,28 @@ def _saga(
 
 
 def _service(
-    settings: Settings, saga: Saga, jobs_engine: AsyncEngine, outbox: Outbox, verifier: TokenVerifier
-) -> PaymentService:
-    directory = Directory(jobs_engine)
+    settings: Settings,
+    saga: Saga,
+    outbox: Outbox,
+    directory: Directory,
+    escalations: Escalations,
+    verifier: TokenVerifier,
+) -> tuple[PaymentService, Deliveries]:
     returns = Returns(saga, directory, key=settings.yaadpay_key.get_secret_value())
     refunds = Refunds(saga, CancelRule(cutoff=settings.yaadpay_cancel_cutoff, preferred=settings.refund_by_cancelling))
-    deliver = {
+    handlers = {
         Topic.VERIFY: returns.verify,
         Topic.CAPTURE: Capture(saga).capture,
         Topic.CONFIRM_SEAT: Seats(saga).confirm,
         Topic.REFUND: refunds.send,
     }
-    escalations = Escalations(jobs_engine)
-    return PaymentService(
+    deliveries = Deliveries(outbox, saga.telemetry, handlers)
+    resolution = Resolution(saga, escalations, directory)
+    service = PaymentService(
         access=Access(verifier, directory, saga.registration),
         engine=saga.engine,
-        directory=directory,
         creation=Creation(saga),
-        returns=returns,
-        refunds=refunds,
-        resolution=Resolution(saga, escalations, directory),
-        deliveries=Deliveries(outbox, saga.tracer, deliver),
-        outbox=outbox,
-        books=Books(saga.engine),
+        settlement=Settlement(saga, returns, refunds, resolution, deliveries),
         escalations=escalations,
-        tracer=saga.tracer,
     )
+    return service, deliveries

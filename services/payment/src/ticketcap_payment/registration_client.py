@@ -1,13 +1,12 @@
-"""What the payment service asks the registration service: what is to be paid, and the seat that goes with the money.
+"""Call the registration service: read a hold, secure and confirm its seat, read changes.
 
-SeatGone      the registration service refuses, and would refuse again
-NothingOwed   the registration is confirmed and free: nothing is to be charged, and a charge goes back
+SeatGone      a final refusal; a retry gets the same answer
+NothingOwed   the registration is confirmed and free: do not charge, and refund an existing charge
 """
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -28,24 +27,24 @@ from ticketcap_chassis.rpc.status import from_rpc_error
 from ticketcap_chassis.rpc.timestamps import moment
 from ticketcap_observability import Telemetry, get_logger
 
-from ticketcap_payment.domain.intent import Hold
+from ticketcap_payment.domain.hold import Hold
 
 SERVICE: Final = "ticketcap.registration.v1.RegistrationService"
-# All of them do the same however often they are sent.
+# Each of them is idempotent.
 RETRIED: Final = ("ConfirmHold", "ReclaimHold", "GetHold", "ListChanges")
 _STATUS: Final = "REGISTRATION_STATUS_"
 _FINAL: Final = (FailedPrecondition, NotFound, AlreadyExists)
-_Answer = TypeVar("_Answer")
+_Message = TypeVar("_Message")
 
 _log = get_logger(__name__)
 
 
 class SeatGone(Exception):
-    """The spots are somebody else's, or nobody's; ``why`` is the registration service's reason."""
+    """The registration has no seat any more; ``reason`` is the registration service's."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class NothingOwed(Exception):
@@ -54,16 +53,14 @@ class NothingOwed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A registration that came into ``status``. ``price_agorot`` is its own, of one spot.
+    """A registration that entered ``status``. ``price_agorot`` is the registration's own, of one spot.
 
-    ``refund_agorot`` is what a cancelled one gets back at most; None: everything that is left.
+    ``refund_agorot`` bounds the refund of a cancelled one; None: the whole refundable rest.
     """
 
     registration_id: UUID
-    event_id: UUID
-    school: str
+    school_slug: str
     status: str
-    changed_at: datetime
     traceparent: str
     price_agorot: int
     refund_agorot: int | None
@@ -73,7 +70,7 @@ class Change:
 async def open_registration(
     target: str, identity: ServiceIdentity, telemetry: Telemetry
 ) -> AsyncIterator["RegistrationClient"]:
-    """Open the channel to the registration service for as long as the code inside runs."""
+    """Open the channel to the registration service for the length of the block."""
     async with open_channel(
         target, service=SERVICE, retried=RETRIED, telemetry=telemetry, identity=identity
     ) as channel:
@@ -81,64 +78,63 @@ async def open_registration(
 
 
 class RegistrationClient:
-    """Calls of the registration service, made as ourselves."""
+    """Calls the registration service under this service's own identity."""
 
     def __init__(self, channel: grpc.aio.Channel, identity: ServiceIdentity) -> None:
         self._stub = registration_pb2_grpc.RegistrationServiceStub(channel)
         self._identity = identity
 
     async def hold(self, registration: str, *, manage_token: str = "", pay_token: str = "") -> Hold:
-        """Return a registration with its price; with a token only its holder's. Raises ServiceError."""
+        """Return a registration with its price; a token must be its own. Raises ServiceError."""
         request = pb.GetHoldRequest(registration_id=registration, manage_token=manage_token, pay_token=pay_token)
-        answer = await self._ask(self._stub.GetHold(request, metadata=self._identity.metadata()))
-        return _hold(answer)
+        return _hold(await self._call(self._stub.GetHold(request, metadata=self._identity.metadata())))
 
     async def secure(self, registration_id: UUID, seconds: int) -> None:
-        """Make sure of the seat for so long: a live hold is lengthened, an expired one claimed again.
+        """Secure the seat for ``seconds``: lengthen a live hold, claim the seat again for an expired one.
 
-        Raises SeatGone, NothingOwed, and ServiceError when that is not known.
+        Raises SeatGone and NothingOwed, and ServiceError when the outcome is unknown.
         """
         request = pb.ReclaimHoldRequest(registration_id=str(registration_id), seconds=seconds)
-        answer = await self._final(self._stub.ReclaimHold(request, metadata=self._identity.metadata()))
-        _must_be_owed(answer.registration)
+        response = await self._call_final(self._stub.ReclaimHold(request, metadata=self._identity.metadata()))
+        _must_be_owed(response.registration)
 
     async def confirm(self, registration_id: UUID, seconds: int) -> None:
-        """Turn the hold into a confirmed registration; one that expired meanwhile is claimed again.
+        """Confirm the registration of a hold; secure the seat again when the hold has expired.
 
-        Raises SeatGone, NothingOwed, and ServiceError when that is not known.
+        Raises SeatGone and NothingOwed, and ServiceError when the outcome is unknown.
         """
         try:
             await self._confirm(registration_id)
         except SeatGone as error:
-            if error.why != "HOLD_EXPIRED":
+            if error.reason != "HOLD_EXPIRED":
                 raise
             await self.secure(registration_id, seconds)
             await self._confirm(registration_id)
 
     async def changes(self, cursor: str, statuses: Sequence[str], limit: int) -> tuple[Sequence[Change], str]:
-        """Return what happened after ``cursor``, and where to read on. Raises ServiceError."""
+        """Return the changes after ``cursor``, and the next cursor. Raises ServiceError."""
         request = pb.ListChangesRequest(cursor=cursor, limit=limit, statuses=[_STATUS + name for name in statuses])
-        answer = await self._ask(self._stub.ListChanges(request, metadata=self._identity.metadata()))
-        return [_change(change) for change in answer.changes], answer.cursor
+        response = await self._call(self._stub.ListChanges(request, metadata=self._identity.metadata()))
+        return [_change(change) for change in response.changes], response.cursor
 
     async def _confirm(self, registration_id: UUID) -> None:
         request = pb.ConfirmHoldRequest(registration_id=str(registration_id))
-        answer = await self._final(self._stub.ConfirmHold(request, metadata=self._identity.metadata()))
-        _must_be_owed(answer.registration)
+        response = await self._call_final(self._stub.ConfirmHold(request, metadata=self._identity.metadata()))
+        _must_be_owed(response.registration)
 
-    async def _final(self, call: Awaitable[_Answer]) -> _Answer:
+    async def _call_final(self, call: Awaitable[_Message]) -> _Message:
         try:
-            return await self._ask(call)
+            return await self._call(call)
         except _FINAL as error:
             raise SeatGone(error.reason) from error
 
-    async def _ask(self, call: Awaitable[_Answer]) -> _Answer:
+    async def _call(self, call: Awaitable[_Message]) -> _Message:
         try:
             return await call
         except grpc.aio.AioRpcError as failure:
             error = from_rpc_error(failure)
             if isinstance(error, Unauthenticated | PermissionDenied):
-                # The token is this service's own: its caller's token is not at fault, and can't be renewed to help.
+                # The rejected token is this service's own. The caller's token is valid, and a new one would not help.
                 _log.error("registration.refused_this_service", reason=error.reason)
                 raise Unavailable(
                     "the registration service refuses this service's own token; an operator must renew SERVICE_TOKEN",
@@ -153,15 +149,17 @@ def _must_be_owed(registration: pb.Registration) -> None:
         raise NothingOwed
 
 
-def _hold(answer: pb.GetHoldResponse) -> Hold:
-    registration, event = answer.registration, answer.event
-    # A registration that waits has no terms yet: it is offered its place at the price of that day.
+def _hold(response: pb.GetHoldResponse) -> Hold:
+    registration, event = response.registration, response.event
+    # A waitlisted registration has no terms yet: it will be offered its seat at the event's price of that day.
     terms = registration if registration.HasField("price_agorot") else event
     return Hold(
         registration_id=UUID(registration.id),
         event_id=UUID(event.id),
-        school=registration.school,
-        status=pb.RegistrationStatus.Name(registration.status).removeprefix(_STATUS),
+        school_slug=registration.school,
+        # Empty from a registration service of an earlier release.
+        school_id=UUID(registration.school_id) if registration.school_id else None,
+        status=_status(registration.status),
         spots=registration.spots,
         price_agorot=terms.price_agorot,
         currency=terms.currency,
@@ -174,11 +172,13 @@ def _hold(answer: pb.GetHoldResponse) -> Hold:
 def _change(message: pb.RegistrationChange) -> Change:
     return Change(
         registration_id=UUID(message.registration_id),
-        event_id=UUID(message.event_id),
-        school=message.school,
-        status=pb.RegistrationStatus.Name(message.status).removeprefix(_STATUS),
-        changed_at=moment(message.changed_at),
+        school_slug=message.school,
+        status=_status(message.status),
         traceparent=message.traceparent,
         price_agorot=message.price_agorot,
         refund_agorot=message.refund_agorot if message.HasField("refund_agorot") else None,
     )
+
+
+def _status(status: pb.RegistrationStatus) -> str:
+    return pb.RegistrationStatus.Name(status).removeprefix(_STATUS)

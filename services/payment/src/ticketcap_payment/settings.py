@@ -1,4 +1,4 @@
-"""What the environment says to the payment service."""
+"""Read the payment service's settings from the environment."""
 
 from datetime import time
 from typing import Final, Literal, Self
@@ -11,8 +11,8 @@ from ticketcap_chassis.production import Rule, differs_from, vendor_secret_rules
 from ticketcap_chassis.settings import Address, OptionalAddress, ServedSettings
 
 _HOSTS: Final = frozenset({"pay.hyp.co.il", "icom.yaad.net"})
-"""Where YaadPay answers; production speaks to nobody else."""
-# Published by the vendor, with their passwords: whoever charges there charges nobody.
+"""YaadPay's own hosts; production calls no other."""
+# The vendor publishes these with their passwords; a charge there takes no money.
 _PUBLIC_TERMINALS: Final = frozenset({"0010131918", "0010345518", "0010020610", "0010072619", "0010070211"})
 
 
@@ -44,7 +44,7 @@ PRODUCTION_RULES: Final = (
         lambda settings: settings.yaadpay_check_sign or settings.yaadpay_verify_postponed,
     ),
 )
-"""What production demands of this service."""
+"""The rules that production adds."""
 
 
 class Settings(CallerSettings, ServedSettings, DatabaseSettings):
@@ -60,45 +60,45 @@ class Settings(CallerSettings, ServedSettings, DatabaseSettings):
 
     yaadpay_base_url: str = "https://pay.hyp.co.il/p/"
     yaadpay_page_url: str = ""
-    """Where a browser goes, when that is not YAADPAY_BASE_URL: a simulator inside a network of containers."""
+    """The browser's address of YaadPay, where it differs: a simulator inside a network of containers."""
     yaadpay_masof: str = Field(pattern=r"^[0-9]{10}$")
     yaadpay_key: SecretStr = Field(min_length=1)
     yaadpay_passp: SecretStr = Field(min_length=1)
     yaadpay_seconds: float = Field(default=20.0, gt=0, le=60)
-    """How long YaadPay may take to answer what moves no money."""
+    """The limit of a call that moves no money."""
     yaadpay_money_seconds: float = Field(default=45.0, gt=0, le=120)
-    """How long it may take to answer what moves money."""
+    """The limit of a call that moves money."""
 
     drain_seconds: float = Field(default=50.0, ge=0, le=300)
-    """Longer than YaadPay may take: a refund that is cut off in the middle needs a person."""
+    """Longer than a money call: a refund that is interrupted needs a person."""
     payment_mode: Literal["two_phase", "immediate"] = "two_phase"
     page_seconds: float = Field(default=1200.0, ge=1, le=86_400)
-    """How long a page may be paid on; YaadPay's own limit."""
+    """The life of a page; YaadPay's own limit."""
     secure_seconds: int = Field(default=900, ge=1, le=86_400)
-    """How long a seat is made sure of around a capture."""
+    """The length of the hold around a capture."""
     refund_by_cancelling: bool = True
-    """Whether a whole charge of today is undone rather than refunded."""
+    """Whether a whole charge of today is cancelled rather than refunded."""
 
-    # What YaadPay's documents leave open; each default is the careful one.
+    # YaadPay's documents leave these open; each default is the careful one.
     yaadpay_verify_postponed: bool = True
-    """Whether VERIFY works for postponed returns; without it their Sign alone vouches for them."""
+    """Whether VERIFY works for postponed returns; if not, their Sign alone proves them genuine."""
     yaadpay_check_sign: bool = True
-    """Whether Sign is checked here before YaadPay is asked."""
+    """Whether Sign is checked here before YaadPay is called."""
     yaadpay_committed_means_charged: bool = True
-    """Whether 250 after a lost answer to commitTrans says that it was charged; without it a person is asked."""
+    """Whether 250 after a lost answer to commitTrans proves the charge; if not, the payment is escalated."""
     yaadpay_cancel_cutoff: time = time(22, 0)
-    """Until when a charge of today can be undone, in Israel."""
+    """The time of day in Israel until which a charge of today can be cancelled."""
 
     database_connections: int = Field(default=8, ge=2, le=100)
     outbox_poll_seconds: float = Field(default=0.5, gt=0, le=60)
     outbox_lease_seconds: float = Field(default=120.0, gt=0, le=600)
-    """After it what a killed process was at is taken over; longer than YAADPAY_MONEY_SECONDS."""
+    """After it another process repeats a killed process's delivery; longer than YAADPAY_MONEY_SECONDS."""
     feed_poll_seconds: float = Field(default=1.0, gt=0, le=60)
     reconcile_seconds: float = Field(default=10.0, gt=0, le=3600)
     give_up_seconds: float = Field(default=1800.0, gt=0, le=259_200)
-    """How long something is tried before a person is asked."""
+    """The time after which work that can't be done is escalated."""
     money_tries: int = Field(default=8, ge=1, le=50)
-    """How often a charge whose outcome is not known is asked for before a person is."""
+    """The number of charges with an unknown outcome before an escalation."""
 
     @field_validator("yaadpay_base_url", "yaadpay_page_url")
     @classmethod

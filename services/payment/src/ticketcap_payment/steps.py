@@ -1,11 +1,14 @@
-"""The points between two effects, by name: where a process may die, and where a test may stop it or let others pass."""
+"""Name the points between two effects of the saga.
+
+A process may die at each of them. Tests stop the saga there, or let other requests run first.
+"""
 
 import enum
 from typing import Protocol
 
 
 class Step(enum.StrEnum):
-    """Each is reached when what its name says is done, and before what comes next."""
+    """A point after the effect that its name states, and before the next effect."""
 
     PAYMENT_STORED = "payment.stored"
     PAGE_SIGNED = "page.signed"
@@ -26,14 +29,14 @@ class Step(enum.StrEnum):
 
 
 class Steps(Protocol):
-    """Is told of every step."""
+    """Observes the saga."""
 
     async def reached(self, step: Step) -> None:
-        """Do what is to be done there."""
+        """Return to let the saga continue after ``step``."""
 
 
 class NoSteps:
-    """Lets everything pass: what a service in use has."""
+    """Lets the saga continue at once: the production observer."""
 
     async def reached(self, step: Step) -> None:
-        """Go on."""
+        """Return at once."""

@@ -121,13 +121,13 @@ ISOLATION_VIOLATION: Final = CounterMetric(
 PAYMENT_CREATED: Final = CounterMetric("payment.created", "{payment}", PAYMENT, "Payments opened.")
 PAYMENT_COMPLETED: Final = CounterMetric("payment.completed", "{payment}", PAYMENT, "Payments captured.")
 PAYMENT_FAILED: Final = CounterMetric(
-    "payment.failed", "{payment}", PAYMENT, "Payments that ended without money.", (Label("reason", limit=30),)
+    "payment.failed", "{payment}", PAYMENT, "Payments that ended without a charge.", (Label("reason", limit=30),)
 )
 PAYMENT_RETURN_REFUSED: Final = CounterMetric(
     "payment.return.refused",
     "{return}",
     PAYMENT,
-    "Returns that nobody at YaadPay sent.",
+    "Returns that are not genuine.",
     (Label("reason", limit=20),),
 )
 PAYMENT_PROCESSING_TIME: Final = HistogramMetric(
@@ -143,24 +143,24 @@ PAYMENT_UNSETTLED: Final = GaugeMetric(
     "payment.unsettled",
     "{payment}",
     PAYMENT,
-    "Payments and refunds that wait for the reconciler.",
+    "Open deliveries of payments, refunds and returns.",
     (_KIND, Label("age", limit=10)),
 )
 PAYMENT_ESCALATED: Final = GaugeMetric(
-    "payment.escalated", "{payment}", PAYMENT, "What only a person can settle, and nobody has yet.", (_KIND,)
+    "payment.escalated", "{payment}", PAYMENT, "Open escalations, which only a person can settle.", (_KIND,)
 )
-OUTBOX_LAG: Final = GaugeMetric("outbox.lag", "s", PAYMENT, "How long the oldest undelivered row has waited.")
+OUTBOX_LAG: Final = GaugeMetric("outbox.lag", "s", PAYMENT, "Age of the oldest open row of the outbox.")
 FEED_AGE: Final = GaugeMetric(
     "registration.feed.age",
     "s",
     PAYMENT,
-    "Since the changes of registrations were last read to their end; cancelled ones get nothing back before.",
+    "Time since the change feed was read to its end; cancelled registrations are refunded only then.",
 )
 YAADPAY_DURATION: Final = HistogramMetric(
     "yaadpay.call.duration",
     "s",
     PAYMENT,
-    "One call to YaadPay; the outcome is the class of its CCode.",
+    "One call to YaadPay; the outcome is the class of the CCode.",
     (
         Label("action", limit=15),
         Label("outcome", ("success", "declined", "retryable", "config", "state", "unknown")),

@@ -21,10 +21,10 @@ EXPIRED: Final = Attribute("hold.expired", "int", "How many holds expired.")
 BATCH_SIZE: Final = Attribute("batch.size", "int", "Commands in the transaction.")
 BATCH_WAIT_MS: Final = Attribute("batch.wait_ms", "double", "Milliseconds that the oldest of them had waited.")
 PAYMENT_ID: Final = Attribute("payment.id", "string", "The payment's id.")
-PAYMENT_AMOUNT: Final = Attribute("payment.amount", "int", "Agorot.")
-PAYMENT_CCODE: Final = Attribute("payment.ccode", "int", "What YaadPay answered.")
-PAYMENT_STATE: Final = Attribute("payment.state", "string", "The payment's state afterwards.")
-OUTBOX_TOPIC: Final = Attribute("outbox.topic", "string", "What was to be done: one of four words.")
+PAYMENT_AMOUNT: Final = Attribute("payment.amount_agorot", "int", "The payment's or the refund's amount in agorot.")
+PAYMENT_CCODE: Final = Attribute("payment.ccode", "int", "The CCode of YaadPay's response.")
+PAYMENT_STATE: Final = Attribute("payment.state", "string", "The payment's state after the span.")
+OUTBOX_TOPIC: Final = Attribute("outbox.topic", "string", "The kind of the delivery: one of four words.")
 
 # Spans of the registration service
 CREATE: Final = SpanName(
@@ -82,7 +82,7 @@ PAYMENT_CREATE: Final = SpanName(
 PAYMENT_RETURN: Final = SpanName(
     "payment.return",
     PAYMENT,
-    "The browser comes back; what it brings is verified. Linked to the request that opened the payment.",
+    "A customer's return is processed. Linked to the request that opened the payment.",
     SCHOOL_ID,
     SCHOOL_SLUG,
     PAYMENT_ID,
@@ -91,7 +91,7 @@ PAYMENT_RETURN: Final = SpanName(
 PAYMENT_CAPTURE: Final = SpanName(
     "payment.capture",
     PAYMENT,
-    "The seat is made sure of, then the card is charged.",
+    "The seat is secured, then the card is charged.",
     PAYMENT_ID,
     SCHOOL_ID,
     SCHOOL_SLUG,
@@ -100,15 +100,15 @@ PAYMENT_CAPTURE: Final = SpanName(
     PAYMENT_STATE,
 )
 PAYMENT_REFUND: Final = SpanName(
-    "payment.refund", PAYMENT, "Money goes back.", PAYMENT_ID, SCHOOL_ID, SCHOOL_SLUG, PAYMENT_AMOUNT
+    "payment.refund", PAYMENT, "One try to send a refund.", PAYMENT_ID, SCHOOL_ID, SCHOOL_SLUG, PAYMENT_AMOUNT
 )
 PAYMENT_RECONCILE: Final = SpanName(
-    "payment.reconcile", PAYMENT, "One thing that hung with nobody at it is driven on.", PAYMENT_ID, OUTBOX_TOPIC
+    "payment.reconcile", PAYMENT, "Stuck work without a delivery is requeued.", PAYMENT_ID, OUTBOX_TOPIC
 )
 REGISTRATION_CHANGED: Final = SpanName(
     "registration.changed",
     PAYMENT,
-    "What is done about a change of a registration; linked to what changed it.",
+    "A registration's change is applied to its payments. Linked to the request that changed it.",
     SCHOOL_ID,
     SCHOOL_SLUG,
     STATUS,
@@ -116,7 +116,7 @@ REGISTRATION_CHANGED: Final = SpanName(
 OUTBOX_DELIVER: Final = SpanName(
     "outbox.deliver",
     PAYMENT,
-    "One delivery of what a commit caused; linked to the request that committed it.",
+    "One delivery of the outbox. Linked to the request that wrote the row.",
     OUTBOX_TOPIC,
     SCHOOL_ID,
     SCHOOL_SLUG,

@@ -1,1 +1,1 @@
-"""The rules of money, pure: no I/O in here."""
+"""Hold the rules of money, without I/O."""

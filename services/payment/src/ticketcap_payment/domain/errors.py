@@ -1,13 +1,14 @@
-"""What the rules of money refuse, each error named for the fact.
+"""Name each refusal of the rules of money.
 
 ServiceError
-├─ PaymentNotFound, RegistrationNotFound       NotFound
+├─ PaymentNotFound                             NotFound
 ├─ PaymentRunning                              AlreadyExists
-├─ FreeEvent, HoldOver, NothingToPay, NotCaptured, ReturnRefused, NotEscalated   FailedPrecondition
+├─ FreeEvent, HoldExpired, NotAHold, NotCaptured, ReturnRefused, NotEscalated   FailedPrecondition
 ├─ RefundTooLarge, IdempotencyKeyReused        InvalidInput
 ├─ IdempotencyInFlight, PaymentOpening         Aborted
 ├─ TooManyReturns, TooManyPayments             Busy
-└─ YaadPayAway                                 Unavailable
+├─ PageUnavailable                             Unavailable
+└─ ForbiddenTransition                         InternalError
 """
 
 from uuid import UUID
@@ -17,6 +18,7 @@ from ticketcap_chassis.errors import (
     AlreadyExists,
     Busy,
     FailedPrecondition,
+    InternalError,
     InvalidInput,
     NotFound,
     Unavailable,
@@ -26,7 +28,7 @@ from ticketcap_payment.domain.states import PaymentState
 
 
 class PaymentNotFound(NotFound):
-    """No such payment for this caller: unknown, another's, or a wrong token."""
+    """Not found, or not visible to this caller."""
 
     reason = "PAYMENT_NOT_FOUND"
 
@@ -34,17 +36,8 @@ class PaymentNotFound(NotFound):
         super().__init__(f"no payment {payment!r}", metadata={"payment_id": payment})
 
 
-class RegistrationNotFound(NotFound):
-    """No such registration for this caller."""
-
-    reason = "REGISTRATION_NOT_FOUND"
-
-    def __init__(self, registration: str) -> None:
-        super().__init__(f"no registration {registration!r}", metadata={"registration_id": registration})
-
-
 class PaymentRunning(AlreadyExists):
-    """The registration has a payment under way, or is paid; or the payment that was asked for again has ended."""
+    """The registration has a running or captured payment, or the payment with this idempotency key has ended."""
 
     reason = "PAYMENT_RUNNING"
 
@@ -53,88 +46,85 @@ class PaymentRunning(AlreadyExists):
         if redirect_url:
             metadata["redirect_url"] = redirect_url
         ended = state in {PaymentState.FAILED, PaymentState.EXPIRED}
-        what_to_do = "open another one with a new Idempotency-Key" if ended else "go on with that one"
+        advice = "open another one with a new Idempotency-Key" if ended else "continue with that one"
         super().__init__(
-            f"registration {registration} has payment {payment} in state {state}; {what_to_do}", metadata=metadata
+            f"registration {registration} has payment {payment} in state {state}; {advice}", metadata=metadata
         )
 
 
 class FreeEvent(FailedPrecondition):
-    """There is nothing to pay."""
+    """The registration costs nothing."""
 
     reason = "FREE_EVENT"
 
     def __init__(self, registration: UUID) -> None:
-        super().__init__(
-            f"registration {registration} costs nothing; no payment is needed",
-            metadata={"registration_id": str(registration)},
-        )
+        metadata = {"registration_id": str(registration)}
+        super().__init__(f"registration {registration} costs nothing; no payment is needed", metadata=metadata)
 
 
-class HoldOver(FailedPrecondition):
-    """The hold expired or was cancelled: the spots are somebody else's now."""
+class HoldExpired(FailedPrecondition):
+    """The hold expired or was cancelled; its spots may belong to another registration."""
 
     reason = "HOLD_EXPIRED"
 
     def __init__(self, registration: UUID, status: str) -> None:
-        super().__init__(
-            f"the hold of registration {registration} is over ({status}); register again",
-            metadata={"registration_id": str(registration), "status": status},
-        )
+        metadata = {"registration_id": str(registration), "status": status}
+        super().__init__(f"the hold of registration {registration} is {status}; register again", metadata=metadata)
 
 
-class NothingToPay(FailedPrecondition):
-    """The registration is no hold: it waits, or it is confirmed already."""
+class NotAHold(FailedPrecondition):
+    """The registration is waitlisted or already confirmed."""
 
     reason = "NOT_A_HOLD"
 
     def __init__(self, registration: UUID, status: str) -> None:
+        metadata = {"registration_id": str(registration), "status": status}
         super().__init__(
             f"registration {registration} is {status}; only a hold (PENDING_PAYMENT) can be paid for",
-            metadata={"registration_id": str(registration), "status": status},
+            metadata=metadata,
         )
 
 
 class NotCaptured(FailedPrecondition):
-    """No money was taken, so none can be given back."""
+    """The payment took no money, so there is none to refund."""
 
     reason = "NOT_CAPTURED"
 
     def __init__(self, payment: UUID, state: str) -> None:
-        super().__init__(
-            f"payment {payment} is {state}; only a captured payment can be refunded",
-            metadata={"payment_id": str(payment), "state": state},
-        )
+        metadata = {"payment_id": str(payment), "state": state}
+        super().__init__(f"payment {payment} is {state}; only a captured payment can be refunded", metadata=metadata)
 
 
 class ReturnRefused(FailedPrecondition):
-    """A return that YaadPay did not send, or not for this payment. Nothing was changed."""
+    """YaadPay did not send this return, or not for this payment. Nothing was changed."""
 
     reason = "RETURN_REFUSED"
 
     def __init__(self, why: str, order: str = "") -> None:
         metadata = {"why": why, **({"order": order} if order else {})}
         super().__init__(f"this return is not genuine ({why}); nothing was changed", metadata=metadata)
-        self.why = why
 
 
 class NotEscalated(FailedPrecondition):
-    """Nothing waits for a person here."""
+    """No open escalation of this kind and id."""
 
     reason = "NOT_ESCALATED"
 
     def __init__(self, kind: str, subject: str) -> None:
-        super().__init__(f"{kind} {subject} does not wait for a person", metadata={"kind": kind, "id": subject})
+        super().__init__(f"{kind} {subject} has no open escalation", metadata={"kind": kind, "id": subject})
 
 
 class RefundTooLarge(InvalidInput):
-    """More than what is left of the payment."""
+    """The refund exceeds the refundable rest of the payment."""
 
     reason = "REFUND_TOO_LARGE"
 
-    def __init__(self, payment: UUID, left_agorot: int) -> None:
-        of = InvalidInput.of("amount_agorot", f"must be at most {left_agorot}, what is left of the payment")
-        super().__init__(of.message, metadata={"payment_id": str(payment), "left": str(left_agorot)}, fields=of.fields)
+    def __init__(self, payment: UUID, refundable_agorot: int) -> None:
+        of = InvalidInput.of(
+            "amount_agorot", f"must be at most {refundable_agorot}, the refundable rest of the payment"
+        )
+        metadata = {"payment_id": str(payment), "left": str(refundable_agorot)}
+        super().__init__(of.message, metadata=metadata, fields=of.fields)
 
 
 class IdempotencyKeyReused(InvalidInput):
@@ -147,28 +137,26 @@ class IdempotencyKeyReused(InvalidInput):
 
 
 class IdempotencyInFlight(Aborted):
-    """The first request with this key is not done yet."""
+    """The first request with this key is still running."""
 
     reason = "IDEMPOTENCY_IN_FLIGHT"
 
     def __init__(self) -> None:
-        super().__init__("the first request with this idempotency key is still being served; ask again")
+        super().__init__("the first request with this idempotency key is still being served; retry")
 
 
 class PaymentOpening(Aborted):
-    """Another payment of the registration is having its page made at this moment."""
+    """YaadPay is signing the page of another payment of this registration."""
 
     reason = "PAYMENT_OPENING"
 
     def __init__(self, registration: UUID) -> None:
-        super().__init__(
-            f"another payment of registration {registration} is being opened; ask again",
-            metadata={"registration_id": str(registration)},
-        )
+        metadata = {"registration_id": str(registration)}
+        super().__init__(f"another payment of registration {registration} is being opened; retry", metadata=metadata)
 
 
 class TooManyReturns(Busy):
-    """More different returns than anybody can have paid."""
+    """The payment has more different returns than a customer can cause."""
 
     reason = "TOO_MANY_RETURNS"
     default_retry_after = 3600.0
@@ -178,20 +166,18 @@ class TooManyReturns(Busy):
 
 
 class TooManyPayments(Busy):
-    """More attempts than one registration may make."""
+    """The registration has used up its attempts to pay."""
 
     reason = "TOO_MANY_PAYMENTS"
     default_retry_after = 3600.0
 
     def __init__(self, registration: UUID, limit: int) -> None:
-        super().__init__(
-            f"registration {registration} has made {limit} attempts to pay",
-            metadata={"registration_id": str(registration)},
-        )
+        metadata = {"registration_id": str(registration)}
+        super().__init__(f"registration {registration} has made {limit} attempts to pay", metadata=metadata)
 
 
-class YaadPayAway(Unavailable):
-    """The payment page can't be opened now; nothing was charged."""
+class PageUnavailable(Unavailable):
+    """YaadPay signs no payment page at the moment; nothing was charged."""
 
     reason = "YAADPAY_UNAVAILABLE"
     default_retry_after = 5.0
@@ -201,3 +187,12 @@ class YaadPayAway(Unavailable):
             f"YaadPay does not open a page for payment {payment}; nothing was charged, try again",
             metadata={"payment_id": str(payment)},
         )
+
+
+class ForbiddenTransition(InternalError):
+    """A bug: the code asked for a state change that the rules forbid."""
+
+    reason = "FORBIDDEN_TRANSITION"
+
+    def __init__(self, payment: UUID, before: PaymentState, after: PaymentState) -> None:
+        super().__init__(f"payment {payment} can't go from {before} to {after}", metadata={"payment_id": str(payment)})

@@ -1,4 +1,7 @@
-"""Our reference of one attempt at YaadPay: letters and digits only, for YaadPay may drop everything else."""
+"""Make the Order, our reference of one payment at YaadPay.
+
+Letters and digits only: YaadPay may drop every other character.
+"""
 
 import secrets
 from typing import Final
@@ -9,5 +12,5 @@ _PREFIX: Final = "TC"
 
 
 def new_order() -> str:
-    """Return an Order that nobody can guess: 20 characters."""
+    """Return an unguessable Order of 20 characters."""
     return _PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))

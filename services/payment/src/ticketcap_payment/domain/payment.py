@@ -1,33 +1,33 @@
-"""One attempt to pay for a registration, and every change that it may go through.
+"""Change a payment by the rules of money.
 
-Each method returns the payment after the change, or raises; the database holds the same rules.
+Each method returns the payment after the change, or raises. The database holds the same rules.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from ticketcap_chassis.errors import InternalError
-
-from ticketcap_payment.domain.errors import NotCaptured, RefundTooLarge
+from ticketcap_payment.domain.errors import ForbiddenTransition, NotCaptured, RefundTooLarge
 from ticketcap_payment.domain.states import CHARGED, TRANSITIONS, PaymentState, SeatState
 
 
-class ForbiddenTransition(InternalError):
-    """A fault of ours: a payment was to go where it can't."""
+@dataclass(frozen=True, slots=True)
+class PaymentKey:
+    """The ids by which a payment is found, and its school. ``school_id`` is None for payments of before 0003."""
 
-    reason = "FORBIDDEN_TRANSITION"
-
-    def __init__(self, payment: UUID, before: PaymentState, after: PaymentState) -> None:
-        super().__init__(f"payment {payment} can't go from {before} to {after}", metadata={"payment_id": str(payment)})
+    id: UUID
+    registration_id: UUID
+    school_slug: str
+    school_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """Amounts are in minor units. ``yaadpay_id`` is the transaction that holds the card, or the charge."""
+    """One attempt to pay for a registration. Amounts are in minor units."""
 
     id: UUID
-    school: str
+    school_slug: str
+    school_id: UUID | None = None
     registration_id: UUID
     event_id: UUID
     order: str
@@ -39,7 +39,7 @@ class Payment:
     fingerprint: str
     created_at: datetime
     traceparent: str = ""
-    """Of the request that opened it."""
+    """Of the request that opened the payment."""
     state: PaymentState = PaymentState.CREATED
     seat: SeatState = SeatState.HELD
     redirect_url: str = ""
@@ -48,22 +48,32 @@ class Payment:
     ccode: int | None = None
     failure: str = ""
     capture_tries: int = 0
-    """How often a charge was sent whose outcome may count."""
+    """The number of charges sent whose outcome may count."""
     refunded_agorot: int = 0
     refund_pending_agorot: int = 0
     authorised_at: datetime | None = None
     captured_at: datetime | None = None
 
+    @property
+    def key(self) -> PaymentKey:
+        """The ids by which this payment is found."""
+        return PaymentKey(self.id, self.registration_id, self.school_slug, self.school_id)
+
+    @property
+    def refundable_agorot(self) -> int:
+        """The part that is neither refunded nor about to be."""
+        return self.amount_agorot - self.refunded_agorot - self.refund_pending_agorot
+
     def redirected(self, url: str) -> "Payment":
-        """The customer may be sent to ``url`` now."""
+        """Record the signed page; the customer may be sent there now."""
         return replace(self._to(PaymentState.REDIRECTED), redirect_url=url, failure="")
 
-    def without_page(self, why: str) -> "Payment":
-        """The page could not be opened; whoever asks next may try."""
-        return replace(self, failure=why)
+    def page_failed(self, reason: str) -> "Payment":
+        """Record that the page could not be opened; the next request may try."""
+        return replace(self, failure=reason)
 
     def authorised(self, yaadpay_id: str, ccode: int, now: datetime) -> "Payment":
-        """YaadPay has the card in transaction ``yaadpay_id``; nothing is charged."""
+        """Record that YaadPay has the card in transaction ``yaadpay_id``; nothing is charged."""
         return replace(
             self._to(PaymentState.AUTHORISED),
             yaadpay_id=yaadpay_id,
@@ -75,57 +85,52 @@ class Payment:
         )
 
     def capture_sent(self) -> "Payment":
-        """A charge is about to be asked for; the seat is made sure of."""
+        """Record that a charge is about to be sent; the seat is secured."""
         return replace(self, capture_tries=self.capture_tries + 1, seat=SeatState.SECURED)
 
     def capture_not_sent(self) -> "Payment":
-        """The charge that was to be asked for never left."""
+        """Record that the charge never reached YaadPay."""
         return replace(self, capture_tries=self.capture_tries - 1)
 
     def captured(self, yaadpay_id: str, ccode: int, now: datetime) -> "Payment":
-        """The money is taken, in transaction ``yaadpay_id`` ("" when its number is not known)."""
-        # A seat that an earlier try found gone is asked for anew: only then is money without one given back.
+        """Record the money, taken in transaction ``yaadpay_id`` ("" when its number is unknown)."""
+        # An earlier try may have found the seat gone. It is requested once more; only then is the money refunded.
         seat = SeatState.HELD if self.seat is SeatState.GONE else self.seat
         after = replace(self._to(PaymentState.CAPTURED), seat=seat, failure="", captured_at=now)
         return replace(after, yaadpay_id=yaadpay_id, ccode=ccode)
 
-    def numbered(self, yaadpay_id: str) -> "Payment":
-        """The number of its charge came after all."""
+    def with_charge(self, yaadpay_id: str) -> "Payment":
+        """Record the number of the charge, learnt after the capture."""
         return replace(self, yaadpay_id=self.yaadpay_id or yaadpay_id)
 
     def unknown(self, ccode: int | None) -> "Payment":
-        """The charge was asked for, and whether it was made is not known."""
+        """Record a charge whose outcome is unknown."""
         after = self if self.state is PaymentState.UNKNOWN else self._to(PaymentState.UNKNOWN)
         return replace(after, ccode=ccode)
 
-    def failed(self, why: str, ccode: int | None = None) -> "Payment":
-        """Nothing is charged, and it ends here; ``why`` is one of few words."""
-        return replace(self._to(PaymentState.FAILED), failure=why, ccode=ccode)
+    def failed(self, reason: str, ccode: int | None = None) -> "Payment":
+        """End the payment without a charge; ``reason`` is one of few words."""
+        return replace(self._to(PaymentState.FAILED), failure=reason, ccode=ccode)
 
-    def expired(self, why: str = "not_paid") -> "Payment":
-        """Nobody paid in time."""
-        return replace(self._to(PaymentState.EXPIRED), failure=why)
+    def expired(self, reason: str = "not_paid") -> "Payment":
+        """End the payment because the customer did not pay in time."""
+        return replace(self._to(PaymentState.EXPIRED), failure=reason)
 
-    def seat_is(self, seat: SeatState) -> "Payment":
-        """The registration service said so."""
+    def with_seat(self, seat: SeatState) -> "Payment":
+        """Record the registration service's answer about the seat."""
         return replace(self, seat=seat)
 
-    @property
-    def left_agorot(self) -> int:
-        """What can still be given back."""
-        return self.amount_agorot - self.refunded_agorot - self.refund_pending_agorot
-
     def refund_requested(self, amount_agorot: int) -> "Payment":
-        """Some or all of it will be given back. Raises NotCaptured and RefundTooLarge."""
+        """Reserve an amount for a refund. Raises NotCaptured and RefundTooLarge."""
         if self.state not in CHARGED:
             raise NotCaptured(self.id, self.state)
-        if not 0 < amount_agorot <= self.left_agorot:
-            raise RefundTooLarge(self.id, self.left_agorot)
+        if not 0 < amount_agorot <= self.refundable_agorot:
+            raise RefundTooLarge(self.id, self.refundable_agorot)
         after = replace(self, refund_pending_agorot=self.refund_pending_agorot + amount_agorot)
-        return after if after.left_agorot else after._to(PaymentState.REFUND_PENDING)
+        return after if after.refundable_agorot else after._to(PaymentState.REFUND_PENDING)
 
     def refund_done(self, amount_agorot: int) -> "Payment":
-        """So much of what was pending has been given back."""
+        """Turn a pending amount into a refunded one."""
         after = replace(
             self,
             refunded_agorot=self.refunded_agorot + amount_agorot,

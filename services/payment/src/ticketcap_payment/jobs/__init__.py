@@ -1,1 +1,1 @@
-"""What runs by itself."""
+"""Run the jobs that no request starts."""

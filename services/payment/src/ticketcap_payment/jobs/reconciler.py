@@ -1,69 +1,64 @@
-"""Finds what hangs with nobody at it and has it driven on; ends what nobody paid; tells how much is unsettled.
+"""Requeue stuck payments and expire abandoned ones.
 
-Normally it finds nothing: each hanging thing has its delivery in the outbox. This is for what no rule foresaw.
+Normally all unfinished work has its row in the outbox, and this job finds none. It covers faults that no rule foresaw.
 """
 
 from typing import Final
 
-from ticketcap_observability import get_logger, schema, traceparent_of
+from ticketcap_observability import get_logger
 
+from ticketcap_payment.domain.payment import PaymentKey
 from ticketcap_payment.domain.states import UNPAID
 from ticketcap_payment.saga.context import Saga
 from ticketcap_payment.store import outbox, payments
-from ticketcap_payment.store.directory import PaymentKey
+from ticketcap_payment.store.backlog import Backlog, StuckWork
 from ticketcap_payment.store.outbox import Outbox
-from ticketcap_payment.store.transactions import school_transaction
-from ticketcap_payment.store.watchkeeping import Hanging, Watchkeeping
 
-_DONE_SECONDS: Final = 7 * 86_400.0
-"""How long rows of the outbox are kept after they are done."""
+_RETENTION_SECONDS: Final = 7 * 86_400.0
+"""The time that done rows of the outbox are kept."""
 
 _log = get_logger(__name__)
 
 
 class Reconciler:
-    """``page_seconds``: how long a page may be paid on, before its payment counts as given up."""
+    """Looks after unfinished work. A payment unpaid for ``page_seconds`` counts as abandoned."""
 
-    def __init__(self, saga: Saga, watchkeeping: Watchkeeping, box: Outbox, *, page_seconds: float) -> None:
+    def __init__(self, saga: Saga, backlog: Backlog, outbox_: Outbox, *, page_seconds: float) -> None:
         self._saga = saga
-        self._watchkeeping = watchkeeping
-        self._outbox = box
+        self._backlog = backlog
+        self._outbox = outbox_
         self._page_seconds = page_seconds
 
     async def reconcile(self) -> None:
-        """Look once."""
-        for hanging in await self._watchkeeping.hanging():
-            await self._drive_on(hanging)
-        for key in await self._watchkeeping.unpaid(self._page_seconds):
+        """Requeue stuck work and expire abandoned payments once."""
+        for work in await self._backlog.stuck():
+            await self._requeue(work)
+        for key in await self._backlog.abandoned(self._page_seconds):
             await self._expire(key)
 
     async def measure(self) -> None:
-        """Tell how much is unsettled."""
-        self._saga.metrics.backlog(
-            await self._watchkeeping.unsettled(), await self._watchkeeping.escalated(), await self._outbox.lag_seconds()
+        """Report the backlog to the gauges."""
+        self._saga.telemetry.backlog(
+            await self._backlog.unsettled(), await self._backlog.escalated(), await self._outbox.lag_seconds()
         )
 
     async def clean(self) -> None:
-        """Delete what has aged."""
-        while await self._outbox.delete_aged(_DONE_SECONDS):
+        """Delete aged rows of the outbox."""
+        while await self._outbox.delete_aged(_RETENTION_SECONDS):
             pass
 
-    async def _drive_on(self, hanging: Hanging) -> None:
-        with self._saga.tracer.start_as_current_span(
-            schema.PAYMENT_RECONCILE,
-            attributes={schema.PAYMENT_ID: str(hanging.key.id), schema.OUTBOX_TOPIC: hanging.topic},
-            record_exception=False,
-        ):
-            _log.warning("reconciler.hanging", payment_id=str(hanging.key.id), topic=hanging.topic)
-            async with school_transaction(self._saga.engine, hanging.key.school) as connection:
-                payment = await payments.get(connection, hanging.key.id)
-                await outbox.put(connection, payment, hanging.topic, hanging.subject_id, traceparent_of())
+    async def _requeue(self, work: StuckWork) -> None:
+        with self._saga.telemetry.requeue(work.key, work.topic):
+            _log.warning("reconciler.stuck", payment_id=str(work.key.id), topic=work.topic)
+            async with self._saga.transaction(work.key.school_slug) as connection:
+                payment = await payments.get(connection, work.key.id)
+                # A no-op if a request has written the row since: one row per topic and subject is open at most.
+                await outbox.put(connection, payment, work.topic, work.subject_id)
 
     async def _expire(self, key: PaymentKey) -> None:
-        async with school_transaction(self._saga.engine, key.school) as connection:
-            everything = await payments.lock_all(connection, key.registration_id)
-            payment = next(one for one in everything if one.id == key.id)
+        async with self._saga.transaction(key.school_slug) as connection:
+            payment = await payments.lock(connection, key)
+            # The customer may have paid between the query and the lock.
             if payment.state in UNPAID:
-                # Charged on the page and never come back: in that mode nobody tells us.
-                why = "not_paid" if self._saga.postpone else "not_returned"
-                await payments.save(connection, payment.expired(why))
+                # In immediate mode a customer may be charged and not return; then YaadPay reports nothing.
+                await payments.save(connection, payment.expired("not_paid" if self._saga.postpone else "not_returned"))

@@ -1,15 +1,13 @@
 """Follow registrations: refund the cancelled, end the freed, find the unpaid.
 
-What a cancelled registration gets back was decided when it was cancelled and travels with the change: the event's
-rules of the moment at which the change is read say nothing about it.
+The refund of a cancelled registration was decided when it was cancelled, and travels with the change. The event's
+rules at the time of reading do not matter.
 """
 
 from typing import Final
 
-from opentelemetry import trace
-from opentelemetry.trace import Link, SpanKind
 from sqlalchemy.ext.asyncio import AsyncConnection
-from ticketcap_observability import context_from_traceparent, get_logger, schema
+from ticketcap_observability import get_logger
 
 from ticketcap_payment.domain.payment import Payment
 from ticketcap_payment.domain.refund import due_on_cancellation
@@ -20,50 +18,41 @@ from ticketcap_payment.saga.refunds import owe
 from ticketcap_payment.steps import Step
 from ticketcap_payment.store import escalations, payments, refunds
 from ticketcap_payment.store.directory import Directory
-from ticketcap_payment.store.feeds import Feed
-from ticketcap_payment.store.transactions import school_transaction
+from ticketcap_payment.store.feed_cursor import FeedCursor
 
 _PAGE: Final = 200
 _PAGES: Final = 20
-"""Pages of one turn; the rest has the next turn."""
+"""The pages of one turn; the next turn reads the rest."""
 _STATUSES: Final = ("CANCELLED", "CONFIRMED")
 
 _log = get_logger(__name__)
 
 
 class RegistrationChanges:
-    """Reads on from where it stopped. A change may be applied twice: the second time it finds nothing to do."""
+    """Applies the change feed. Applying a change twice is a no-op the second time."""
 
-    def __init__(self, saga: Saga, feed: Feed, directory: Directory) -> None:
+    def __init__(self, saga: Saga, cursor: FeedCursor, directory: Directory) -> None:
         self._saga = saga
         self._directory = directory
-        self._feed = feed
+        self._cursor = cursor
 
     async def follow(self) -> None:
-        """Apply what has happened since the last time."""
+        """Apply the changes since the last turn."""
         for _ in range(_PAGES):
-            before = await self._feed.position()
+            before = await self._cursor.position()
             changes, after = await self._saga.registration.changes(before, _STATUSES, _PAGE)
             if not changes:
-                self._saga.metrics.feed_read()
+                self._saga.telemetry.feed_read()
                 return
-            # Most registrations of a free event never had a payment: one look-up spares each of them a transaction.
+            # Most registrations of a free event never had a payment: one look-up saves each of them a transaction.
             paying = await self._directory.with_payments([change.registration_id for change in changes])
             for change in changes:
                 await self._apply(change, has_payments=change.registration_id in paying)
-            await self._feed.move(before, after)
+            # The cursor moves after the page is applied. A process that dies before this applies the page again.
+            await self._cursor.advance(before, after)
 
     async def _apply(self, change: Change, *, has_payments: bool) -> None:
-        cause = context_from_traceparent(change.traceparent)
-        links = [Link(trace.get_current_span(cause).get_span_context())] if cause else []
-        with self._saga.tracer.start_as_current_span(
-            schema.REGISTRATION_CHANGED,
-            kind=SpanKind.CONSUMER,
-            links=links,
-            attributes={schema.SCHOOL_SLUG: change.school, schema.STATUS: change.status},
-            record_exception=False,
-            set_status_on_exception=False,
-        ):
+        with self._saga.telemetry.change(change.school_slug, change.status, change.traceparent):
             if change.status == "CANCELLED":
                 await self._cancelled(change)
             elif change.price_agorot:
@@ -73,49 +62,35 @@ class RegistrationChanges:
             await self._saga.steps.reached(Step.CHANGE_APPLIED)
 
     async def _cancelled(self, change: Change) -> None:
-        async with school_transaction(self._saga.engine, change.school) as connection:
+        async with self._saga.transaction(change.school_slug) as connection:
             for payment in await payments.lock_all(connection, change.registration_id):
                 if payment.state in UNPAID:
                     await payments.save(connection, payment.expired("registration_cancelled"))
                 if payment.state is PaymentState.CAPTURED:
-                    await self._give_back(connection, payment, change)
+                    await self._refund(connection, payment, change)
 
-    async def _give_back(self, connection: AsyncConnection, payment: Payment, change: Change) -> None:
-        """Owe what the cancellation gives back, once: a change that is read again finds money left after a part."""
-        known = await refunds.of_payment(connection, payment.id)
-        due = due_on_cancellation(left_agorot=payment.left_agorot, refund_agorot=change.refund_agorot)
-        if not due or any(refund.reason is RefundReason.CANCELLED for refund in known):
-            return
-        await owe(
-            connection,
-            payment,
-            due,
-            reason=RefundReason.CANCELLED,
-            charge_id=payment.yaadpay_id,
-            now=self._saga.now(),
-        )
+    async def _refund(self, connection: AsyncConnection, payment: Payment, change: Change) -> None:
+        """Owe the refund of a cancellation once: a repeated change finds money left after a partial refund."""
+        due = due_on_cancellation(refundable_agorot=payment.refundable_agorot, refund_agorot=change.refund_agorot)
+        existing = await refunds.of_payment(connection, payment.id)
+        if due and not any(refund.reason is RefundReason.CANCELLED for refund in existing):
+            await owe(self._saga, connection, payment, due, RefundReason.CANCELLED)
 
     async def _freed(self, change: Change) -> None:
-        """End the pages of a registration that was confirmed free; a card that comes back is not charged."""
-        async with school_transaction(self._saga.engine, change.school) as connection:
+        """Expire the pages of a registration that was confirmed free; a card on such a page is not charged."""
+        async with self._saga.transaction(change.school_slug) as connection:
             for payment in await payments.lock_all(connection, change.registration_id):
                 if payment.state in UNPAID:
                     await payments.save(connection, payment.expired("free"))
 
     async def _confirmed(self, change: Change) -> None:
-        """A seat of a paid event is confirmed by us alone, after the capture is committed."""
-        async with school_transaction(self._saga.engine, change.school) as connection:
-            known = await payments.lock_all(connection, change.registration_id)
-            if any(payment.state in CHARGED for payment in known):
+        """Escalate a confirmed seat of a paid event without a capture: only this service confirms such a seat."""
+        async with self._saga.transaction(change.school_slug) as connection:
+            existing = await payments.lock_all(connection, change.registration_id)
+            if any(payment.state in CHARGED for payment in existing):
                 return
-            raised = await escalations.escalate(
-                connection,
-                school=change.school,
-                kind=escalations.Kind.SEAT,
-                subject_id=change.registration_id,
-                payment_id=None,
-                registration_id=change.registration_id,
-                why="seat_without_payment",
+            escalated = await escalations.escalate_seat(
+                connection, change.registration_id, change.school_slug, "seat_without_payment"
             )
-        if raised:
+        if escalated:
             _log.error("seat.without_payment", registration_id=str(change.registration_id))

@@ -1,1 +1,1 @@
-"""Translates messages and decides nothing."""
+"""Translate gRPC messages; decide nothing."""

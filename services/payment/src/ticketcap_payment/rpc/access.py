@@ -1,19 +1,20 @@
-"""Who may make a call: organisers by role, holders by the registration's token, operators."""
+"""Authorise a call: organisers by role, holders by the registration's token, operators."""
 
 from ticketcap_chassis.errors import NotFound, Unauthenticated
 from ticketcap_chassis.identity.roles import ADMINS, SUPER_ADMINS
 from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_chassis.rpc.authentication import caller, caller_or_none
-from ticketcap_observability import set_school
 
 from ticketcap_payment.domain.errors import PaymentNotFound
-from ticketcap_payment.domain.intent import Hold
+from ticketcap_payment.domain.hold import Hold
+from ticketcap_payment.domain.payment import PaymentKey
 from ticketcap_payment.registration_client import RegistrationClient
-from ticketcap_payment.store.directory import Directory, PaymentKey
+from ticketcap_payment.store.directory import Directory
+from ticketcap_payment.telemetry import describe_school
 
 
 class Access:
-    """Lets callers in, or raises what they are told."""
+    """Admits callers, or raises the error that they get."""
 
     def __init__(self, verifier: TokenVerifier, directory: Directory, registration: RegistrationClient) -> None:
         self._verifier = verifier
@@ -21,48 +22,46 @@ class Access:
         self._registration = registration
 
     async def super_admin(self) -> str:
-        """Let a SUPER_ADMIN in and return who it is."""
+        """Admit a SUPER_ADMIN and return the caller's id."""
         principal = await caller(self._verifier)
         principal.require(SUPER_ADMINS)
         return principal.subject
 
-    async def school(self, school: str) -> None:
-        """Let an OWNER or ADMIN of ``school`` in; to others it does not exist."""
-        (await caller(self._verifier)).require_school(school, ADMINS)
-        set_school(school)
+    async def school(self, slug: str) -> None:
+        """Admit an OWNER or ADMIN of a school; other callers get NotFound."""
+        (await caller(self._verifier)).require_school(slug, ADMINS)
+        describe_school(slug, None)
 
     async def hold(self, registration: str, *, manage_token: str, pay_token: str) -> Hold:
-        """Let the holder of one of the two tokens in, and return what is to be paid."""
+        """Admit the holder of one of the two tokens, and return the hold."""
         if not (manage_token or pay_token):
             raise Unauthenticated("send the registration's manage token or pay token")
         return await self._registration.hold(registration, manage_token=manage_token, pay_token=pay_token)
 
     async def payment(self, payment: str, manage_token: str) -> PaymentKey:
-        """Let the holder in, or an OWNER or ADMIN.
+        """Admit the holder, or an OWNER or ADMIN.
 
-        Another caller gets PaymentNotFound, for a payment that exists as for one that does not.
+        Other callers get PaymentNotFound, whether or not the payment exists.
         """
         if manage_token:
-            key = await self._found(payment)
-            await self._must_hold(key, payment, manage_token)
+            key = await self.result(payment)
+            try:
+                await self._registration.hold(str(key.registration_id), manage_token=manage_token)
+            except NotFound:
+                raise PaymentNotFound(payment) from None
             return key
-        # The token comes first: without it, or with an invalid one, the answer must not depend on the payment.
+        # The token comes first: without a valid one, the answer must not depend on the payment.
         principal = await caller_or_none(self._verifier)
         if principal is None:
             raise Unauthenticated("send the registration's manage token, or an organiser's token")
-        key = await self._found(payment)
-        if not principal.belongs_to(key.school):
+        key = await self.result(payment)
+        if not principal.belongs_to(key.school_slug):
             raise PaymentNotFound(payment)
         principal.require(ADMINS)
         return key
 
-    async def _found(self, payment: str) -> PaymentKey:
+    async def result(self, payment: str) -> PaymentKey:
+        """Find the payment of a public call. Raises PaymentNotFound."""
         key = await self._directory.payment(payment)
-        set_school(key.school)
+        describe_school(key.school_slug, key.school_id)
         return key
-
-    async def _must_hold(self, key: PaymentKey, payment: str, manage_token: str) -> None:
-        try:
-            await self._registration.hold(str(key.registration_id), manage_token=manage_token)
-        except NotFound:
-            raise PaymentNotFound(payment) from None

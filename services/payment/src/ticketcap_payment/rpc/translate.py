@@ -1,6 +1,5 @@
-"""From the domain's objects to messages and back."""
+"""Translate the domain's objects to messages and back."""
 
-from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
@@ -10,8 +9,9 @@ from ticketcap_chassis.rpc.timestamps import timestamp
 
 from ticketcap_payment.domain.payment import Payment
 from ticketcap_payment.domain.refund import Refund
-from ticketcap_payment.store.books import BookEntry
 from ticketcap_payment.store.escalations import Escalation
+from ticketcap_payment.store.export import ExportEntry
+from ticketcap_payment.store.payments import PaymentSnapshot
 
 _PAYMENT_STATE: Final = "PAYMENT_STATE_"
 _SEAT_STATE: Final = "SEAT_STATE_"
@@ -21,25 +21,26 @@ _LANGUAGES: Final = {"HEB": pb.LANGUAGE_HEBREW, "ENG": pb.LANGUAGE_ENGLISH}
 
 
 def language(of: pb.Language) -> str:
-    """Return what YaadPay calls a language; Hebrew when none was named."""
+    """Return YaadPay's name of a language; Hebrew by default."""
     return "ENG" if of == pb.LANGUAGE_ENGLISH else "HEB"
 
 
-def day(spelled: str) -> date:
-    """Return the day that YYYY-MM-DD names; raise InvalidInput when there is none."""
+def day(value: str) -> date:
+    """Return the day that YYYY-MM-DD names, or raise InvalidInput."""
     try:
-        return date.fromisoformat(spelled)
+        return date.fromisoformat(value)
     except ValueError:
         raise InvalidInput.of("day", "must be a day that exists, like 2026-12-31") from None
 
 
-def payment(of: Payment, refunds: Sequence[Refund]) -> pb.Payment:
+def payment(snapshot: PaymentSnapshot) -> pb.Payment:
     """Return the message of a payment with its refunds."""
+    of = snapshot.payment
     return pb.Payment(
         id=str(of.id),
         registration_id=str(of.registration_id),
         event_id=str(of.event_id),
-        school=of.school,
+        school=of.school_slug,
         state=_PAYMENT_STATE + of.state,
         seat=_SEAT_STATE + of.seat,
         amount_agorot=of.amount_agorot,
@@ -52,7 +53,7 @@ def payment(of: Payment, refunds: Sequence[Refund]) -> pb.Payment:
         failure=of.failure,
         created_at=timestamp(of.created_at),
         captured_at=timestamp(of.captured_at),
-        refunds=[refund(one) for one in refunds],
+        refunds=[refund(one) for one in snapshot.refunds],
     )
 
 
@@ -72,7 +73,7 @@ def refund(of: Refund) -> pb.Refund:
 
 
 def result(of: Payment) -> pb.GetPaymentResultResponse:
-    """Return how a payment stands, without whose it is."""
+    """Return the public message of a payment, without its holder."""
     return pb.GetPaymentResultResponse(
         id=str(of.id),
         state=_PAYMENT_STATE + of.state,
@@ -85,8 +86,8 @@ def result(of: Payment) -> pb.GetPaymentResultResponse:
     )
 
 
-def book_entry(of: BookEntry) -> pb.BookEntry:
-    """Return the message of a line of the books."""
+def export_entry(of: ExportEntry) -> pb.BookEntry:
+    """Return the message of a charge or refund in the export."""
     return pb.BookEntry(
         kind=of.kind,
         id=str(of.id),
@@ -103,12 +104,12 @@ def book_entry(of: BookEntry) -> pb.BookEntry:
 
 
 def escalation(of: Escalation) -> pb.Escalation:
-    """Return the message of what waits for a person."""
+    """Return the message of an open escalation."""
     return pb.Escalation(
         kind=of.kind,
         id=str(of.subject_id),
         payment_id=str(of.payment_id or ""),
-        school=of.school,
+        school=of.school_slug,
         order=of.order,
         yaadpay_id=of.yaadpay_id,
         amount_agorot=of.amount_agorot,

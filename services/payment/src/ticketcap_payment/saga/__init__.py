@@ -1,7 +1,8 @@
-"""What takes a payment on, step by step; each step can be lost and done again.
+"""Take a payment from its hold to a confirmed seat, or to a refund.
 
     creation ──► the customer pays at YaadPay ──► returns ──► capture ──► seats
                                                      └─────────┴─────────┴──► refunds
 
-Every arrow is a row of the outbox, written in the transaction before it; ``deliveries`` takes the rows on.
+Every arrow is a row of the outbox, written in the transaction before it, and ``deliveries`` delivers the rows. Each
+step may run twice, or be lost and run later.
 """

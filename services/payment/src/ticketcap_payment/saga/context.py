@@ -1,45 +1,49 @@
-"""What every step of the saga works with."""
+"""Hold the parts and the policy that every step of the saga uses."""
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from opentelemetry.trace import Tracer
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ticketcap_payment.metrics import Metrics
 from ticketcap_payment.registration_client import RegistrationClient
 from ticketcap_payment.steps import NoSteps, Steps
+from ticketcap_payment.store.transactions import school_transaction
+from ticketcap_payment.telemetry import PaymentTelemetry
 from ticketcap_payment.yaadpay.client import YaadPayClient
 
 
 def utc_now() -> datetime:
-    """Return this moment."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saga:
-    """The parts. No step calls ``yaadpay`` or ``registration`` inside a transaction of ``engine``."""
+    """The parts of the saga. No step calls ``yaadpay`` or ``registration`` inside a transaction."""
 
     engine: AsyncEngine
     yaadpay: YaadPayClient
     registration: RegistrationClient
-    metrics: Metrics
-    tracer: Tracer
+    telemetry: PaymentTelemetry
     steps: Steps = field(default_factory=NoSteps)
     now: Callable[[], datetime] = utc_now
     postpone: bool = True
-    """Two phases: the card is stored first, and charged when the seat is sure."""
+    """Two phases: YaadPay stores the card first, and charges it once the seat is secured."""
     verify_postponed: bool = True
-    """Whether YaadPay can be asked about a postponed return; if not, its Sign alone vouches for it."""
+    """Whether VERIFY works for a postponed return; if not, its Sign alone proves it genuine."""
     check_sign: bool = True
-    """Whether Sign is checked here before YaadPay is asked."""
+    """Whether Sign is checked here before YaadPay is called."""
     committed_means_charged: bool = True
-    """Whether "already committed" (250), after a charge that we sent, says that it was made."""
+    """Whether "already committed" (250), after a charge that this service sent, means that it succeeded."""
     secure_seconds: int = 900
-    """How long a seat is made sure of around a capture."""
+    """The length of the hold around a capture."""
     give_up_seconds: float = 1800.0
-    """How long something is tried before a person is asked."""
+    """The time after which work that can't be done is escalated."""
     money_tries: int = 8
-    """How often a charge or an undoing whose outcome is not known is asked for, before a person is."""
+    """The number of charges, or cancellations of one, with an unknown outcome before an escalation."""
+
+    def transaction(self, school_slug: str) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open a transaction for one school; commit when the block ends."""
+        return school_transaction(self.engine, school_slug)

@@ -1,80 +1,116 @@
-"""Takes the outbox on: what is due for a registration, in order, each delivery under a span linked to its cause."""
+"""Deliver the outbox's due rows, in order per registration.
+
+In one process a registration has at most one delivering task; across processes the lease of its oldest row decides.
+A task belongs to no request: requests start it and wait for it, and their end never cancels it.
+"""
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from uuid import UUID
 
-from opentelemetry import trace
-from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.concurrency.fair_semaphore import FairSemaphore
 from ticketcap_chassis.errors import ServiceError
-from ticketcap_observability import context_from_traceparent, get_logger, schema, sentry, set_school
+from ticketcap_observability import get_logger
 
-from ticketcap_payment.saga.delivery import Done, Ending, Later, pause_after
+from ticketcap_payment.saga.delivery import DeliveryResult, Done, Retry, pause_after
 from ticketcap_payment.store.outbox import Delivery, Outbox, Topic
+from ticketcap_payment.telemetry import PaymentTelemetry, report_bug
 
-Deliver = Callable[[Delivery], Awaitable[Ending]]
+Handlers = Mapping[Topic, Callable[[Delivery], Awaitable[DeliveryResult]]]
 
-_AT_ONCE: Final = 48
+_CONCURRENT: Final = 48
 _OF_EVENT: Final = 16
-"""Of those, of one event: each may wait for that event's seats at the registration service."""
+"""The share of one event: its deliveries may all wait for that event's seats at the registration service."""
 _DUE: Final = 200
-_STEPS: Final = 20
-"""Deliveries that one turn takes on for one registration; what is left has the next turn."""
+_ROWS_PER_TASK: Final = 20
+"""Rows that one task delivers; the next task delivers the rest."""
 _HUNG_SECONDS: Final = 300.0
-"""Longer than all waits of a delivery together may take, those for YaadPay included."""
+"""Longer than all waits of one delivery together, those for YaadPay included."""
+_WAIT_SECONDS: Final = 8.0
+"""The time that a request waits for its deliveries; they continue after it."""
+_SLACK_SECONDS: Final = 0.5
+"""The part of the caller's time that is left for reading and sending the answer."""
+_LOOK_SECONDS: Final = 0.05
 
 _log = get_logger(__name__)
 
 
 class Deliveries:
-    """Delivers at least once. ``deliver`` says who does what; a delivery that takes longer than ``seconds`` hangs."""
+    """Delivers each row at least once, by the handler of its topic.
+
+    A delivery that takes longer than ``seconds`` counts as hung and is retried.
+    """
 
     def __init__(
-        self, outbox: Outbox, tracer: Tracer, deliver: Mapping[Topic, Deliver], *, seconds: float = _HUNG_SECONDS
+        self, outbox: Outbox, telemetry: PaymentTelemetry, handlers: Handlers, *, seconds: float = _HUNG_SECONDS
     ) -> None:
         self._outbox = outbox
-        self._tracer = tracer
-        self._deliver = deliver
+        self._telemetry = telemetry
+        self._handlers = handlers
         self._seconds = seconds
-        self._slots = FairSemaphore(_AT_ONCE, per_key=_OF_EVENT)
-        self._under_way: dict[UUID, asyncio.Task[None]] = {}
+        self._slots = FairSemaphore(_CONCURRENT, per_key=_OF_EVENT)
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._closed = False
 
-    def start(self, registration_id: UUID, event_id: UUID) -> "asyncio.Task[None]":
-        """Take on what is due for a registration of an event. The task goes on when its caller leaves."""
-        task = self._under_way.get(registration_id)
+    def start(self, registration_id: UUID, event_id: UUID, handlers: Handlers | None = None) -> "asyncio.Task[None]":
+        """Start delivering a registration's due rows, or return the running task. ``handlers`` replace the usual ones.
+
+        A task that runs already keeps its own handlers.
+        """
+        # No await between the look-up and the entry: two callers can't both start a task. A finished task stays until
+        # its callback has run; a caller that gets it waits for nothing and calls again.
+        task = self._tasks.get(registration_id)
         if task is None:
-            # Whoever asked may leave, or have little time: the work has its own.
-            task = asyncio.create_task(self._drive(registration_id, event_id), context=deadlines.without())
-            self._under_way[registration_id] = task
-            task.add_done_callback(lambda _: self._under_way.pop(registration_id, None))
+            # The task outlives its caller, so it must not inherit the caller's deadline.
+            work = self._deliver_all(registration_id, event_id, {**self._handlers, **(handlers or {})})
+            task = asyncio.create_task(work, name=f"deliver {registration_id}", context=deadlines.without())
+            self._tasks[registration_id] = task
+            task.add_done_callback(lambda _: self._tasks.pop(registration_id, None))
         return task
 
     async def start_due(self) -> None:
-        """Take on whatever is due and nobody is at. Does not wait for it."""
+        """Start every due delivery that no worker holds; return immediately."""
         if not self._closed:
             for registration_id, event_id in await self._outbox.due(_DUE, of_event=_OF_EVENT):
                 self.start(registration_id, event_id)
 
+    async def finish(self, registration_id: UUID, event_id: UUID, handlers: Handlers | None = None) -> None:
+        """Deliver a registration's rows until none is due or under way, or until the caller's time is nearly over."""
+        until = time.monotonic() + deadlines.bounded(_WAIT_SECONDS) - _SLACK_SECONDS
+        while (left := until - time.monotonic()) > 0:
+            # ``wait``, not ``await task``: a cancelled caller must not cancel the task.
+            await asyncio.wait([self.start(registration_id, event_id, handlers)], timeout=left)
+            if not await self._is_busy(registration_id):
+                return
+            # Another process holds the lease, or a row became due meanwhile.
+            await asyncio.sleep(_LOOK_SECONDS)
+
     async def close(self, seconds: float) -> None:
-        """Let what is under way finish within ``seconds``; what does not is delivered again by whoever comes next."""
+        """Let running deliveries finish within ``seconds``, then cancel the rest; another process repeats those."""
         self._closed = True
-        tasks = list(self._under_way.values())
+        tasks = list(self._tasks.values())
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=seconds)
         for task in late:
+            # Its row stays leased until the lease ends: a call to YaadPay may be under way.
             task.cancel()
         if late:
             await asyncio.wait(late)
 
-    async def _drive(self, registration_id: UUID, event_id: UUID) -> None:
+    async def _is_busy(self, registration_id: UUID) -> bool:
+        try:
+            return await self._outbox.is_busy(registration_id)
+        except ServiceError:
+            return True
+
+    async def _deliver_all(self, registration_id: UUID, event_id: UUID, handlers: Handlers) -> None:
         async with self._slots.slot(event_id):
-            for _ in range(_STEPS):
+            for _ in range(_ROWS_PER_TASK):
                 if self._closed:
                     return
                 try:
@@ -82,51 +118,37 @@ class Deliveries:
                 except ServiceError as error:
                     _log.warning("outbox.not_leased", reason=error.reason)
                     return
-                if delivery is None or not await self._one(delivery):
+                # A row that must be retried blocks the registration's later rows: the order is a promise.
+                if delivery is None or not await self._deliver(delivery, handlers):
                     return
 
-    async def _one(self, delivery: Delivery) -> bool:
-        """Deliver one row; True when the next one may follow at once."""
-        with sentry.scope(f"outbox {delivery.topic}"), self._span(delivery):
-            set_school(delivery.key.school)
-            ending = await self._ended(delivery)
-            # Not closed, not given back: its lease ends by itself.
+    async def _deliver(self, delivery: Delivery, handlers: Handlers) -> bool:
+        """Deliver one row; return True when the next one may follow."""
+        with self._telemetry.delivery(delivery.key, delivery.topic, delivery.traceparent):
+            result = await self._handle(delivery, handlers)
+            # If the database fails here the row is neither closed nor given back: its lease ends by itself, and the
+            # repeated delivery finds its work done.
             with contextlib.suppress(ServiceError):
-                if isinstance(ending, Done):
+                if isinstance(result, Done):
                     await self._outbox.done(delivery)
                     return True
                 pause = pause_after(delivery.tries)
                 await self._outbox.postpone(delivery, pause)
-                _log.info("outbox.later", topic=delivery.topic, reason=ending.why, tries=delivery.tries, seconds=pause)
+                reason, tries = result.reason, delivery.tries
+                _log.info("outbox.later", topic=delivery.topic, reason=reason, tries=tries, seconds=pause)
             return False
 
-    async def _ended(self, delivery: Delivery) -> Ending:
+    async def _handle(self, delivery: Delivery, handlers: Handlers) -> DeliveryResult:
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._deliver[delivery.topic](delivery)
+                return await handlers[delivery.topic](delivery)
         except TimeoutError:
             _log.warning("outbox.not_delivered", topic=delivery.topic, reason="HUNG")
-            return Later("hung")
+            return Retry("hung")
         except ServiceError as error:
             _log.warning("outbox.not_delivered", topic=delivery.topic, reason=error.reason)
-            return Later(error.reason)
-        except Exception as error:  # noqa: BLE001 - one row's failure never ends the work on the others
+            return Retry(error.reason)
+        except Exception as error:  # noqa: BLE001 - one row's failure must not end the task
             _log.error("outbox.unexpected_error", topic=delivery.topic, exc_info=error)
-            span = trace.get_current_span()
-            span.record_exception(error)
-            span.set_status(StatusCode.ERROR)
-            sentry.report(error)
-            return Later("unexpected_error")
-
-    def _span(self, delivery: Delivery) -> contextlib.AbstractContextManager[Span]:
-        """A child of the request that waits for it, or a trace of its own; linked to what caused it."""
-        cause = context_from_traceparent(delivery.traceparent)
-        links = [Link(trace.get_current_span(cause).get_span_context())] if cause else []
-        return self._tracer.start_as_current_span(
-            schema.OUTBOX_DELIVER,
-            kind=SpanKind.CONSUMER,
-            links=links,
-            attributes={schema.OUTBOX_TOPIC: delivery.topic, schema.PAYMENT_ID: str(delivery.key.id)},
-            record_exception=False,
-            set_status_on_exception=False,
-        )
+            report_bug(error)
+            return Retry("unexpected_error")

@@ -1,4 +1,4 @@
-"""How a delivery ends, and when it is tried again."""
+"""Say how a delivery ends, and when a failed one is due again."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,17 +9,17 @@ _LONGEST_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Nothing is left to do, or a person has it in hand."""
+    """The work is finished, or escalated."""
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
-    """It is to be tried again; ``why`` is one of few words, for the log."""
+class Retry:
+    """The work is due again later; ``reason`` is one of few words, for the log."""
 
-    why: str
+    reason: str
 
 
-Ending = Done | Later
+DeliveryResult = Done | Retry
 
 
 def pause_after(tries: int) -> float:

@@ -1,109 +1,113 @@
-"""What a person found in YaadPay's portal, put where the lost answer would have gone."""
+"""Apply a person's finding in YaadPay's portal in place of a lost answer."""
 
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from ticketcap_chassis.errors import InvalidInput
-from ticketcap_observability import get_logger, traceparent_of
+from ticketcap_observability import get_logger
 
 from ticketcap_payment.domain.errors import NotEscalated
 from ticketcap_payment.domain.payment import Payment
-from ticketcap_payment.domain.states import CAPTURING, CHARGED, NOT_CHARGED, RUNNING, UNPAID, RefundReason
+from ticketcap_payment.domain.states import CAPTURING, CHARGED, NOT_CHARGED, RUNNING, UNPAID, RefundReason, Verdict
 from ticketcap_payment.saga.context import Saga
 from ticketcap_payment.store import escalations, outbox, payments, refunds, returns
-from ticketcap_payment.store.directory import Directory
+from ticketcap_payment.store.directory import Directory, as_uuid
 from ticketcap_payment.store.escalations import Escalations, Kind
 from ticketcap_payment.store.outbox import Topic
 from ticketcap_payment.store.payments import Role
-from ticketcap_payment.store.returns import Verdict
-from ticketcap_payment.store.transactions import school_transaction
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Whether money moved, under which number, and whether a refund that did not is to be sent again."""
+    """A person's answer. ``resend``: send a refund again, or verify a return again. ``by`` is the person's id."""
 
-    moved: bool
+    money_moved: bool
     yaadpay_id: str
-    again: bool
-    who: str
+    resend: bool
+    by: str
+
+    def __str__(self) -> str:
+        """Return the text that the escalation stores."""
+        return f"moved={self.money_moved} yaadpay_id={self.yaadpay_id or '-'} again={self.resend}"
 
 
 class Resolution:
-    """Ends what waits for a person."""
+    """Resolves escalations."""
 
-    def __init__(self, saga: Saga, waiting: Escalations, directory: Directory) -> None:
+    def __init__(self, saga: Saga, open_: Escalations, directory: Directory) -> None:
         self._saga = saga
-        self._waiting = waiting
+        self._open = open_
         self._directory = directory
 
-    async def resolve(self, kind: Kind, subject_id: UUID, finding: Finding) -> Payment | None:
-        """Apply what was found and return the payment, None where there is none.
+    async def resolve(self, kind: Kind, subject: str, finding: Finding) -> Payment | None:
+        """Apply a finding and return the payment, or None for a seat without one.
 
-        Raises NotEscalated, and InvalidInput for what does not fit.
+        Raises NotEscalated, and InvalidInput for a finding that contradicts the stored money.
         """
-        school, payment_id = await self._found(kind, subject_id, finding)
-        async with school_transaction(self._saga.engine, school) as connection:
-            if not await escalations.resolve(connection, kind, subject_id, who=finding.who, resolution=_told(finding)):
-                raise NotEscalated(kind, str(subject_id))
-            payment = await self._applied(connection, kind, subject_id, payment_id, finding)
-        _log.info("escalation.resolved", kind=kind, subject_id=str(subject_id), who=finding.who)
+        subject_id = as_uuid(subject)
+        if subject_id is None:
+            raise NotEscalated(kind, subject)
+        school_slug, payment_id = await self._find(kind, subject_id, finding)
+        async with self._saga.transaction(school_slug) as connection:
+            # Closing comes first: of two persons who resolve at once, the second one finds no open escalation.
+            if not await escalations.resolve(connection, kind, subject_id, by=finding.by, resolution=str(finding)):
+                raise NotEscalated(kind, subject)
+            payment = await self._apply(connection, kind, subject_id, payment_id, finding)
+        _log.info("escalation.resolved", kind=kind, subject_id=str(subject_id), who=finding.by)
         return payment
 
-    async def _found(self, kind: Kind, subject_id: UUID, finding: Finding) -> tuple[str, UUID | None]:
-        """Return the school and the payment of what waits; of money that nobody knew of, too, which is kept as well."""
-        found = await self._waiting.school_of(kind, subject_id)
-        if found is None and kind is Kind.PAYMENT and finding.moved:
-            found = await self._unheard_of(subject_id)
+    async def _find(self, kind: Kind, subject_id: UUID, finding: Finding) -> tuple[str, UUID | None]:
+        """Return the school's slug and the payment; escalate a charge first that this service never heard of."""
+        found = await self._open.find(kind, subject_id)
+        if found is None and kind is Kind.PAYMENT and finding.money_moved:
+            found = await self._escalate_unreported(subject_id)
         if found is None:
             raise NotEscalated(kind, str(subject_id))
         return found
 
-    async def _unheard_of(self, payment_id: UUID) -> tuple[str, UUID | None] | None:
-        """Charged on the page, and the customer's browser never came back: a person saw it in the portal."""
+    async def _escalate_unreported(self, payment_id: UUID) -> tuple[str, UUID] | None:
+        """Escalate a charge made on the page whose return never came; a person found it in the portal."""
         key = await self._directory.payment(str(payment_id))
-        async with school_transaction(self._saga.engine, key.school) as connection:
-            payment = await payments.lock(connection, await payments.get(connection, payment_id))
-            if payment.state not in NOT_CHARGED:
+        async with self._saga.transaction(key.school_slug) as connection:
+            if (await payments.lock(connection, key)).state not in NOT_CHARGED:
                 return None
-            await escalations.escalate_payment(connection, payment, "found_in_the_portal")
-        return key.school, payment_id
+            await escalations.escalate_payment(connection, key, "found_in_the_portal")
+        return key.school_slug, payment_id
 
-    async def _applied(
+    async def _apply(
         self, connection: AsyncConnection, kind: Kind, subject_id: UUID, payment_id: UUID | None, finding: Finding
     ) -> Payment | None:
         if payment_id is None:
-            # A seat that nobody paid for: what the person did about it, the registration service knows.
+            # A seat without a payment: the registration service has the person's correction.
             return None
-        payment = await payments.lock(connection, await payments.get(connection, payment_id))
+        payment = await payments.lock(connection, (await payments.get(connection, payment_id)).key)
         match kind:
             case Kind.REFUND:
-                return await self._refund(connection, payment, subject_id, finding)
+                return await self._apply_to_refund(connection, payment, subject_id, finding)
             case Kind.RETURN:
-                return await self._return(connection, payment, subject_id, finding)
+                return await self._apply_to_return(connection, payment, subject_id, finding)
             case _:
-                return await self._payment(connection, payment, finding)
+                return await self._apply_to_payment(connection, payment, finding)
 
-    async def _return(
+    async def _apply_to_return(
         self, connection: AsyncConnection, payment: Payment, return_id: UUID, finding: Finding
     ) -> Payment:
-        if finding.moved and not finding.again:
+        if finding.money_moved and not finding.resend:
             raise InvalidInput.of("again", "must be true: money that came with a return counts when it is verified")
-        if finding.again:
-            await returns.judge(connection, return_id, Verdict.PENDING, self._saga.now())
-            await outbox.put(connection, payment, Topic.VERIFY, return_id, traceparent_of())
-        else:
-            await returns.judge(connection, return_id, Verdict.FORGED, self._saga.now())
+        verdict = Verdict.PENDING if finding.resend else Verdict.FORGED
+        await returns.record_verdict(connection, return_id, verdict, self._saga.now())
+        if finding.resend:
+            await outbox.put(connection, payment, Topic.VERIFY, return_id)
         return payment
 
-    async def _payment(self, connection: AsyncConnection, payment: Payment, finding: Finding) -> Payment:
+    async def _apply_to_payment(self, connection: AsyncConnection, payment: Payment, finding: Finding) -> Payment:
         if payment.state in CHARGED:
-            # Its seat could not be confirmed: that goes on being tried.
+            # The escalation was about its seat, which the outbox keeps trying to confirm.
             return payment
-        if not finding.moved:
+        if not finding.money_moved:
             if payment.state not in CAPTURING:
                 return payment
             after = payment.failed("not_charged", payment.ccode)
@@ -118,47 +122,37 @@ class Resolution:
                 raise InvalidInput.of("id", f"payment {other.id} has this registration's money; refund in the portal")
         after = payment.captured(finding.yaadpay_id, 0, self._saga.now())
         await payments.save(connection, after)
-        await self._number(connection, after, finding.yaadpay_id, Role.CHARGE, after.amount_agorot)
-        await outbox.put(connection, after, Topic.CONFIRM_SEAT, after.id, traceparent_of())
+        await self._record(connection, after, finding, Role.CHARGE, after.amount_agorot)
+        await outbox.put(connection, after, Topic.CONFIRM_SEAT, after.id)
         return after
 
-    async def _refund(
+    async def _apply_to_refund(
         self, connection: AsyncConnection, payment: Payment, refund_id: UUID, finding: Finding
     ) -> Payment:
         refund = await refunds.get(connection, refund_id)
-        if finding.moved:
+        if finding.money_moved:
             await refunds.save(connection, refund.done(finding.yaadpay_id, 0, self._saga.now()))
             if finding.yaadpay_id:
-                await self._number(connection, payment, finding.yaadpay_id, Role.REFUND, refund.amount_agorot)
-            return await self._given_back(connection, payment, refund.reason, refund.amount_agorot)
-        if not finding.again:
-            raise InvalidInput.of("again", "must be true: what is owed and was not given back has to be sent")
+                await self._record(connection, payment, finding, Role.REFUND, refund.amount_agorot)
+            if refund.reason is RefundReason.SURPLUS:
+                return payment
+            after = payment.refund_done(refund.amount_agorot)
+            await payments.save(connection, after)
+            return after
+        if not finding.resend:
+            raise InvalidInput.of("again", "must be true: an owed refund that did not move money must be sent")
         if not refund.charge_id and finding.yaadpay_id not in {"", payment.yaadpay_id}:
             role = Role.SURPLUS if refund.reason is RefundReason.SURPLUS else Role.CHARGE
-            await self._number(connection, payment, finding.yaadpay_id, role, payment.amount_agorot)
-        charge_id = refund.charge_id or finding.yaadpay_id
-        await refunds.save(connection, refund.again(charge_id))
-        await outbox.put(connection, payment, Topic.REFUND, refund.id, traceparent_of())
+            await self._record(connection, payment, finding, role, payment.amount_agorot)
+        await refunds.save(connection, refund.reopened(refund.charge_id or finding.yaadpay_id))
+        await outbox.put(connection, payment, Topic.REFUND, refund.id)
         return payment
 
-    async def _given_back(
-        self, connection: AsyncConnection, payment: Payment, reason: RefundReason, amount_agorot: int
-    ) -> Payment:
-        if reason is RefundReason.SURPLUS:
-            return payment
-        after = payment.refund_done(amount_agorot)
-        await payments.save(connection, after)
-        return after
-
-    async def _number(
-        self, connection: AsyncConnection, payment: Payment, yaadpay_id: str, role: Role, amount_agorot: int
+    async def _record(
+        self, connection: AsyncConnection, payment: Payment, finding: Finding, role: Role, amount_agorot: int
     ) -> None:
-        now = self._saga.now()
-        if not await payments.number(
-            connection, payment, yaadpay_id, role, ccode=0, amount_agorot=amount_agorot, now=now
+        number, now = finding.yaadpay_id, self._saga.now()
+        if not await payments.record_transaction(
+            connection, payment, number, role, now=now, amount_agorot=amount_agorot
         ):
-            raise InvalidInput.of("yaadpay_id", "is another transaction's already; look again")
-
-
-def _told(finding: Finding) -> str:
-    return f"moved={finding.moved} yaadpay_id={finding.yaadpay_id or '-'} again={finding.again}"
+            raise InvalidInput.of("yaadpay_id", "belongs to another transaction; look it up in the portal again")

@@ -4,252 +4,216 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from opentelemetry import trace
 from sqlalchemy.ext.asyncio import AsyncConnection
-from ticketcap_observability import get_logger, schema, set_school, traceparent_of
+from ticketcap_observability import get_logger
 
 from ticketcap_payment.domain.errors import ReturnRefused
 from ticketcap_payment.domain.payment import Payment
-from ticketcap_payment.domain.states import NOT_CHARGED, UNPAID, PaymentState, RefundReason
+from ticketcap_payment.domain.states import NOT_CHARGED, UNPAID, RefundReason, Verdict
 from ticketcap_payment.saga.context import Saga
-from ticketcap_payment.saga.delivery import Done, Ending, Later
+from ticketcap_payment.saga.delivery import DeliveryResult, Done, Retry
 from ticketcap_payment.saga.refunds import owe
 from ticketcap_payment.steps import Step
 from ticketcap_payment.store import escalations, outbox, payments, returns
 from ticketcap_payment.store.directory import Directory
+from ticketcap_payment.store.escalations import Kind
 from ticketcap_payment.store.outbox import Delivery, Topic
 from ticketcap_payment.store.payments import Role
-from ticketcap_payment.store.returns import StoredReturn, Verdict
-from ticketcap_payment.store.transactions import school_transaction
+from ticketcap_payment.telemetry import describe_school
 from ticketcap_payment.yaadpay.client import Verification
-from ticketcap_payment.yaadpay.returned import Returned, ReturnUnreadable, read_return
-from ticketcap_payment.yaadpay.wire import Pair
+from ticketcap_payment.yaadpay.return_query import InvalidReturn, Return, parse_return
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """A return that is kept, of a payment; ``replayed`` when it was judged genuine before."""
+class ReceivedReturn:
+    """A stored return with all of its fields; ``replayed`` when it was verified as genuine before."""
 
     id: UUID
     payment: Payment
+    fields: Return
     replayed: bool
 
 
 class Returns:
-    """Takes returns in, and applies them when YaadPay has vouched for them."""
+    """Receives returns, and applies the ones that YaadPay confirms."""
 
     def __init__(self, saga: Saga, directory: Directory, *, key: str) -> None:
         self._saga = saga
         self._directory = directory
         self._key = key
-        # What was not stored of a return that is being served now: YaadPay is shown all of it the first time.
-        self._whole: dict[UUID, Sequence[Pair]] = {}
 
-    async def receive(self, raw: bytes) -> Received:
-        """Compare a return with the stored intent and keep it. Raises ReturnRefused, counted; nothing is changed."""
+    async def receive(self, query: bytes) -> ReceivedReturn:
+        """Match a return with the stored intent and store it. Raises ReturnRefused, and then changes nothing."""
         try:
-            returned = read_return(raw)
-            payment = await self._meant(returned)
-            received = await self._kept(payment, returned)
-        except ReturnUnreadable as error:
-            raise self._refused(error.why) from None
-        self._whole[received.id] = returned.pairs
-        return received
+            fields = parse_return(query)
+            payment = await self._find_payment(fields)
+            self._must_match(fields, payment)
+            return await self._store(payment, fields)
+        except InvalidReturn as error:
+            self._saga.telemetry.return_refused(error.reason)
+            _log.warning("payment.return_refused", reason=error.reason)
+            raise ReturnRefused(error.reason) from None
 
-    def forget(self, received: Received) -> None:
-        """The request that brought this return is over."""
-        self._whole.pop(received.id, None)
-
-    async def must_be_genuine(self, received: Received) -> None:
-        """Raise ReturnRefused when YaadPay has said that it did not send this return."""
-        async with school_transaction(self._saga.engine, received.payment.school) as connection:
+    async def must_be_genuine(self, received: ReceivedReturn) -> None:
+        """Raise ReturnRefused when YaadPay denies that it sent this return."""
+        async with self._saga.transaction(received.payment.school_slug) as connection:
             stored = await returns.get(connection, received.id)
         if stored.verdict is Verdict.FORGED:
             raise ReturnRefused("verify", received.payment.order)
 
-    async def _meant(self, returned: Returned) -> Payment:
-        """Return the payment that a return is for, when everything that it says fits what was agreed."""
-        key = await self._directory.by_order(returned.order)
+    async def _find_payment(self, fields: Return) -> Payment:
+        key = await self._directory.by_order(fields.order)
         if key is None:
-            raise ReturnUnreadable("order")
-        set_school(key.school)
-        async with school_transaction(self._saga.engine, key.school) as connection:
-            payment = await payments.get(connection, key.id)
-        self._must_fit(returned, payment)
-        return payment
+            raise InvalidReturn("order")
+        describe_school(key.school_slug, key.school_id)
+        return await payments.read(self._saga.engine, key)
 
-    def _must_fit(self, returned: Returned, payment: Payment) -> None:
+    def _must_match(self, fields: Return, payment: Payment) -> None:
         masof = self._saga.yaadpay.masof
-        if payment.masof != masof or not returned.terminals <= {masof}:
-            raise ReturnUnreadable("terminal")
-        if returned.amount_agorot != payment.amount_agorot:
-            raise ReturnUnreadable("amount")
-        if not returned.currencies <= {payment.currency}:
-            raise ReturnUnreadable("currency")
-        if (self._saga.check_sign or not returned.is_complete) and not returned.is_signed_with(self._key):
-            raise ReturnUnreadable("sign")
+        if payment.masof != masof or not fields.terminals <= {masof}:
+            raise InvalidReturn("terminal")
+        if fields.amount_agorot != payment.amount_agorot:
+            raise InvalidReturn("amount")
+        if not fields.currencies <= {payment.currency}:
+            raise InvalidReturn("currency")
+        if (self._saga.check_sign or not fields.is_complete) and not fields.is_signed_with(self._key):
+            raise InvalidReturn("sign")
 
-    async def _kept(self, payment: Payment, returned: Returned) -> Received:
-        async with school_transaction(self._saga.engine, payment.school) as connection:
-            locked = await payments.lock(connection, payment)
-            stored = await returns.keep(connection, locked, returned.storable, self._saga.now())
+    async def _store(self, payment: Payment, fields: Return) -> ReceivedReturn:
+        async with self._saga.transaction(payment.school_slug) as connection:
+            locked = await payments.lock(connection, payment.key)
+            stored = await returns.store(connection, locked, fields.storable, self._saga.now())
             if stored.verdict is Verdict.PENDING:
-                await outbox.put(connection, locked, Topic.VERIFY, stored.id, traceparent_of())
+                await outbox.put(connection, locked, Topic.VERIFY, stored.id)
         if stored.verdict is Verdict.FORGED:
-            raise ReturnUnreadable("verify")
+            raise InvalidReturn("verify")
         await self._saga.steps.reached(Step.RETURN_STORED)
-        return Received(stored.id, locked, replayed=stored.verdict is Verdict.GENUINE)
-
-    def _refused(self, why: str) -> ReturnRefused:
-        self._saga.metrics.return_refused(why)
-        _log.warning("payment.return_refused", reason=why)
-        return ReturnRefused(why)
+        return ReceivedReturn(stored.id, locked, fields, replayed=stored.verdict is Verdict.GENUINE)
 
     # Delivered by the outbox
 
-    async def verify(self, delivery: Delivery) -> Ending:
-        """Ask YaadPay about a stored return, and apply what it says."""
-        async with school_transaction(self._saga.engine, delivery.key.school) as connection:
+    async def verify(self, delivery: Delivery, received: ReceivedReturn | None = None) -> DeliveryResult:
+        """Have YaadPay verify a stored return, and apply it.
+
+        ``received`` has the fields that are not stored, if the return is the one that the current request brought.
+        """
+        async with self._saga.transaction(delivery.key.school_slug) as connection:
             stored = await returns.get(connection, delivery.subject_id)
         if stored.verdict is not Verdict.PENDING:
             return Done()
-        returned = read_return(stored.message.encode())
-        match await self._verification(stored, returned):
+        fields = parse_return(stored.message.encode())
+        whole = received.fields if received is not None and received.id == stored.id else fields
+        match await self._verification(fields, whole):
             case Verification.UNKNOWN:
-                return await self._unverified(delivery, stored)
+                return await self._retry(delivery)
             case Verification.FORGED:
-                await self._judged_forged(delivery, stored)
+                await self._record_forged(delivery)
             case Verification.GENUINE:
                 await self._saga.steps.reached(Step.RETURN_VERIFIED)
-                await self._apply(delivery, stored, returned)
+                await self._apply(delivery, fields)
         return Done()
 
-    async def _verification(self, stored: StoredReturn, returned: Returned) -> Verification:
-        # YaadPay does not vouch for a decline that lacks a field (200). Its Sign alone is enough: it moves no money,
-        # and the page can still be paid on.
-        if not returned.is_complete or (returned.is_postponed and not self._saga.verify_postponed):
-            return Verification.GENUINE if returned.is_signed_with(self._key) else Verification.FORGED
-        return await self._saga.yaadpay.verify(self._whole.get(stored.id, returned.pairs))
+    async def _verification(self, fields: Return, whole: Return) -> Verification:
+        # YaadPay does not verify a decline that lacks a field (200). Its Sign alone is enough: it moves no money, and
+        # the page can still be paid on.
+        if not fields.is_complete or (fields.is_postponed and not self._saga.verify_postponed):
+            return Verification.GENUINE if fields.is_signed_with(self._key) else Verification.FORGED
+        return await self._saga.yaadpay.verify(whole.pairs)
 
-    async def _unverified(self, delivery: Delivery, stored: StoredReturn) -> Ending:
+    async def _retry(self, delivery: Delivery) -> DeliveryResult:
         if delivery.waiting_seconds < self._saga.give_up_seconds:
-            return Later("unverified")
-        await self._to_a_person(delivery, stored, "yaadpay_does_not_verify")
+            return Retry("unverified")
+        async with self._saga.transaction(delivery.key.school_slug) as connection:
+            await self._escalate(connection, delivery, "yaadpay_does_not_verify")
         return Done()
 
-    async def _judged_forged(self, delivery: Delivery, stored: StoredReturn) -> None:
-        self._saga.metrics.return_refused("verify")
-        _log.error("payment.return_not_verified", payment_id=str(stored.payment_id), return_id=str(stored.id))
-        async with school_transaction(self._saga.engine, delivery.key.school) as connection:
-            await returns.judge(connection, stored.id, Verdict.FORGED, self._saga.now())
-        # It fits what was agreed and, where that is checked, is signed with our key: a forgery, or our own credentials
-        # are wrong.
-        await self._to_a_person(delivery, stored, "fits_but_not_verified")
+    async def _record_forged(self, delivery: Delivery) -> None:
+        self._saga.telemetry.return_refused("verify")
+        payment_id, return_id = str(delivery.key.id), str(delivery.subject_id)
+        _log.error("payment.return_not_verified", payment_id=payment_id, return_id=return_id)
+        async with self._saga.transaction(delivery.key.school_slug) as connection:
+            await returns.record_verdict(connection, delivery.subject_id, Verdict.FORGED, self._saga.now())
+            # It matches the intent and, where Sign is checked, is signed with our key. Either it is forged by one who
+            # has the key, or our own credentials are wrong.
+            await self._escalate(connection, delivery, "fits_but_not_verified")
 
-    async def _to_a_person(self, delivery: Delivery, stored: StoredReturn, why: str) -> None:
-        async with school_transaction(self._saga.engine, delivery.key.school) as connection:
-            await escalations.escalate(
-                connection,
-                school=delivery.key.school,
-                kind=escalations.Kind.RETURN,
-                subject_id=stored.id,
-                payment_id=stored.payment_id,
-                registration_id=delivery.key.registration_id,
-                why=why,
-            )
+    async def _escalate(self, connection: AsyncConnection, delivery: Delivery, why: str) -> None:
+        await escalations.escalate(connection, Kind.RETURN, delivery.subject_id, delivery.key, why)
 
-    async def _apply(self, delivery: Delivery, stored: StoredReturn, returned: Returned) -> None:
-        async with school_transaction(self._saga.engine, delivery.key.school) as connection:
-            everything = await payments.lock_all(connection, delivery.key.registration_id)
-            payment = next(one for one in everything if one.id == stored.payment_id)
-            others = [one for one in everything if one.id != payment.id]
-            await returns.judge(connection, stored.id, Verdict.GENUINE, self._saga.now())
+    async def _apply(self, delivery: Delivery, fields: Return) -> None:
+        # One transaction holds the verdict, the payment's new state and the next row of the outbox. A process that
+        # dies before the commit leaves the return PENDING, and the repeated delivery verifies it once more.
+        async with self._saga.transaction(delivery.key.school_slug) as connection:
+            existing = await payments.lock_all(connection, delivery.key.registration_id)
+            payment = payments.one_of(existing, delivery.key.id)
+            others = [other for other in existing if other.id != payment.id]
+            await returns.record_verdict(connection, delivery.subject_id, Verdict.GENUINE, self._saga.now())
             await escalations.resolve(
-                connection, escalations.Kind.RETURN, stored.id, who="yaadpay", resolution="verified after all"
+                connection, Kind.RETURN, delivery.subject_id, by="yaadpay", resolution="verified after all"
             )
-            after = await self._applied(connection, payment, others, returned)
-        self._count(payment, after)
+            after = await self._apply_to(connection, payment, others, fields)
+        self._saga.telemetry.return_applied(payment, after, fields.ccode)
         await self._saga.steps.reached(Step.PAYMENT_AUTHORISED)
-        span = trace.get_current_span()
-        span.set_attribute(schema.PAYMENT_CCODE, returned.ccode)
-        span.set_attribute(schema.PAYMENT_STATE, after.state)
 
-    def _count(self, before: Payment, after: Payment) -> None:
-        if after.state is before.state:
-            return
-        if after.state is PaymentState.CAPTURED:
-            self._saga.metrics.completed(after.amount_agorot, after.currency)
-        if after.state is PaymentState.FAILED:
-            self._saga.metrics.failed(after.failure)
-
-    async def _applied(
-        self, connection: AsyncConnection, payment: Payment, others: Sequence[Payment], returned: Returned
+    async def _apply_to(
+        self, connection: AsyncConnection, payment: Payment, others: Sequence[Payment], fields: Return
     ) -> Payment:
-        if not (returned.is_charged or returned.is_postponed):
-            return await self._no_money(connection, payment, returned)
-        taken = any(other.state not in NOT_CHARGED for other in others)
-        if taken or payment.state not in NOT_CHARGED:
-            return await self._surplus(connection, payment, returned)
-        if not await self._numbered(connection, payment, returned, _role(returned)):
+        if not (fields.is_charged or fields.is_postponed):
+            return await self._decline(connection, payment, fields)
+        is_paid = any(other.state not in NOT_CHARGED for other in others)
+        if is_paid or payment.state not in NOT_CHARGED:
+            return await self._return_surplus(connection, payment, fields)
+        if not await self._record(
+            connection, payment, fields, Role.CHARGE if fields.is_charged else Role.AUTHORISATION
+        ):
             return payment
         for other in others:
             if other.state in UNPAID:
                 await payments.save(connection, other.expired("superseded"))
-        return await self._paid(connection, payment, returned)
-
-    async def _paid(self, connection: AsyncConnection, payment: Payment, returned: Returned) -> Payment:
         now = self._saga.now()
-        if returned.is_charged:
-            after, next_topic = payment.captured(returned.transaction, returned.ccode, now), Topic.CONFIRM_SEAT
+        if fields.is_charged:
+            after, next_topic = payment.captured(fields.transaction, fields.ccode, now), Topic.CONFIRM_SEAT
         else:
-            after, next_topic = payment.authorised(returned.transaction, returned.ccode, now), Topic.CAPTURE
+            after, next_topic = payment.authorised(fields.transaction, fields.ccode, now), Topic.CAPTURE
         await payments.save(connection, after)
-        await outbox.put(connection, after, next_topic, after.id, traceparent_of())
+        await outbox.put(connection, after, next_topic, after.id)
         return after
 
-    async def _surplus(self, connection: AsyncConnection, payment: Payment, returned: Returned) -> Payment:
-        """Somebody paid twice. A postponed card is left alone: it costs nobody anything. A charge is given back."""
-        if not await self._numbered(connection, payment, returned, Role.SURPLUS):
+    async def _return_surplus(self, connection: AsyncConnection, payment: Payment, fields: Return) -> Payment:
+        """Refund a second charge. A second postponed card is left alone: it is never charged."""
+        if not await self._record(connection, payment, fields, Role.SURPLUS):
             return payment
-        _log.warning("payment.surplus", payment_id=str(payment.id), yaadpay_id=returned.transaction)
-        if returned.is_charged:
-            await owe(
-                connection,
-                payment,
-                returned.amount_agorot,
-                reason=RefundReason.SURPLUS,
-                charge_id=returned.transaction,
-                now=self._saga.now(),
-            )
+        _log.warning("payment.surplus", payment_id=str(payment.id), yaadpay_id=fields.transaction)
+        if fields.is_charged:
+            amount, charge_id = fields.amount_agorot, fields.transaction
+            await owe(self._saga, connection, payment, amount, RefundReason.SURPLUS, charge_id=charge_id)
         return payment
 
-    async def _no_money(self, connection: AsyncConnection, payment: Payment, returned: Returned) -> Payment:
-        if returned.is_unknown and not self._saga.postpone:
-            # Charged on the page or not: YaadPay itself does not say.
-            await escalations.escalate_payment(connection, payment, "return_does_not_know")
+    async def _decline(self, connection: AsyncConnection, payment: Payment, fields: Return) -> Payment:
+        if fields.is_unknown and not self._saga.postpone:
+            # In this mode the page charges, and YaadPay itself does not know whether it did.
+            await escalations.escalate_payment(connection, payment.key, "return_does_not_know")
             return payment
-        if not await self._numbered(connection, payment, returned, Role.DECLINED) or payment.state not in UNPAID:
+        # A decline may have no transaction number, or 0.
+        has_number = bool(int(fields.transaction or 0))
+        if has_number and not await self._record(connection, payment, fields, Role.DECLINED):
             return payment
-        after = payment.failed("declined", returned.ccode)
+        if payment.state not in UNPAID:
+            return payment
+        after = payment.failed("declined", fields.ccode)
         await payments.save(connection, after)
         return after
 
-    async def _numbered(self, connection: AsyncConnection, payment: Payment, returned: Returned, role: Role) -> bool:
-        """Keep the transaction's number; False when it came before. A decline may have none, or 0."""
-        if role is Role.DECLINED and not int(returned.transaction or 0):
-            return True
-        return await payments.number(
+    async def _record(self, connection: AsyncConnection, payment: Payment, fields: Return, role: Role) -> bool:
+        """Record the return's transaction number; return False when it is recorded already."""
+        return await payments.record_transaction(
             connection,
             payment,
-            returned.transaction,
+            fields.transaction,
             role,
-            ccode=returned.ccode,
-            amount_agorot=returned.amount_agorot,
             now=self._saga.now(),
+            ccode=fields.ccode,
+            amount_agorot=fields.amount_agorot,
         )
-
-
-def _role(returned: Returned) -> Role:
-    return Role.CHARGE if returned.is_charged else Role.AUTHORISATION

@@ -1,1 +1,1 @@
-"""Every line of SQL of the payment service."""
+"""Hold every SQL statement of the payment service."""

@@ -1,7 +1,12 @@
-"""The schema. The migrations make it; a test holds the two against each other."""
+"""Describe the tables.
 
+The migrations create them; a test compares the two.
+"""
+
+import enum
+from dataclasses import fields
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -10,6 +15,9 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    Label,
+    Text,
+    TypeDecorator,
     UniqueConstraint,
     text,
 )
@@ -17,25 +25,47 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from ticketcap_chassis.database import tables
 from ticketcap_chassis.database.tables import one_of
 
-from ticketcap_payment.domain.states import RUNNING, PaymentState, RefundReason, RefundState, SeatState
+from ticketcap_payment.domain.refund import Method
+from ticketcap_payment.domain.states import RUNNING, PaymentState, RefundReason, RefundState, SeatState, Verdict
 
-ONE_RUNNING: Final = "payments_one_running_per_registration"
+
+class _Word(TypeDecorator[enum.StrEnum]):
+    """A member of an enumeration, stored as text."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: type[enum.StrEnum]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_result_value(self, value: Any, _dialect: Any) -> enum.StrEnum | None:
+        """Return the member that a stored text names."""
+        return None if value is None else self.kind(value)
 
 
 class Base(DeclarativeBase):
     """Times carry their zone; amounts are integers of minor units."""
 
     metadata = tables.metadata()
-    type_annotation_map: ClassVar[dict[Any, Any]] = tables.TYPES
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        **tables.TYPES,
+        **{kind: _Word(kind) for kind in (PaymentState, SeatState, RefundState, RefundReason, Method, Verdict)},
+    }
+
+
+def columns_of(row: type[Base], record: type[Any]) -> tuple[Label[Any], ...]:
+    """Return the columns of ``row`` that the dataclass ``record`` has, under its names."""
+    return tuple(getattr(row, field.name).label(field.name) for field in fields(record))
 
 
 class PaymentRow(Base):
-    """One attempt to pay. A trigger refuses every change of state that the rules do not know."""
+    """One attempt to pay. A trigger rejects every transition that the rules forbid."""
 
     __tablename__ = "payments"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    school: Mapped[str]
+    school_slug: Mapped[str] = mapped_column("school")
     registration_id: Mapped[UUID]
     event_id: Mapped[UUID]
     order: Mapped[str]
@@ -47,8 +77,8 @@ class PaymentRow(Base):
     fingerprint: Mapped[str]
     created_at: Mapped[datetime]
     traceparent: Mapped[str]
-    state: Mapped[str]
-    seat: Mapped[str]
+    state: Mapped[PaymentState]
+    seat: Mapped[SeatState]
     redirect_url: Mapped[str]
     yaadpay_id: Mapped[str]
     ccode: Mapped[int | None]
@@ -58,6 +88,8 @@ class PaymentRow(Base):
     refund_pending_agorot: Mapped[int] = mapped_column(BigInteger)
     authorised_at: Mapped[datetime | None]
     captured_at: Mapped[datetime | None]
+    school_id: Mapped[UUID | None]
+    """None in rows older than revision 0003. Row-level security therefore reads the slug until every row has an id."""
 
     __table_args__ = (
         UniqueConstraint("order"),
@@ -79,7 +111,12 @@ class PaymentRow(Base):
             name="only_captured_is_refunded",
         ),
         CheckConstraint("(state = 'REFUNDED') = (refunded_agorot = amount_agorot)", name="refunded_is_whole"),
-        Index(ONE_RUNNING, "registration_id", unique=True, postgresql_where=text(f"state IN ({one_of(RUNNING)})")),
+        Index(
+            "payments_one_running_per_registration",
+            "registration_id",
+            unique=True,
+            postgresql_where=text(f"state IN ({one_of(RUNNING)})"),
+        ),
         Index("payments_by_registration", "registration_id", "id"),
         Index("payments_unpaid", "created_at", postgresql_where=text("state IN ('CREATED', 'REDIRECTED')")),
         Index("payments_capturing", "authorised_at", postgresql_where=text("state IN ('AUTHORISED', 'UNKNOWN')")),
@@ -93,13 +130,13 @@ class PaymentRow(Base):
 
 
 class TransactionRow(Base):
-    """What YaadPay numbered: each number once, whatever comes twice."""
+    """A transaction number of YaadPay's, recorded once."""
 
     __tablename__ = "transactions"
 
     masof: Mapped[str] = mapped_column(primary_key=True)
     yaadpay_id: Mapped[str] = mapped_column(primary_key=True)
-    school: Mapped[str]
+    school_slug: Mapped[str] = mapped_column("school")
     payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"))
     role: Mapped[str]
     ccode: Mapped[int]
@@ -114,16 +151,16 @@ class TransactionRow(Base):
 
 
 class ReturnRow(Base):
-    """What came back with a browser, without card data, as it was before anything was done about it."""
+    """A customer's return as it came, without card data; stored before it is verified."""
 
     __tablename__ = "returns"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    school: Mapped[str]
+    school_slug: Mapped[str] = mapped_column("school")
     payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"))
     digest: Mapped[str]
     message: Mapped[str]
-    verdict: Mapped[str]
+    verdict: Mapped[Verdict]
     received_at: Mapped[datetime]
     judged_at: Mapped[datetime | None]
 
@@ -140,18 +177,18 @@ class RefundRow(Base):
     __tablename__ = "refunds"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    school: Mapped[str]
+    school_slug: Mapped[str] = mapped_column("school")
     payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"))
     registration_id: Mapped[UUID]
     charge_id: Mapped[str]
     amount_agorot: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str]
-    reason: Mapped[str]
+    reason: Mapped[RefundReason]
     idempotency_key: Mapped[str]
     fingerprint: Mapped[str]
     created_at: Mapped[datetime]
-    state: Mapped[str]
-    method: Mapped[str | None]
+    state: Mapped[RefundState]
+    method: Mapped[Method | None]
     tries: Mapped[int]
     yaadpay_id: Mapped[str]
     ccode: Mapped[int | None]
@@ -170,12 +207,12 @@ class RefundRow(Base):
 
 
 class OutboxRow(Base):
-    """What must follow a commit, written in the transaction that made it necessary."""
+    """Work that must follow a commit, written in the same transaction."""
 
     __tablename__ = "outbox"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    school: Mapped[str]
+    school_slug: Mapped[str] = mapped_column("school")
     registration_id: Mapped[UUID]
     payment_id: Mapped[UUID]
     topic: Mapped[str]
@@ -205,12 +242,12 @@ class OutboxRow(Base):
 
 
 class EscalationRow(Base):
-    """What only a person can settle, and what the person said."""
+    """A case that only a person can settle, and the person's resolution."""
 
     __tablename__ = "escalations"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    school: Mapped[str]
+    school_slug: Mapped[str] = mapped_column("school")
     kind: Mapped[str]
     subject_id: Mapped[UUID]
     payment_id: Mapped[UUID | None] = mapped_column(ForeignKey("payments.id"))
@@ -235,7 +272,7 @@ class EscalationRow(Base):
 
 
 class CursorRow(Base):
-    """How far a feed has been read."""
+    """The position up to which a change feed is processed."""
 
     __tablename__ = "cursors"
 

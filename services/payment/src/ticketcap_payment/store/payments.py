@@ -1,61 +1,93 @@
-"""Payments of one school and what YaadPay numbered for them; every function works inside a school's transaction."""
+"""Store payments and YaadPay's transaction numbers.
+
+Every function works inside a school's transaction.
+"""
 
 import enum
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ticketcap_payment.domain.payment import Payment
-from ticketcap_payment.domain.states import PaymentState, SeatState
-from ticketcap_payment.store.models import PaymentRow, TransactionRow
+from ticketcap_payment.domain.payment import Payment, PaymentKey
+from ticketcap_payment.domain.refund import Refund
+from ticketcap_payment.domain.states import PaymentState
+from ticketcap_payment.store import refunds
+from ticketcap_payment.store.models import PaymentRow, TransactionRow, columns_of
+from ticketcap_payment.store.transactions import school_transaction
 
-_COLUMNS: Final = PaymentRow.__table__.columns
+_COLUMNS: Final = columns_of(PaymentRow, Payment)
 _FIXED: Final = frozenset(
     {
-        *("id", "school", "registration_id", "event_id", "order", "masof", "amount_agorot", "currency", "language"),
-        *("idempotency_key", "fingerprint", "created_at", "traceparent"),
+        *("id", "school_slug", "school_id", "registration_id", "event_id", "order", "masof", "amount_agorot"),
+        *("currency", "language", "idempotency_key", "fingerprint", "created_at", "traceparent"),
     }
 )
 _CHANGING: Final = tuple(field.name for field in fields(Payment) if field.name not in _FIXED)
 
-_SERIAL: Final = text("""-- payments.serial
+_SERIALISE: Final = text("""-- payments.serial: Admit one transaction at a time to a registration's payments.
 SELECT pg_advisory_xact_lock(hashtextextended(:registration_id, 0))""")
 
 
 class Role(enum.StrEnum):
-    """What a transaction of YaadPay's is to a payment."""
+    """The role of a YaadPay transaction in a payment."""
 
     AUTHORISATION = "AUTHORISATION"
     CHARGE = "CHARGE"
     DECLINED = "DECLINED"
     SURPLUS = "SURPLUS"
-    """Paid on the same page, or for the same registration, a second time."""
+    """A second payment on the same page, or for the same registration."""
     REFUND = "REFUND"
 
 
+@dataclass(frozen=True, slots=True)
+class PaymentSnapshot:
+    """A payment with its refunds, oldest first, as one transaction saw them."""
+
+    payment: Payment
+    refunds: list[Refund]
+
+
+async def read(engine: AsyncEngine, key: PaymentKey) -> Payment:
+    """Read a payment in a transaction of its own, without locking it."""
+    async with school_transaction(engine, key.school_slug) as connection:
+        return await get(connection, key.id)
+
+
+async def snapshot(engine: AsyncEngine, key: PaymentKey) -> PaymentSnapshot:
+    """Read a payment with its refunds, in a transaction of its own."""
+    async with school_transaction(engine, key.school_slug) as connection:
+        return PaymentSnapshot(await get(connection, key.id), await refunds.of_payment(connection, key.id))
+
+
 async def lock_all(connection: AsyncConnection, registration_id: UUID) -> list[Payment]:
-    """Return a registration's payments, oldest first, locked: nobody adds one or changes one before the commit."""
-    await connection.execute(_SERIAL, {"registration_id": str(registration_id)})
+    """Return a registration's payments, oldest first; no other transaction adds or changes one before the commit.
+
+    The advisory lock also covers payments that do not exist yet, which row locks can't.
+    """
+    await connection.execute(_SERIALISE, {"registration_id": str(registration_id)})
     query = select(*_COLUMNS).where(PaymentRow.registration_id == registration_id).order_by(PaymentRow.id)
-    return [_payment(row) for row in (await connection.execute(query.with_for_update())).mappings()]
+    return [Payment(**row) for row in (await connection.execute(query.with_for_update())).mappings()]
+
+
+async def lock(connection: AsyncConnection, key: PaymentKey) -> Payment:
+    """Return a payment as it is now, with all payments of its registration locked."""
+    return one_of(await lock_all(connection, key.registration_id), key.id)
+
+
+def one_of(payments: list[Payment], payment_id: UUID) -> Payment:
+    """Return the payment with an id that is among ``payments``."""
+    return next(payment for payment in payments if payment.id == payment_id)
 
 
 async def get(connection: AsyncConnection, payment_id: UUID) -> Payment:
-    """Return one payment as it is; its id came from the directory, so it is there."""
+    """Return an existing payment without locking it."""
     query = select(*_COLUMNS).where(PaymentRow.id == payment_id)
-    return _payment((await connection.execute(query)).mappings().one())
-
-
-async def lock(connection: AsyncConnection, payment: Payment) -> Payment:
-    """Return ``payment`` as it is now, its registration's payments locked."""
-    everything = await lock_all(connection, payment.registration_id)
-    return next(one for one in everything if one.id == payment.id)
+    return Payment(**(await connection.execute(query)).mappings().one())
 
 
 async def add(connection: AsyncConnection, payment: Payment) -> None:
@@ -64,42 +96,41 @@ async def add(connection: AsyncConnection, payment: Payment) -> None:
 
 
 async def save(connection: AsyncConnection, payment: Payment) -> None:
-    """Write what may change of a payment; the database refuses a move that the rules do not know."""
+    """Write a payment's changing fields; the database rejects a forbidden transition."""
     values = {name: getattr(payment, name) for name in _CHANGING}
     await connection.execute(update(PaymentRow).where(PaymentRow.id == payment.id).values(values))
 
 
 async def redirect(connection: AsyncConnection, payment: Payment) -> bool:
-    """Write that the page of ``payment`` is ready; False when meanwhile it no longer waited for one."""
+    """Store the page of a payment; return False when the payment no longer waits for one."""
     waits = (PaymentRow.id == payment.id) & (PaymentRow.state == PaymentState.CREATED)
     values = {"state": payment.state, "redirect_url": payment.redirect_url, "failure": payment.failure}
     return (await connection.execute(update(PaymentRow).where(waits).values(values))).rowcount == 1
 
 
-async def number(
+async def record_transaction(
     connection: AsyncConnection,
     payment: Payment,
     yaadpay_id: str,
     role: Role,
     *,
-    ccode: int,
-    amount_agorot: int,
     now: datetime,
+    ccode: int = 0,
+    amount_agorot: int | None = None,
 ) -> bool:
-    """Keep what YaadPay numbered ``yaadpay_id``; False when that number is known already."""
+    """Record a transaction number of YaadPay's; return False when it is recorded already.
+
+    The amount is the payment's unless ``amount_agorot`` says otherwise.
+    """
     row = {
         "masof": payment.masof,
         "yaadpay_id": yaadpay_id,
-        "school": payment.school,
+        "school_slug": payment.school_slug,
         "payment_id": payment.id,
         "role": role,
         "ccode": ccode,
-        "amount_agorot": amount_agorot,
+        "amount_agorot": payment.amount_agorot if amount_agorot is None else amount_agorot,
         "recorded_at": now,
     }
     once = postgresql.insert(TransactionRow).values(row).on_conflict_do_nothing().returning(TransactionRow.yaadpay_id)
     return (await connection.execute(once)).one_or_none() is not None
-
-
-def _payment(row: Mapping[Any, Any]) -> Payment:
-    return Payment(**{**row, "state": PaymentState(row["state"]), "seat": SeatState(row["seat"])})

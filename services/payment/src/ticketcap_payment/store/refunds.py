@@ -1,31 +1,32 @@
-"""Refunds of one school; every function works inside a school's transaction."""
+"""Store refunds.
 
-from collections.abc import Mapping
+Every function works inside a school's transaction.
+"""
+
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ticketcap_payment.domain.refund import Method, Refund
-from ticketcap_payment.domain.states import RefundReason, RefundState
-from ticketcap_payment.store.models import RefundRow
+from ticketcap_payment.domain.refund import Refund
+from ticketcap_payment.store.models import RefundRow, columns_of
 
-_COLUMNS: Final = RefundRow.__table__.columns
+_COLUMNS: Final = columns_of(RefundRow, Refund)
 _CHANGING: Final = ("charge_id", "state", "method", "tries", "yaadpay_id", "ccode", "done_at")
 
 
 async def of_payment(connection: AsyncConnection, payment_id: UUID) -> list[Refund]:
     """Return a payment's refunds, oldest first."""
     query = select(*_COLUMNS).where(RefundRow.payment_id == payment_id).order_by(RefundRow.id)
-    return [_refund(row) for row in (await connection.execute(query)).mappings()]
+    return [Refund(**row) for row in (await connection.execute(query)).mappings()]
 
 
 async def get(connection: AsyncConnection, refund_id: UUID) -> Refund:
-    """Return one refund as it is; lock its payment first to change it."""
+    """Return an existing refund. Lock its payment first to change it."""
     query = select(*_COLUMNS).where(RefundRow.id == refund_id)
-    return _refund((await connection.execute(query)).mappings().one())
+    return Refund(**(await connection.execute(query)).mappings().one())
 
 
 async def add(connection: AsyncConnection, refund: Refund) -> None:
@@ -34,17 +35,6 @@ async def add(connection: AsyncConnection, refund: Refund) -> None:
 
 
 async def save(connection: AsyncConnection, refund: Refund) -> None:
-    """Write what may change of a refund."""
+    """Write a refund's changing fields."""
     values = {name: getattr(refund, name) for name in _CHANGING}
     await connection.execute(update(RefundRow).where(RefundRow.id == refund.id).values(values))
-
-
-def _refund(row: Mapping[Any, Any]) -> Refund:
-    return Refund(
-        **{
-            **row,
-            "state": RefundState(row["state"]),
-            "reason": RefundReason(row["reason"]),
-            "method": Method(row["method"]) if row["method"] else None,
-        }
-    )

@@ -1,6 +1,8 @@
-"""What came back with browsers: kept before it is acted upon; works inside a school's transaction."""
+"""Store customers' returns before they are verified.
 
-import enum
+Every function works inside a school's transaction.
+"""
+
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,73 +16,55 @@ from uuid_utils.compat import uuid7
 
 from ticketcap_payment.domain.errors import TooManyReturns
 from ticketcap_payment.domain.payment import Payment
-from ticketcap_payment.store.models import ReturnRow
+from ticketcap_payment.domain.states import Verdict
+from ticketcap_payment.store.models import ReturnRow, columns_of
 
-_MOST: Final = 50
-"""Different returns of one payment: each is a number of YaadPay's of its own."""
-
-
-class Verdict(enum.StrEnum):
-    """What YaadPay says of a return when it is asked."""
-
-    PENDING = "PENDING"
-    GENUINE = "GENUINE"
-    FORGED = "FORGED"
+_LIMIT: Final = 50
+"""Different returns of one payment; each has a transaction number of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReturn:
-    """``message`` is a query without card data."""
+    """A return. ``message`` is its query string without card data."""
 
     id: UUID
     payment_id: UUID
     message: str
     verdict: Verdict
-    received_at: datetime
 
 
-_COLUMNS: Final = (
-    ReturnRow.id,
-    ReturnRow.payment_id,
-    ReturnRow.message,
-    ReturnRow.verdict,
-    ReturnRow.received_at,
-)
+_COLUMNS: Final = columns_of(ReturnRow, StoredReturn)
 
 
-async def keep(connection: AsyncConnection, payment: Payment, message: str, now: datetime) -> StoredReturn:
-    """Store a return, or find the same one that came before. Raises TooManyReturns."""
+async def store(connection: AsyncConnection, payment: Payment, message: str, now: datetime) -> StoredReturn:
+    """Store a return, or find the same one stored before. Raises TooManyReturns."""
     digest = hashlib.sha256(message.encode()).hexdigest()
     same = select(*_COLUMNS).where(ReturnRow.payment_id == payment.id, ReturnRow.digest == digest)
-    row = {
-        "id": uuid7(),
-        "school": payment.school,
-        "payment_id": payment.id,
-        "digest": digest,
-        "message": message,
-        "verdict": Verdict.PENDING,
-        "received_at": now,
-    }
     if (found := (await connection.execute(same)).mappings().one_or_none()) is None:
-        await _must_have_room(connection, payment)
+        count = await connection.scalar(select(func.count()).where(ReturnRow.payment_id == payment.id))
+        if (count or 0) >= _LIMIT:
+            raise TooManyReturns(payment.id, _LIMIT)
+        row = {
+            "id": uuid7(),
+            "school_slug": payment.school_slug,
+            "payment_id": payment.id,
+            "digest": digest,
+            "message": message,
+            "verdict": Verdict.PENDING,
+            "received_at": now,
+        }
         await connection.execute(postgresql.insert(ReturnRow).values(row).on_conflict_do_nothing())
         found = (await connection.execute(same)).mappings().one()
-    return StoredReturn(**{**found, "verdict": Verdict(found["verdict"])})
+    return StoredReturn(**found)
 
 
 async def get(connection: AsyncConnection, return_id: UUID) -> StoredReturn:
-    """Return one of them."""
-    found = (await connection.execute(select(*_COLUMNS).where(ReturnRow.id == return_id))).mappings().one()
-    return StoredReturn(**{**found, "verdict": Verdict(found["verdict"])})
+    """Return an existing return."""
+    query = select(*_COLUMNS).where(ReturnRow.id == return_id)
+    return StoredReturn(**(await connection.execute(query)).mappings().one())
 
 
-async def judge(connection: AsyncConnection, return_id: UUID, verdict: Verdict, now: datetime) -> None:
-    """Keep what was found about a return."""
+async def record_verdict(connection: AsyncConnection, return_id: UUID, verdict: Verdict, now: datetime) -> None:
+    """Record the verdict on a return."""
     change = update(ReturnRow).where(ReturnRow.id == return_id).values(verdict=verdict, judged_at=now)
     await connection.execute(change)
-
-
-async def _must_have_room(connection: AsyncConnection, payment: Payment) -> None:
-    count = await connection.scalar(select(func.count()).where(ReturnRow.payment_id == payment.id))
-    if (count or 0) >= _MOST:
-        raise TooManyReturns(payment.id, _MOST)

@@ -1,4 +1,4 @@
-"""Under which roles the service works, and which tables row-level security binds."""
+"""Name the database roles, their privileges and the tables under row-level security."""
 
 from typing import Final
 
@@ -6,10 +6,10 @@ APP: Final = "payment_app"
 """Sees and writes one school at a time."""
 
 JOBS: Final = "payment_jobs"
-"""Sees ids, states and sums of all schools, never what a customer typed; leases what is due."""
+"""Sees ids, states and sums of all schools, and nothing that a customer typed; leases due work."""
 
 TABLES: Final = ("payments", "transactions", "returns", "refunds", "outbox", "escalations")
-"""Where a row belongs to one school."""
+"""The tables whose rows belong to one school."""
 
 APP_NEEDS: Final = {
     "SELECT": TABLES,
@@ -22,4 +22,4 @@ JOBS_NEEDS: Final = {
     "UPDATE": ("outbox", "cursors"),
     "DELETE": ("outbox",),
 }
-"""The privileges that each role works with; the health check asks for them."""
+"""The privileges that each role needs; the health check verifies them."""

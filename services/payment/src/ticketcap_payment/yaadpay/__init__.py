@@ -1,9 +1,11 @@
-"""The client of YaadPay (Hyp Pay): the only code that knows its parameters, decimal amounts and currency numbers.
+"""Speak YaadPay's (Hyp Pay's) protocol.
+
+No other code knows its parameters, decimal amounts and currency numbers. Calls that move no money raise:
 
 YaadPayError
-├─ YaadPayUnavailable   no answer, or none that can be read
-│  └─ YaadPayUnreached  not even connected: nothing was asked
-└─ YaadPayRefused       an answer with a CCode that is not what was hoped for
+├─ YaadPayUnavailable   no response, or an unreadable one
+│  └─ YaadPayUnreached  not even connected: YaadPay received nothing
+└─ YaadPayRefused       a response with another CCode than success
 
-Money calls raise none of them: their Answer says DONE, REFUSED, NOT_SENT or UNKNOWN.
+Calls that move money raise none of them. Their YaadPayResponse says DONE, REFUSED, NOT_SENT or UNKNOWN.
 """

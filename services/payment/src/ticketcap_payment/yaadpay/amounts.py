@@ -1,4 +1,4 @@
-"""Agorot to YaadPay's decimal strings and back, currencies to its Coin numbers and back."""
+"""Convert agorot to YaadPay's decimals and currencies to its Coin numbers, and back."""
 
 import re
 from typing import Final
@@ -8,16 +8,16 @@ _AMOUNT: Final = re.compile(r"([0-9]{1,9})(?:[.,]([0-9]{1,2}))?")
 
 
 def decimal(agorot: int) -> str:
-    """Return minor units as YaadPay spells them: major units, a point, two digits."""
+    """Return minor units in YaadPay's form: major units, a point, two digits."""
     return f"{agorot // 100}.{agorot % 100:02d}"
 
 
-def agorot(spelled: str) -> int | None:
-    """Return the minor units that ``spelled`` means, None when it means none.
+def agorot(amount: str) -> int | None:
+    """Return the minor units of an amount in YaadPay's form, or None when it is not one.
 
-    ``10`` and ``10.00`` are one; so are ``49.9``, ``49,90`` and `` 49.90 ``: blanks do not count.
+    ``10`` and ``10.00`` are equal; so are ``49.9``, ``49,90`` and `` 49.90 ``: blanks do not count.
     """
-    match = _AMOUNT.fullmatch("".join(spelled.split()))
+    match = _AMOUNT.fullmatch("".join(amount.split()))
     if match is None:
         return None
     return int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
@@ -29,5 +29,5 @@ def coin(currency: str) -> str:
 
 
 def currency(coin_number: str) -> str | None:
-    """Return the ISO 4217 code of a Coin number, None for a number that there is not."""
+    """Return the ISO 4217 code of a Coin number, or None for an unknown number."""
     return next((code for code, number in _COINS.items() if number == coin_number), None)

@@ -1,13 +1,13 @@
-"""What a CCode means for us: one class for each of the codes that YaadPay and Shva (the national switch) answer.
+"""Classify the codes that YaadPay and Shva (the national switch) send.
 
-Numbers up to 200 come from Shva in principle, those above from YaadPay; some have two meanings. The classes are chosen
-so that either meaning leads to the same action, except where a caller knows more.
+Codes up to 200 come from Shva, the others from YaadPay. Some have two meanings. The classes are chosen so that both
+meanings lead to the same action, except where a caller knows more.
 """
 
 from enum import StrEnum
 from typing import Final
 
-CHARGED: Final = 0
+SUCCEEDED: Final = 0
 FORGED_OR_MISSING: Final = 200
 NOT_FOUND_OR_DONE: Final = 250
 POSTPONED: Final = 800
@@ -16,20 +16,20 @@ CANCELLED: Final = 998
 
 
 class CCodeClass(StrEnum):
-    """What to do about an answer."""
+    """The action that a response calls for."""
 
     SUCCESS = "success"
-    """Done, or held, or postponed, as asked."""
+    """Done, held or postponed, as requested."""
     DECLINED = "declined"
-    """The card is refused; another one may do."""
+    """The card is refused; another card may succeed."""
     RETRYABLE = "retryable"
-    """The customer typed something wrong; the same card may do."""
+    """The customer made a typing error; the same card may succeed."""
     CONFIG = "config"
-    """The terminal or our request is wrong: for the operators."""
+    """The terminal or our request is wrong; an operator must correct it."""
     STATE = "state"
     """The transaction is in another state than the call assumes."""
     UNKNOWN = "unknown"
-    """The outcome is not known. Also every code that is in no table."""
+    """The outcome is unknown. Also every code that is in no table."""
 
 
 def _codes(*ranges: int | tuple[int, int]) -> frozenset[int]:
@@ -55,5 +55,5 @@ _CLASS_OF: Final = {code: kind for kind, codes in _CLASSES.items() for code in c
 
 
 def class_of(ccode: int) -> CCodeClass:
-    """Return the class of a code; UNKNOWN for one that no table has."""
+    """Return the class of a code; UNKNOWN for one that is in no table."""
     return _CLASS_OF.get(ccode, CCodeClass.UNKNOWN)

@@ -1,11 +1,10 @@
-"""Speaks to YaadPay: one method per action, one span and one point of the histogram per call, everything bounded.
+"""Call YaadPay: one method per action, each call bounded and measured.
 
-Sent are forms, so that no secret stands in an address. No trace header leaves us, and no span holds a parameter.
+Parameters travel in a form, so that no secret stands in an address. No trace header is sent to YaadPay.
 """
 
 import asyncio
 import json
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,24 +12,24 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
-from opentelemetry.trace import SpanKind, Status, StatusCode
 from ticketcap_chassis import deadlines
-from ticketcap_observability import Telemetry, get_logger, schema
+from ticketcap_observability import get_logger
 
+from ticketcap_payment.telemetry import PaymentTelemetry
 from ticketcap_payment.yaadpay.amounts import coin, decimal
-from ticketcap_payment.yaadpay.answer import Answer, Outcome, ccode_of, fields_of, money_answer
-from ticketcap_payment.yaadpay.ccodes import CHARGED, FORGED_OR_MISSING, NOT_AUTHENTICATED, class_of
+from ticketcap_payment.yaadpay.ccodes import FORGED_OR_MISSING, NOT_AUTHENTICATED, SUCCEEDED, class_of
+from ticketcap_payment.yaadpay.response import Outcome, YaadPayResponse, ccode_of, fields_of, parse_response
 from ticketcap_payment.yaadpay.signatures import is_equal, page_signature
 from ticketcap_payment.yaadpay.wire import harmless, query
 
-_MAX_ANSWER: Final = 256 * 1024
+_MAX_BODY: Final = 256 * 1024
 _SAFE_TRIES: Final = 2
 _INFO_LENGTH: Final = 100
 _NAME_LENGTH: Final = 50
 _J5_AUTHORIZER: Final = "7"
 _CONNECT_SECONDS: Final = 5.0
 _SLACK_SECONDS: Final = 1.0
-"""What the caller's deadline leaves for storing and telling what YaadPay said."""
+"""The part of the caller's time that is left for storing YaadPay's response and answering the caller."""
 _UNREACHED: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UTF8: Final = {"UTF8": "True", "UTF8out": "True"}
 
@@ -38,27 +37,27 @@ _log = get_logger(__name__)
 
 
 class YaadPayError(Exception):
-    """A call that moves no money did not do what it should."""
+    """A call that moves no money failed."""
 
 
 class YaadPayUnavailable(YaadPayError):
-    """No answer, or none that can be read; the message says which."""
+    """No response, or an unreadable one; the message says which."""
 
 
 class YaadPayUnreached(YaadPayUnavailable):
-    """Not even connected: nothing was asked."""
+    """Not even connected: YaadPay received nothing."""
 
 
 class YaadPayRefused(YaadPayError):
-    """An answer with another CCode than hoped for."""
+    """A response with another CCode than success."""
 
     def __init__(self, action: str, ccode: int) -> None:
-        super().__init__(f"{action} was answered CCode={ccode} ({class_of(ccode)})")
+        super().__init__(f"{action}: CCode={ccode} ({class_of(ccode)})")
         self.ccode = ccode
 
 
 class Verification(StrEnum):
-    """What VERIFY says of a return."""
+    """VERIFY's result for a return."""
 
     GENUINE = "genuine"
     FORGED = "forged"
@@ -67,7 +66,7 @@ class Verification(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal:
-    """Whose account it is. ``key`` and ``password`` are secrets."""
+    """The account at YaadPay. ``key`` and ``password`` are secrets."""
 
     masof: str
     key: str
@@ -76,7 +75,7 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """The payment page to open. ``order`` is ours, letters and digits only."""
+    """The payment page to open. ``order`` has letters and digits only."""
 
     order: str
     amount_agorot: int
@@ -88,8 +87,8 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
-    """A J5 hold that is to be captured: what its return and getToken told of it."""
+class CardHold:
+    """A J5 hold to be captured, with the fields of its return and of getToken."""
 
     token: str
     expiry_yymm: str
@@ -118,16 +117,16 @@ class PaymentLink:
 
 
 class YaadPayClient:
-    """Calls for one terminal. ``seconds`` bounds what may be tried again, ``money_seconds`` what may not.
+    """Calls for one terminal. ``seconds`` bounds a call that is safe to repeat, ``money_seconds`` one that moves money.
 
-    ``page_url`` is where browsers go: the same address as ours, except inside a network of containers.
+    Browsers use ``page_url``, which differs from ``base_url`` only inside a network of containers.
     """
 
     def __init__(
         self,
         base_url: str,
         terminal: Terminal,
-        telemetry: Telemetry,
+        telemetry: PaymentTelemetry,
         *,
         page_url: str,
         seconds: float,
@@ -138,13 +137,12 @@ class YaadPayClient:
         self._terminal = terminal
         self._seconds = seconds
         self._money_seconds = money_seconds
-        self._tracer = telemetry.tracer
-        self._duration = telemetry.histogram(schema.YAADPAY_DURATION)
+        self._telemetry = telemetry
         address = urlsplit(base_url)
         self._server: dict[str, Any] = {"server.address": address.hostname or "", "url.path": address.path}
         self._server["server.port"] = address.port or (443 if address.scheme == "https" else 80)
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=20)
-        # Each wait of a call is bounded by this, and the whole call by its own time.
+        # These bound each wait of a call; ``_send`` bounds the whole call.
         waits = httpx.Timeout(money_seconds, connect=_CONNECT_SECONDS, pool=_CONNECT_SECONDS)
         self._http = httpx.AsyncClient(timeout=waits, limits=limits, trust_env=False)
 
@@ -168,7 +166,7 @@ class YaadPayClient:
         if signed.startswith("<") or "signature=" not in signed:
             raise self._refusal("SIGN", body)
         if not is_equal(signed.rpartition("signature=")[2], page_signature(parameters, self._terminal.key)):
-            # The gateway's word counts; that its formula is not ours is worth knowing.
+            # YaadPay's signature counts. A different formula here is worth an operator's look.
             _log.warning("yaadpay.signature_differs", order=page.order)
         return f"{self._page_url}?{signed}"
 
@@ -189,37 +187,39 @@ class YaadPayClient:
             **_UTF8,
         }
 
-    async def verify(self, returned: Iterable[tuple[str, bytes]]) -> Verification:
-        """Ask whether YaadPay really sent ``returned``, whose names must be cleared of ours."""
+    async def verify(self, pairs: Iterable[tuple[str, bytes]]) -> Verification:
+        """Verify that YaadPay sent ``pairs``, which must hold no name of our own request."""
         ours = [("action", "APISign"), ("What", "VERIFY"), ("Masof", self._terminal.masof)]
         secret = [("KEY", self._terminal.key), ("PassP", self._terminal.password)]
         try:
-            body = await self._safely("VERIFY", [*ours, *secret, *returned])
+            body = await self._safely("VERIFY", [*ours, *secret, *pairs])
         except YaadPayUnavailable:
             return Verification.UNKNOWN
         ccode = ccode_of(fields_of(body) or {})
-        if ccode == CHARGED:
+        if ccode == SUCCEEDED:
             return Verification.GENUINE
         return Verification.FORGED if ccode in {FORGED_OR_MISSING, NOT_AUTHENTICATED} else Verification.UNKNOWN
 
     # Money
 
-    async def commit(self, transaction: str) -> Answer:
-        """Charge a postponed transaction. Sent again after an unknown outcome, it can't charge twice (250)."""
+    async def commit(self, transaction: str) -> YaadPayResponse:
+        """Charge a postponed transaction. Safe to repeat after an unknown outcome: a second one gets 250."""
         return await self._money("commitTrans", {"TransId": transaction, **_UTF8})
 
-    async def cancel(self, transaction: str) -> Answer:
-        """Undo a charge of today, whole, before it is transmitted."""
+    async def cancel(self, transaction: str) -> YaadPayResponse:
+        """Undo a whole charge of today, before it is transmitted. Safe to repeat."""
         return await self._money("CancelTrans", {"TransId": transaction})
 
-    async def refund(self, transaction: str, amount_agorot: int) -> Answer:
-        """Give money of a charge back. Sent twice it gives twice."""
+    async def refund(self, transaction: str, amount_agorot: int) -> YaadPayResponse:
+        """Refund a part or all of a charge. Sent twice, it refunds twice."""
         return await self._money(
             "zikoyAPI", {"TransId": transaction, "Amount": decimal(amount_agorot), "Tash": "1", **_UTF8}
         )
 
-    async def capture(self, hold: Hold, amount_agorot: int, *, currency: str, name: str, info: str) -> Answer:
-        """Charge a J5 hold, at most what it holds (``soft`` with its token). Sent twice it may charge twice."""
+    async def capture(
+        self, hold: CardHold, amount_agorot: int, *, currency: str, name: str, info: str
+    ) -> YaadPayResponse:
+        """Charge at most the amount of a J5 hold (``soft`` with its token). Sent twice, it may charge twice."""
         return await self._money(
             "soft",
             {
@@ -242,14 +242,14 @@ class YaadPayClient:
             },
         )
 
-    # Questions
+    # Calls that move no money
 
     async def get_token(self, transaction: str) -> Token:
         """Return the token of a transaction's card. Raises YaadPayError."""
-        asked = {"TransId": transaction, "allowFalse": "True"}
-        body = await self._safely("getToken", self._authenticated("getToken", asked))
+        parameters = {"TransId": transaction, "allowFalse": "True"}
+        body = await self._safely("getToken", self._authenticated("getToken", parameters))
         fields = fields_of(body) or {}
-        if ccode_of(fields) != CHARGED or not fields.get("Token"):
+        if ccode_of(fields) != SUCCEEDED or not fields.get("Token"):
             raise self._refusal("getToken", body)
         return Token(token=fields["Token"], expiry_yymm=fields.get("Tokef", ""))
 
@@ -261,7 +261,7 @@ class YaadPayClient:
         except ValueError:
             raise self._refusal("payRequest", body) from None
         if not isinstance(rows, list):
-            raise YaadPayUnavailable("payRequest was answered with JSON that is no list")
+            raise YaadPayUnavailable("payRequest: the JSON is no list")
         return [
             PaymentLink(
                 id=str(row.get("payRequestId", "")),
@@ -274,31 +274,31 @@ class YaadPayClient:
 
     # Transport
 
-    async def _money(self, action: str, parameters: Mapping[str, str]) -> Answer:
-        """Send once. Whatever is not a clear answer is UNKNOWN."""
+    async def _money(self, action: str, parameters: Mapping[str, str]) -> YaadPayResponse:
+        """Send once. Every unclear response is UNKNOWN."""
         try:
             body = await self._send(action, self._authenticated(action, parameters), self._money_seconds)
         except YaadPayUnreached as error:
-            return Answer(outcome=Outcome.NOT_SENT, reason=str(error))
+            return YaadPayResponse(outcome=Outcome.NOT_SENT, problem=str(error))
         except YaadPayUnavailable as error:
-            return Answer(outcome=Outcome.UNKNOWN, reason=str(error))
-        return money_answer(body)
+            return YaadPayResponse(outcome=Outcome.UNKNOWN, problem=str(error))
+        return parse_response(body)
 
     async def _safely(self, action: str, parameters: Sequence[tuple[str, str | bytes]]) -> bytes:
-        """Send what moves no money, within the caller's time, and once more when nothing readable came."""
+        """Send a call that moves no money within the caller's time; repeat it once after an unreadable response."""
         for tries_left in reversed(range(_SAFE_TRIES)):
             try:
-                body = await self._send(action, parameters, self._time_to_ask())
+                body = await self._send(action, parameters, self._time_left())
             except YaadPayUnavailable:
-                if not tries_left or not self._time_to_ask():
+                if not tries_left or not self._time_left():
                     raise
                 continue
             if not tries_left or _is_readable(body):
                 return body
         raise AssertionError("the last try returns or raises")
 
-    def _time_to_ask(self) -> float:
-        """Return the seconds that a question may take; 0 when its caller has no time left for the answer."""
+    def _time_left(self) -> float:
+        """Return the seconds that a call may take; 0 when its caller has no time left for the response."""
         return max(0.0, deadlines.bounded(self._seconds + _SLACK_SECONDS) - _SLACK_SECONDS)
 
     def _authenticated(self, action: str, parameters: Mapping[str, str]) -> list[tuple[str, str | bytes]]:
@@ -306,28 +306,18 @@ class YaadPayClient:
         return [*ours.items(), *parameters.items()]
 
     async def _send(self, action: str, parameters: Iterable[tuple[str, str | bytes]], seconds: float) -> bytes:
-        attributes = {"http.request.method": "POST", **self._server}
-        with self._tracer.start_as_current_span(
-            schema.yaadpay_call(action), kind=SpanKind.CLIENT, attributes=attributes, record_exception=False
-        ) as span:
-            began, outcome = time.perf_counter(), "unknown"
+        with self._telemetry.yaadpay_call(action, self._server) as call:
             try:
                 async with asyncio.timeout(seconds):
                     status, body = await self._exchange(query(parameters))
-                span.set_attribute("http.response.status_code", status)
-                if httpx.codes.is_error(status):
-                    span.set_attribute("error.type", str(status))
-                    span.set_status(Status(StatusCode.ERROR))
-                outcome = _outcome(action, body)
             except (TimeoutError, httpx.HTTPError) as error:
-                span.set_attribute("error.type", type(error).__name__)
-                span.set_status(Status(StatusCode.ERROR))
+                # After a connection YaadPay may have done the work: only an unmade connection proves that it did not.
+                call.failed(type(error).__name__)
                 kind = YaadPayUnreached if isinstance(error, _UNREACHED) else YaadPayUnavailable
                 raise kind(f"{action}: {type(error).__name__} within {seconds} s") from error
-            finally:
-                self._duration.record(time.perf_counter() - began, action=action, outcome=outcome)
+            call.answered(status, _outcome(action, body))
         if status != httpx.codes.OK:
-            raise YaadPayUnavailable(f"{action} was answered HTTP {status}")
+            raise YaadPayUnavailable(f"{action}: HTTP {status}")
         return body
 
     async def _exchange(self, form: str) -> tuple[int, bytes]:
@@ -336,14 +326,14 @@ class YaadPayClient:
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
-                if len(body) > _MAX_ANSWER:
-                    raise httpx.DecodingError(f"an answer of more than {_MAX_ANSWER} bytes")
+                if len(body) > _MAX_BODY:
+                    raise httpx.DecodingError(f"a body of more than {_MAX_BODY} bytes")
         return response.status_code, bytes(body)
 
     def _refusal(self, action: str, body: bytes) -> YaadPayError:
         ccode = ccode_of(fields_of(body) or {})
         if ccode is None:
-            return YaadPayUnavailable(f"{action} was answered with HTML, nothing, or unreadable bytes")
+            return YaadPayUnavailable(f"{action}: HTML, an empty body, or unreadable bytes")
         return YaadPayRefused(action, ccode)
 
 
@@ -353,7 +343,7 @@ def _is_readable(body: bytes) -> bool:
 
 
 def _outcome(action: str, body: bytes) -> str:
-    """Return the label of the histogram: the class of the CCode; SIGN and LIST tell none when they succeed."""
+    """Return the class of the CCode, which SIGN and LIST lack when they succeed."""
     ccode = ccode_of(fields_of(body) or {})
     if ccode is not None:
         return class_of(ccode).value

@@ -1,7 +1,7 @@
-"""YaadPay's two signatures: HMAC-SHA256, keyed by the ASCII of KEY, in lower-case hex.
+"""Compute YaadPay's two signatures: HMAC-SHA256, keyed by KEY, in lower-case hex.
 
-The vendor does not publish them; both are held against the vendor's own samples in the tests. VERIFY remains the
-authority: these are a second look.
+The vendor does not publish the formulas; the tests compare both with the vendor's own samples. VERIFY stays the
+authority, and these are a second check.
 """
 
 import hashlib
@@ -12,27 +12,27 @@ from typing import Final
 from ticketcap_payment.yaadpay.wire import query
 
 SIGNED_FIELDS: Final = ("Id", "CCode", "Amount", "ACode", "Order", "Fild1", "Fild2", "Fild3")
-"""What a return's Sign covers, in this order; everything else in it is unsigned."""
+"""The fields that a return's Sign covers, in this order; every other field is unsigned."""
 
-# HKId stands before them on the returns of standing orders, which this service never opens.
+# HKId precedes them in returns of standing orders, which this service never opens.
 _SIGNED: Final = frozenset(name.casefold() for name in (*SIGNED_FIELDS, "Sign", "HKId"))
 _UNSIGNED: Final = frozenset({"KEY", "PassP", "What", "User", "Pass", "isHash", "ACTION", "signature"})
 
 
 def page_signature(parameters: Mapping[str, str], key: str) -> str:
-    """Return the ``signature`` of a page: over all parameters but the secrets, sorted by the bytes of their names."""
+    """Return a page's ``signature``: over all parameters except the secrets, sorted by the bytes of their names."""
     signed = {name: value for name, value in parameters.items() if name not in _UNSIGNED}
     signed["action"] = parameters.get("ACTION", "pay")
     return _hmac(query(sorted(signed.items())), key)
 
 
 def signs(name: str) -> bool:
-    """Say whether ``name``, in any case, is a field that Sign covers, or Sign itself: it must not come twice."""
+    """Say whether ``name``, in any case, is Sign or a field that Sign covers, and so must not be repeated."""
     return name.casefold() in _SIGNED
 
 
 def return_signature(fields: Mapping[str, bytes], key: str) -> str:
-    """Return the ``Sign`` of a return: over SIGNED_FIELDS, whose bytes are used as they came."""
+    """Return the ``Sign`` of a return: over the bytes of SIGNED_FIELDS as they came."""
     return _hmac(query((name, fields.get(name, b"")) for name in SIGNED_FIELDS), key)
 
 

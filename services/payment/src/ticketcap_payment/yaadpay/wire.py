@@ -1,11 +1,11 @@
-"""How parameters stand on the wire: raw query bytes, percent-encoding, UTF-8 or windows-1255."""
+"""Encode and decode parameters: query bytes, percent-encoding, UTF-8 or windows-1255."""
 
 from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 Pair = tuple[str, bytes]
-"""A parameter's name and its value's bytes as they were meant, without percent-encoding."""
+"""A parameter's name and the bytes of its value, without percent-encoding."""
 
 MAX_BYTES: Final = 8192
 _MAX_PAIRS: Final = 100
@@ -13,13 +13,13 @@ _HAZARDS: Final = str.maketrans(dict.fromkeys("#&?=%+", " "))
 
 
 class Unreadable(ValueError):
-    """Bytes that are no parameters, or too many of them."""
+    """Bytes that are no parameters, or too many."""
 
 
 def parse(raw: bytes, *, skip_foreign: bool = False) -> list[Pair]:
     """Return the parameters of a query in their order, duplicates included. Raises Unreadable.
 
-    A parameter whose name is not ASCII is none of YaadPay's: it is left out with ``skip_foreign``, else unreadable.
+    YaadPay's names are ASCII. ``skip_foreign`` leaves out the other ones, which are otherwise unreadable.
     """
     if len(raw) > MAX_BYTES:
         raise Unreadable(f"longer than {MAX_BYTES} bytes")
@@ -37,7 +37,7 @@ def _value(encoded: bytes) -> bytes:
 
 
 def text(value: bytes) -> str:
-    """Return a value as text. Asked for UTF-8, YaadPay still answers some fields in windows-1255."""
+    """Return a value as text. YaadPay sends some fields in windows-1255 even when UTF-8 is requested."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -45,7 +45,7 @@ def text(value: bytes) -> str:
 
 
 def quoted(value: bytes) -> str:
-    """Return a value percent-encoded by RFC 3986: only letters, digits and ``-._~`` stay, hex is upper-case."""
+    """Return a value percent-encoded by RFC 3986: all but letters, digits and ``-._~``, in upper-case hex."""
     return quote_from_bytes(value, safe="-._~")
 
 
@@ -59,6 +59,6 @@ def _bytes(value: str | bytes) -> bytes:
 
 
 def harmless(free_text: str, length: int) -> str:
-    """Return text that survives being echoed without encoding, which YaadPay sometimes does; cut to ``length``."""
+    """Return text without the characters that break a query, cut to ``length``: YaadPay may echo it unencoded."""
     printable = "".join(letter if letter.isprintable() else " " for letter in free_text.translate(_HAZARDS))
     return " ".join(printable.split())[:length]

@@ -1,1 +1,1 @@
-"""The history of the schema."""
+"""Keep the history of the schema."""

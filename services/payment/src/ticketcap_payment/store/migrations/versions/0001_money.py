@@ -1,4 +1,4 @@
-"""Payments, what YaadPay numbered, returns, refunds, outbox, escalations; roles, row-level security, moves."""
+"""Create the tables of money with their roles, row-level security and transitions."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Refunds of a charge for an event that became free."""
+"""Allow refunds of a charge for an event that became free."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""A day of a school's money for bookkeeping: charges and refunds in the order in which they happened."""
+"""Read a day of a school's charges and refunds for bookkeeping."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from ticketcap_payment.store.transactions import school_transaction
 
 _PAGE: Final = 500
 
-_ENTRIES: Final = text("""-- books.entries
+_ENTRIES: Final = text("""-- export.entries: Read one page of a day's charges and refunds, in the order of time.
 SELECT * FROM (
   SELECT 'payment' AS kind, id, id AS payment_id, registration_id, event_id, "order", yaadpay_id, state,
          amount_agorot, currency, captured_at AS at
   FROM payments WHERE captured_at >= :begins AND captured_at < :ends
   UNION ALL
-  -- Charged a second time: no payment of its own, and given back by a refund below.
+  -- A second charge has no payment of its own; a refund below returns it.
   SELECT 'payment', payments.id, payments.id, registration_id, event_id, "order", transactions.yaadpay_id, 'SURPLUS',
          transactions.amount_agorot, currency, recorded_at
   FROM transactions JOIN payments ON payments.id = payment_id
@@ -37,10 +37,11 @@ WHERE (at, id) > (:after_at, :after_id) ORDER BY at, id LIMIT :limit""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BookEntry:
-    """``kind`` is payment or refund; a refund's amount is negative. ``at``: when money moved, or was asked for."""
+class ExportEntry:
+    """A charge or a refund. ``at`` is when money moved, or when the refund was requested if it has not yet."""
 
     kind: str
+    """payment or refund."""
     id: UUID
     payment_id: UUID
     registration_id: UUID
@@ -49,28 +50,23 @@ class BookEntry:
     yaadpay_id: str
     state: str
     amount_agorot: int
+    """Negative for a refund."""
     currency: str
     at: datetime
 
 
-class Books:
-    """Reads one school's money."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-
-    async def day(self, school: str, day: date) -> AsyncIterator[Sequence[BookEntry]]:
-        """Yield the entries of a day in Israel, in portions."""
-        begins = datetime.combine(day, time(), ISRAEL)
-        ends = datetime.combine(day + timedelta(days=1), time(), ISRAEL)
-        after = (begins - timedelta(seconds=1), UUID(int=0))
-        while True:
-            values = {"begins": begins, "ends": ends, "after_at": after[0], "after_id": after[1], "limit": _PAGE}
-            async with school_transaction(self._engine, school) as connection:
-                rows = (await connection.execute(_ENTRIES, values)).mappings().all()
-            page = [BookEntry(**row) for row in rows]
-            if page:
-                yield page
-            if len(page) < _PAGE:
-                return
-            after = (page[-1].at, page[-1].id)
+async def day_of_school(engine: AsyncEngine, school_slug: str, day: date) -> AsyncIterator[Sequence[ExportEntry]]:
+    """Yield the entries of a day in Israel, in pages."""
+    begins = datetime.combine(day, time(), ISRAEL)
+    ends = datetime.combine(day + timedelta(days=1), time(), ISRAEL)
+    after_at, after_id = begins - timedelta(seconds=1), UUID(int=0)
+    while True:
+        values = {"begins": begins, "ends": ends, "after_at": after_at, "after_id": after_id, "limit": _PAGE}
+        async with school_transaction(engine, school_slug) as connection:
+            rows = (await connection.execute(_ENTRIES, values)).mappings().all()
+        page = [ExportEntry(**row) for row in rows]
+        if page:
+            yield page
+        if len(page) < _PAGE:
+            return
+        after_at, after_id = page[-1].at, page[-1].id

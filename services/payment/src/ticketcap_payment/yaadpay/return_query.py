@@ -1,8 +1,8 @@
-"""Read a customer's return from YaadPay strictly and without trust.
+"""Parse the query of a customer's return from YaadPay, without trust.
 
-Only the fields that ``Sign`` covers say anything, and each of them comes once. A parameter beside them is compared
-where this service knows better (currency, terminal) and otherwise ignored: browsers, proxies and the return address
-itself add their own, twice or in any alphabet, and the customer is not to blame.
+Only the fields that ``Sign`` covers count, and each of them comes once. Of the other parameters, currency and terminal
+are compared with the intent and the rest is ignored: browsers, proxies and the return address add their own, twice or
+in any alphabet, without the customer's fault.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,34 +10,34 @@ from dataclasses import dataclass
 from typing import Final
 
 from ticketcap_payment.yaadpay.amounts import agorot, currency
-from ticketcap_payment.yaadpay.answer import ccode_of
-from ticketcap_payment.yaadpay.ccodes import CHARGED, POSTPONED, CCodeClass, class_of
+from ticketcap_payment.yaadpay.ccodes import POSTPONED, SUCCEEDED, CCodeClass, class_of
+from ticketcap_payment.yaadpay.response import ccode_of
 from ticketcap_payment.yaadpay.signatures import SIGNED_FIELDS, is_equal, return_signature, signs
 from ticketcap_payment.yaadpay.wire import MAX_BYTES, Pair, Unreadable, parse, query, text
 
-# What a caller could put beside the signed fields to change what is asked of YaadPay: the names of our own request.
+# The names of our own request. A caller could add them to the signed fields to change the VERIFY call.
 _OURS: Final = frozenset({"action", "what", "masof", "key", "passp"})
-# What a card's owner would not want kept, and what nobody needs again: none of it is signed.
+# Card data and other personal fields, which are never stored. None of them is signed.
 _CARD: Final = frozenset(
     {"cc", "cvv", "token", "tokef", "tmonth", "tyear", "bincard", "l4digit", "userid", "brand", "issuer", "cardname"}
 )
 _MAX_ID_DIGITS: Final = 20
-# What a decline may lack: it moves no money, and nothing is ever asked of YaadPay by its number.
+# A decline may lack the other signed fields: it moves no money, and no later call uses its number.
 _NEEDED_TO_DECLINE: Final = ("CCode", "Amount", "Order")
 _DECLINED: Final = frozenset({CCodeClass.DECLINED, CCodeClass.RETRYABLE, CCodeClass.CONFIG, CCodeClass.STATE})
 
 
-class ReturnUnreadable(ValueError):
-    """It can't be a return; ``why`` is one of few words."""
+class InvalidReturn(ValueError):
+    """A query that is no return of this terminal; ``reason`` is one of few words."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Returned:
-    """One return. ``pairs`` are its parameters as they came, each name once, without those of our own request."""
+class Return:
+    """A return. ``pairs`` are its parameters as they came, each name once, without the names of our own request."""
 
     pairs: Sequence[Pair]
     transaction: str
@@ -46,71 +46,71 @@ class Returned:
     amount_agorot: int
     order: str
     currencies: frozenset[str]
-    """Unsigned: every currency that it names, mostly one."""
+    """Unsigned: every currency in the query, usually one."""
     terminals: frozenset[str]
-    """Unsigned, and no part of a return: every terminal that it names, mostly none."""
+    """Unsigned, and no part of a genuine return: every terminal in the query, usually none."""
     sign: str
 
     @property
     def is_charged(self) -> bool:
-        """Whether it says that money was taken."""
-        return self.ccode == CHARGED
+        """Whether the page took money."""
+        return self.ccode == SUCCEEDED
 
     @property
     def is_postponed(self) -> bool:
-        """Whether it says that a charge waits for our word."""
+        """Whether the charge waits for our commit."""
         return self.ccode == POSTPONED
 
     @property
     def is_unknown(self) -> bool:
-        """Whether YaadPay says that it does not know the outcome itself."""
+        """Whether YaadPay itself does not know the outcome."""
         return class_of(self.ccode) is CCodeClass.UNKNOWN
 
     @property
     def is_complete(self) -> bool:
-        """Whether it has all that YaadPay needs to vouch for it; a decline without its number does not."""
+        """Whether YaadPay can verify it; a decline without a number lacks a field."""
         return bool(self.transaction) and {name for name, _ in self.pairs} >= set(SIGNED_FIELDS)
 
     def is_signed_with(self, key: str) -> bool:
-        """Say whether Sign is ours to believe, by the formula that the vendor does not publish."""
+        """Say whether Sign is valid under ``key``, by the vendor's unpublished formula."""
         return is_equal(self.sign, return_signature(dict(self.pairs), key))
 
     @property
     def storable(self) -> str:
-        """The parameters as a query, without what a card's owner would not want kept."""
+        """The parameters as a query, without card data and other personal fields."""
         return query(pair for pair in self.pairs if pair[0].casefold() not in _CARD)
 
 
-def read_return(raw: bytes) -> Returned:
-    """Return what ``raw``, everything behind the question mark, says. Raises ReturnUnreadable."""
+def parse_return(raw: bytes) -> Return:
+    """Parse a query string, the part after the question mark. Raises InvalidReturn."""
     try:
         pairs = parse(raw, skip_foreign=True)
     except Unreadable:
-        raise ReturnUnreadable("unreadable") from None
+        raise InvalidReturn("unreadable") from None
     signed = [name.casefold() for name, _ in pairs if signs(name)]
     if len(set(signed)) < len(signed):
-        raise ReturnUnreadable("doubled")
+        raise InvalidReturn("doubled")
     fields = {name: text(value) for name, value in pairs if signs(name)}
     ccode = _ccode(fields)
-    returned = Returned(
+    result = Return(
         pairs=_once(pair for pair in pairs if pair[0].casefold() not in _OURS),
         transaction=_transaction(fields, ccode),
         ccode=ccode,
         amount_agorot=_amount(fields),
         order=fields["Order"],
-        # A number that stands for no currency is as wrong as another one.
+        # An unknown number matches no payment's currency.
         currencies=frozenset(currency(number) or "unknown" for number in _values(pairs, "coin")),
         terminals=_values(pairs, "masof"),
         sign=fields["Sign"],
     )
-    if len(returned.storable) > MAX_BYTES:
-        # Raw bytes grow when they are encoded; what is kept must be readable again.
-        raise ReturnUnreadable("unreadable")
-    return returned
+    if len(result.storable) > MAX_BYTES:
+        # Raw bytes grow when they are encoded, and the stored query must be parseable again.
+        raise InvalidReturn("unreadable")
+    return result
 
 
 def _once(pairs: Iterable[Pair]) -> list[Pair]:
-    """Return the first pair of each name: YaadPay is shown no name twice, so that it can't read another one than we."""
+    """Return the first pair of each name, so that YaadPay and this service read the same one."""
     first: dict[str, Pair] = {}
     for pair in pairs:
         first.setdefault(pair[0].casefold(), pair)
@@ -118,34 +118,34 @@ def _once(pairs: Iterable[Pair]) -> list[Pair]:
 
 
 def _values(pairs: Iterable[Pair], folded: str) -> frozenset[str]:
-    """Return what a parameter says, whatever its case and however often it comes; an empty one says nothing."""
+    """Return the non-empty values of a parameter, in any case of its name."""
     return frozenset(text(value).strip() for name, value in pairs if name.casefold() == folded) - {""}
 
 
 def _ccode(fields: Mapping[str, str]) -> int:
     if any(name not in fields for name in _NEEDED_TO_DECLINE):
-        raise ReturnUnreadable("incomplete")
+        raise InvalidReturn("incomplete")
     if not fields.get("Sign"):
-        raise ReturnUnreadable("unsigned")
+        raise InvalidReturn("unsigned")
     ccode = ccode_of(fields)
     if ccode is None:
-        raise ReturnUnreadable("ccode")
+        raise InvalidReturn("ccode")
     return ccode
 
 
 def _transaction(fields: Mapping[str, str], ccode: int) -> str:
     is_decline = class_of(ccode) in _DECLINED
     if not is_decline and any(name not in fields for name in SIGNED_FIELDS):
-        raise ReturnUnreadable("incomplete")
+        raise InvalidReturn("incomplete")
     number = fields.get("Id", "")
     is_number = number.isascii() and number.isdecimal() and len(number) <= _MAX_ID_DIGITS
     if not (is_number or (is_decline and not number)):
-        raise ReturnUnreadable("id")
+        raise InvalidReturn("id")
     return number
 
 
 def _amount(fields: Mapping[str, str]) -> int:
     amount = agorot(fields["Amount"])
     if amount is None:
-        raise ReturnUnreadable("amount")
+        raise InvalidReturn("amount")
     return amount
