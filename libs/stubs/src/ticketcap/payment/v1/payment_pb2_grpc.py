@@ -26,11 +26,11 @@ if _version_not_supported:
 
 
 class PaymentServiceStub:
-    """Owns money; nobody else speaks to YaadPay.
+    """Owns money; no other service calls YaadPay.
 
     Organiser calls carry a JSON Web Token in the metadata key `authorization`
-    ("Bearer …"). What belongs to another school answers NOT_FOUND, never
-    PERMISSION_DENIED, so that its existence is not told.
+    ("Bearer …"). Another school's payment answers NOT_FOUND, never
+    PERMISSION_DENIED, so that the answer does not reveal its existence.
     """
 
     def __init__(self, channel):
@@ -82,15 +82,15 @@ class PaymentServiceStub:
 
 
 class PaymentServiceServicer:
-    """Owns money; nobody else speaks to YaadPay.
+    """Owns money; no other service calls YaadPay.
 
     Organiser calls carry a JSON Web Token in the metadata key `authorization`
-    ("Bearer …"). What belongs to another school answers NOT_FOUND, never
-    PERMISSION_DENIED, so that its existence is not told.
+    ("Bearer …"). Another school's payment answers NOT_FOUND, never
+    PERMISSION_DENIED, so that the answer does not reveal its existence.
     """
 
     def CreatePayment(self, request, context):
-        """Opens a payment for a hold and says where to send the customer. For the
+        """Opens a payment for a hold and returns the page of the customer. For the
         holder of the registration's manage token or of its pay token. While
         another payment of the registration runs: ALREADY_EXISTS with its id.
         """
@@ -106,24 +106,24 @@ class PaymentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetPaymentResult(self, request, context):
-        """How a payment stands, without anything that tells whose it is. Public:
-        who comes back from YaadPay has no token.
+        """The state of a payment, without its holder. Public: a customer who comes
+        back from YaadPay has no token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SettleReturn(self, request, context):
-        """What YaadPay sent back with the customer's browser: verified, compared
-        with the stored intent, settled. The same return twice is a success. A
-        forged one is FAILED_PRECONDITION and changes nothing. Public.
+        """Settles a customer's return from YaadPay: compares it with the stored
+        intent, verifies it, charges, confirms the seat. The same return twice is
+        a success. A forged one is FAILED_PRECONDITION and changes nothing. Public.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RefundPayment(self, request, context):
-        """Gives a captured payment back, whole or in part. OWNER and ADMIN.
+        """Refunds a captured payment, whole or in part. OWNER and ADMIN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -137,15 +137,15 @@ class PaymentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListEscalations(self, request, context):
-        """What only a person can settle, oldest first. SUPER_ADMIN.
+        """The cases that only a person can settle, oldest first. SUPER_ADMIN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolveEscalation(self, request, context):
-        """Records what a person found in YaadPay's portal about an outcome that is
-        not known. SUPER_ADMIN; kept with who said it.
+        """Applies a person's finding in YaadPay's portal to an unknown outcome, and
+        stores it with the person's id. SUPER_ADMIN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -203,11 +203,11 @@ def add_PaymentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PaymentService:
-    """Owns money; nobody else speaks to YaadPay.
+    """Owns money; no other service calls YaadPay.
 
     Organiser calls carry a JSON Web Token in the metadata key `authorization`
-    ("Bearer …"). What belongs to another school answers NOT_FOUND, never
-    PERMISSION_DENIED, so that its existence is not told.
+    ("Bearer …"). Another school's payment answers NOT_FOUND, never
+    PERMISSION_DENIED, so that the answer does not reveal its existence.
     """
 
     @staticmethod
