@@ -269,7 +269,7 @@ def test_what_is_harmless_passes_the_wall(watched: Watched) -> None:
         "db.query.text": "SELECT id FROM registrations WHERE event_id = $1 AND status = $2",
         "starts.at": "2030-05-01T08:00:00Z",
         "server.address": "127.0.0.1:50051",
-        "payment.amount": 4990,
+        "payment.amount_agorot": 4990,
         "wait.seconds": 0.123456789012,
         "deadline.remaining_ms": 1500,
         "school.slug": "herzl",

@@ -623,7 +623,8 @@ OPENED = """
     http POST %s %s
       rpc payment CreatePayment OK
         use hold
-        span payment.create school.slug=herzl payment.id=$payment payment.amount=4990 payment.state=REDIRECTED
+        span payment.create school.id school.slug=herzl payment.id=$payment \
+payment.amount_agorot=4990 payment.state=REDIRECTED
           use row of payment
           sql INSERT payments
           yaadpay SIGN 200
@@ -645,7 +646,7 @@ def is_opened(world: World) -> Answered:
     http POST {PAYMENTS} 409
       rpc payment CreatePayment ALREADY_EXISTS
         use hold
-        span payment.create school.slug=herzl
+        span payment.create school.id school.slug=herzl
           use row of payment
     """,
 )
@@ -662,7 +663,7 @@ def while_another_runs(world: World) -> Answered:
     http POST {PAYMENTS} 410
       rpc payment CreatePayment FAILED_PRECONDITION
         use hold
-        span payment.create school.slug=herzl
+        span payment.create school.id school.slug=herzl
           use row of payment
     """,
 )
@@ -692,7 +693,7 @@ def with_the_wrong_token__(world: World) -> Answered:
       call payment CreatePayment OK
         serve payment CreatePayment UNAVAILABLE
           use hold
-          span payment.create school.slug=herzl payment.id=$payment payment.amount=4990
+          span payment.create school.id school.slug=herzl payment.id=$payment payment.amount_agorot=4990
             use row of payment
             sql INSERT payments
             yaadpay SIGN 500
@@ -701,7 +702,8 @@ def with_the_wrong_token__(world: World) -> Answered:
             sql UPDATE payments
         serve payment CreatePayment OK
           use hold
-          span payment.create school.slug=herzl payment.id=$payment payment.amount=4990 payment.state=REDIRECTED
+          span payment.create school.id school.slug=herzl payment.id=$payment \
+payment.amount_agorot=4990 payment.state=REDIRECTED
             use row of payment
             yaadpay SIGN 200
             sql tenant.enter
@@ -723,7 +725,7 @@ def is_tried_again_when_yaadpay_was_broken(world: World) -> Answered:
       call payment CreatePayment UNAVAILABLE
         serve payment CreatePayment UNAVAILABLE
           use hold
-          span payment.create school.slug=herzl payment.id payment.amount=4990
+          span payment.create school.id school.slug=herzl payment.id payment.amount_agorot=4990
             use row of payment
             sql INSERT payments
             yaadpay SIGN - ! ReadError
@@ -732,7 +734,7 @@ def is_tried_again_when_yaadpay_was_broken(world: World) -> Answered:
             sql UPDATE payments
         * serve payment CreatePayment UNAVAILABLE
           use hold
-          span payment.create school.slug=herzl payment.id payment.amount=4990
+          span payment.create school.id school.slug=herzl payment.id payment.amount_agorot=4990
             use row of payment
             yaadpay SIGN - ! ReadError
             yaadpay SIGN - ! ReadError
@@ -775,7 +777,7 @@ def while_registration_is_down(world: World) -> Answered:
     200,
     """
     http GET /api/v1/payments/{id} 200
-      rpc payment GetPayment OK school.slug=herzl
+      rpc payment GetPayment OK school.id school.slug=herzl
         sql directory.payment
         use hold
         use money
@@ -792,7 +794,7 @@ def by_its_holder_(world: World) -> Answered:
     200,
     """
     http GET /api/v1/payments/{id} 200
-      rpc payment GetPayment OK school.slug=herzl
+      rpc payment GetPayment OK school.id school.slug=herzl
         sql directory.payment
         use money
     """,
@@ -818,7 +820,7 @@ def of_none(world: World) -> Answered:
 SETTLED = """
     http GET /api/v1/payments/yaadpay/return {status}
       rpc payment SettleReturn OK
-        span payment.return school.slug=herzl payment.id=$payment payment.state=CAPTURED -> $opened
+        span payment.return school.id school.slug=herzl payment.id=$payment payment.state=CAPTURED -> $opened
           sql directory.order
           sql tenant.enter
           sql SELECT payments
@@ -829,7 +831,8 @@ SETTLED = """
           sql SELECT returns
           sql outbox.put
           use under way
-          span outbox.deliver outbox.topic=return.verify payment.id=$payment school.slug=herzl payment.ccode=800 \
+          span outbox.deliver outbox.topic=return.verify payment.id=$payment school.id \
+school.slug=herzl payment.ccode=800 \
 payment.state=AUTHORISED -> payment.return
             sql tenant.enter
             sql SELECT returns
@@ -841,8 +844,10 @@ payment.state=AUTHORISED -> payment.return
             sql UPDATE payments
             sql outbox.put
             use done
-          span outbox.deliver outbox.topic=payment.capture payment.id=$payment school.slug=herzl -> outbox.deliver
-            span payment.capture payment.id=$payment school.slug=herzl payment.amount=4990 payment.ccode=0 \
+          span outbox.deliver outbox.topic=payment.capture payment.id=$payment school.id \
+school.slug=herzl -> outbox.deliver
+            span payment.capture payment.id=$payment school.id school.slug=herzl \
+payment.amount_agorot=4990 payment.ccode=0 \
 payment.state=CAPTURED
               sql tenant.enter
               sql SELECT payments
@@ -858,7 +863,8 @@ payment.state=CAPTURED
               sql tenant.enter
               sql SELECT payments
             use done
-          span outbox.deliver outbox.topic=seat.confirm payment.id=$payment school.slug=herzl -> payment.capture
+          span outbox.deliver outbox.topic=seat.confirm payment.id=$payment school.id \
+school.slug=herzl -> payment.capture
             sql tenant.enter
             sql SELECT payments
             use seat confirmed
@@ -868,8 +874,8 @@ payment.state=CAPTURED
             use done
           sql tenant.enter
           sql SELECT returns
-          sql directory.payment
-          use money
+          sql tenant.enter
+          sql SELECT payments
 """
 
 
@@ -893,7 +899,7 @@ def a_program_is_told(world: World) -> Answered:
     """
     http GET /api/v1/payments/yaadpay/return 303
       rpc payment SettleReturn OK
-        span payment.return school.slug=herzl payment.id=$payment payment.state=CAPTURED -> $opened
+        span payment.return school.id school.slug=herzl payment.id=$payment payment.state=CAPTURED -> $opened
           sql directory.order
           sql tenant.enter
           sql SELECT payments
@@ -902,8 +908,8 @@ def a_program_is_told(world: World) -> Answered:
           use under way
           sql tenant.enter
           sql SELECT returns
-          sql directory.payment
-          use money
+          sql tenant.enter
+          sql SELECT payments
     """,
 )
 def the_same_comes_again(world: World) -> Answered:
@@ -920,7 +926,7 @@ def the_same_comes_again(world: World) -> Answered:
     """
     http GET /api/v1/payments/yaadpay/return 400
       rpc payment SettleReturn FAILED_PRECONDITION
-        span payment.return school.slug=herzl
+        span payment.return school.id school.slug=herzl
           sql directory.order
           sql tenant.enter
           sql SELECT payments
@@ -969,7 +975,7 @@ def too_many_that_are_none(world: World) -> Answered:
     201,
     """
     http POST /api/v1/payments/{id}/refunds 201
-      rpc payment RefundPayment OK school.slug=herzl
+      rpc payment RefundPayment OK school.id school.slug=herzl
         sql directory.payment
         use row of payment
         sql SELECT refunds
@@ -977,8 +983,8 @@ def too_many_that_are_none(world: World) -> Answered:
         sql INSERT refunds
         sql outbox.put
         use under way
-        span outbox.deliver outbox.topic=refund.send payment.id=$payment school.slug=herzl -> RefundPayment
-          span payment.refund payment.id=$payment school.slug=herzl payment.amount=100
+        span outbox.deliver outbox.topic=refund.send payment.id=$payment school.id school.slug=herzl -> RefundPayment
+          span payment.refund payment.id=$payment school.id school.slug=herzl payment.amount_agorot=100
             use money
             use row of payment
             sql SELECT refunds
@@ -1003,7 +1009,7 @@ def of_a_part(world: World) -> Answered:
 
 REFUSED_REFUND = """
     http POST /api/v1/payments/{id}/refunds %s
-      rpc payment RefundPayment %s school.slug=herzl
+      rpc payment RefundPayment %s school.id school.slug=herzl
         sql directory.payment
         use row of payment
         sql SELECT refunds
@@ -1028,7 +1034,7 @@ def of_what_was_not_paid(world: World) -> Answered:
     404,
     """
     http POST /api/v1/payments/{id}/refunds 404
-      rpc payment RefundPayment NOT_FOUND school.slug=herzl
+      rpc payment RefundPayment NOT_FOUND school.id school.slug=herzl
         sql directory.payment
     """,
 )
@@ -1152,7 +1158,7 @@ def leads_to_yaadpay(world: World) -> Answered:
     http POST /pay/{registration} 409
       rpc payment CreatePayment ABORTED
         use hold
-        span payment.create school.slug=herzl
+        span payment.create school.id school.slug=herzl
           use row of payment
     """,
 )
@@ -1176,7 +1182,7 @@ def while_the_first_press_is_under_way(world: World) -> Answered:
     http POST /pay/{registration} 410
       rpc payment CreatePayment FAILED_PRECONDITION
         use hold
-        span payment.create school.slug=herzl
+        span payment.create school.id school.slug=herzl
           use row of payment
     """,
 )
@@ -1213,9 +1219,10 @@ def too_often_from_one_address___(world: World) -> Answered:
     200,
     """
     http GET /payments/{id} 200
-      rpc payment GetPaymentResult OK school.slug=herzl
+      rpc payment GetPaymentResult OK school.id school.slug=herzl
         sql directory.payment
-        use money
+        sql tenant.enter
+        sql SELECT payments
     """,
 )
 def says_how_it_stands(world: World) -> Answered:

@@ -64,7 +64,9 @@ EVENTS: Final = (
     LogEvent("claims.unexpected_error", "error", GATEWAY, "A batch of claims met a fault of ours.", ("exc_info",)),
     LogEvent("claims.results_do_not_match", "error", GATEWAY, "Claims were left unanswered.", ("sent", "received")),
     LogEvent("payment.page_unavailable", "error", PAYMENT, "YaadPay signed no page; 503.", ("payment_id", "reason")),
-    LogEvent("payment.return_refused", "warning", PAYMENT, "A return is not genuine; nothing was changed.", ("reason",)),
+    LogEvent(
+        "payment.return_refused", "warning", PAYMENT, "A return is not genuine; nothing was changed.", ("reason",)
+    ),
     LogEvent(
         "payment.return_not_verified",
         "error",
@@ -88,10 +90,26 @@ EVENTS: Final = (
         ("payment_id", "ccode"),
     ),
     LogEvent("payment.escalated", "error", PAYMENT, "A person must settle the payment.", ("payment_id", "reason")),
-    LogEvent("refund.escalated", "error", PAYMENT, "A person must settle the refund.", ("refund_id", "payment_id", "reason")),
-    LogEvent("seat.without_payment", "error", PAYMENT, "A seat of a paid event is confirmed without a capture.", ("registration_id",)),
-    LogEvent("escalation.resolved", "info", PAYMENT, "A person has resolved an escalation.", ("kind", "subject_id", "who")),
-    LogEvent("yaadpay.signature_differs", "warning", PAYMENT, "YaadPay signs a page by another formula than ours.", ("order",)),
+    LogEvent(
+        "refund.escalated", "error", PAYMENT, "A person must settle the refund.", ("refund_id", "payment_id", "reason")
+    ),
+    LogEvent(
+        "seat.without_payment",
+        "error",
+        PAYMENT,
+        "A seat of a paid event is confirmed without a capture.",
+        ("registration_id",),
+    ),
+    LogEvent(
+        "escalation.resolved", "info", PAYMENT, "A person has resolved an escalation.", ("kind", "subject_id", "who")
+    ),
+    LogEvent(
+        "yaadpay.signature_differs",
+        "warning",
+        PAYMENT,
+        "YaadPay signs a page by another formula than ours.",
+        ("order",),
+    ),
     LogEvent(
         "registration.refused_this_service",
         "error",
@@ -100,9 +118,23 @@ EVENTS: Final = (
         ("reason",),
     ),
     LogEvent("outbox.not_leased", "warning", PAYMENT, "The database leased no row.", ("reason",)),
-    LogEvent("outbox.later", "info", PAYMENT, "A delivery failed and is due again later.", ("topic", "reason", "tries", "seconds")),
-    LogEvent("outbox.not_delivered", "warning", PAYMENT, "A delivery hung, or a service or the database was unavailable.", ("topic", "reason")),
-    LogEvent("outbox.unexpected_error", "error", PAYMENT, "A delivery raised an unexpected exception.", ("topic", "exc_info")),
+    LogEvent(
+        "outbox.later",
+        "info",
+        PAYMENT,
+        "A delivery failed and is due again later.",
+        ("topic", "reason", "tries", "seconds"),
+    ),
+    LogEvent(
+        "outbox.not_delivered",
+        "warning",
+        PAYMENT,
+        "A delivery hung, or a service or the database was unavailable.",
+        ("topic", "reason"),
+    ),
+    LogEvent(
+        "outbox.unexpected_error", "error", PAYMENT, "A delivery raised an unexpected exception.", ("topic", "exc_info")
+    ),
     LogEvent(
         "reconciler.stuck",
         "warning",
