@@ -1,1 +1,1 @@
-"""Own money: payments, captures, refunds and YaadPay's records of them."""
+"""Take payments through YaadPay, and refund them."""

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
 from ticketcap_chassis.database.engine import open_engine
 from ticketcap_chassis.database.first_connection import must_connect
@@ -20,10 +19,9 @@ from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_me
 from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_observability import Telemetry, get_logger
 
-from ticketcap_payment.domain.refund import CancelRule
 from ticketcap_payment.jobs.reconciler import Reconciler
 from ticketcap_payment.jobs.registration_changes import RegistrationChanges
-from ticketcap_payment.registration_client import RegistrationClient, open_registration
+from ticketcap_payment.registration_client import open_registration
 from ticketcap_payment.rpc.access import Access
 from ticketcap_payment.rpc.service import SERVICE, PaymentService
 from ticketcap_payment.saga.capture import Capture
@@ -92,11 +90,18 @@ async def running(
         payment_telemetry = PaymentTelemetry(telemetry)
         yaadpay = _yaadpay(settings, payment_telemetry)
         stack.push_async_callback(yaadpay.close)
-        saga = _saga(settings, engine, yaadpay, registration, payment_telemetry, steps or NoSteps())
+        saga = Saga(
+            engine=engine,
+            yaadpay=yaadpay,
+            registration=registration,
+            telemetry=payment_telemetry,
+            settings=settings,
+            steps=steps or NoSteps(),
+        )
         outbox = Outbox(engine, jobs_engine, lease_seconds=settings.outbox_lease_seconds)
         directory = Directory(jobs_engine)
         verifier = settings.verifier()
-        service, deliveries = _service(settings, saga, outbox, directory, Escalations(jobs_engine), verifier)
+        service, deliveries = _service(saga, outbox, directory, Escalations(jobs_engine), verifier)
         server = GrpcServer(telemetry=telemetry, verifier=verifier)
         pb_grpc.add_PaymentServiceServicer_to_server(service, server.server)
 
@@ -105,7 +110,7 @@ async def running(
         identity = IdentityHealth(verifier, server)
         await health.check()
         await identity.check()
-        reconciler = Reconciler(saga, Backlog(jobs_engine), outbox, page_seconds=settings.page_seconds)
+        reconciler = Reconciler(saga, Backlog(jobs_engine), outbox)
         changes = RegistrationChanges(saga, FeedCursor(jobs_engine, "registration.changes"), directory)
         for name, seconds, limit, work in (
             ("health", _HEALTH_SECONDS, TURN_SECONDS, health.check),
@@ -148,40 +153,10 @@ def _yaadpay(settings: Settings, telemetry: PaymentTelemetry) -> YaadPayClient:
     )
 
 
-def _saga(
-    settings: Settings,
-    engine: AsyncEngine,
-    yaadpay: YaadPayClient,
-    registration: RegistrationClient,
-    telemetry: PaymentTelemetry,
-    steps: Steps,
-) -> Saga:
-    return Saga(
-        engine=engine,
-        yaadpay=yaadpay,
-        registration=registration,
-        telemetry=telemetry,
-        steps=steps,
-        postpone=settings.payment_mode == "two_phase",
-        verify_postponed=settings.yaadpay_verify_postponed,
-        check_sign=settings.yaadpay_check_sign,
-        committed_means_charged=settings.yaadpay_committed_means_charged,
-        secure_seconds=settings.secure_seconds,
-        give_up_seconds=settings.give_up_seconds,
-        money_tries=settings.money_tries,
-    )
-
-
 def _service(
-    settings: Settings,
-    saga: Saga,
-    outbox: Outbox,
-    directory: Directory,
-    escalations: Escalations,
-    verifier: TokenVerifier,
+    saga: Saga, outbox: Outbox, directory: Directory, escalations: Escalations, verifier: TokenVerifier
 ) -> tuple[PaymentService, Deliveries]:
-    returns = Returns(saga, directory, key=settings.yaadpay_key.get_secret_value())
-    refunds = Refunds(saga, CancelRule(cutoff=settings.yaadpay_cancel_cutoff, preferred=settings.refund_by_cancelling))
+    returns, refunds = Returns(saga, directory), Refunds(saga)
     handlers = {
         Topic.VERIFY: returns.verify,
         Topic.CAPTURE: Capture(saga).capture,

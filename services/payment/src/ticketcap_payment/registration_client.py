@@ -1,4 +1,4 @@
-"""Call the registration service: read a hold, secure and confirm its seat, read changes.
+"""Call the registration service for holds, seats and changes.
 
 SeatGone      a final refusal; a retry gets the same answer
 NothingOwed   the registration is confirmed and free: do not charge, and refund an existing charge

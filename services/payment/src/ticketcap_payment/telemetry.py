@@ -246,8 +246,10 @@ def _payment(key: PaymentKey) -> dict[str, Any]:
 
 
 def _school(key: PaymentKey) -> dict[str, Any]:
-    known = {} if key.school_id is None else {schema.SCHOOL_ID: str(key.school_id)}
-    return {schema.SCHOOL_SLUG: key.school_slug, **known}
+    attributes: dict[str, Any] = {schema.SCHOOL_SLUG: key.school_slug}
+    if key.school_id is not None:
+        attributes[schema.SCHOOL_ID] = str(key.school_id)
+    return attributes
 
 
 def _links(traceparent: str) -> list[Link]:

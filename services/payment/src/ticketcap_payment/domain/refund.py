@@ -1,4 +1,4 @@
-"""Decide how much to refund and by which method; change a refund by the rules."""
+"""Decide how to refund, and change a refund by the rules."""
 
 import enum
 from dataclasses import dataclass, replace

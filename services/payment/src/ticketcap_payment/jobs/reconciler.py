@@ -15,25 +15,24 @@ from ticketcap_payment.store.backlog import Backlog, StuckWork
 from ticketcap_payment.store.outbox import Outbox
 
 _RETENTION_SECONDS: Final = 7 * 86_400.0
-"""The time that done rows of the outbox are kept."""
+"""The age at which done rows of the outbox are deleted."""
 
 _log = get_logger(__name__)
 
 
 class Reconciler:
-    """Looks after unfinished work. A payment unpaid for ``page_seconds`` counts as abandoned."""
+    """Looks after unfinished work. A payment that is unpaid for PAGE_SECONDS counts as abandoned."""
 
-    def __init__(self, saga: Saga, backlog: Backlog, outbox_: Outbox, *, page_seconds: float) -> None:
+    def __init__(self, saga: Saga, backlog: Backlog, outbox_: Outbox) -> None:
         self._saga = saga
         self._backlog = backlog
         self._outbox = outbox_
-        self._page_seconds = page_seconds
 
     async def reconcile(self) -> None:
         """Requeue stuck work and expire abandoned payments once."""
         for work in await self._backlog.stuck():
             await self._requeue(work)
-        for key in await self._backlog.abandoned(self._page_seconds):
+        for key in await self._backlog.abandoned(self._saga.settings.page_seconds):
             await self._expire(key)
 
     async def measure(self) -> None:

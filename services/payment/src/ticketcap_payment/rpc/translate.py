@@ -1,7 +1,9 @@
 """Translate the domain's objects to messages and back."""
 
-from datetime import date
-from typing import Final
+import enum
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import UUID
 
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis.errors import InvalidInput
@@ -15,8 +17,6 @@ from ticketcap_payment.store.payments import PaymentSnapshot
 
 _PAYMENT_STATE: Final = "PAYMENT_STATE_"
 _SEAT_STATE: Final = "SEAT_STATE_"
-_REFUND_STATE: Final = "REFUND_STATE_"
-_REFUND_REASON: Final = "REFUND_REASON_"
 _LANGUAGES: Final = {"HEB": pb.LANGUAGE_HEBREW, "ENG": pb.LANGUAGE_ENGLISH}
 
 
@@ -36,84 +36,54 @@ def day(value: str) -> date:
 def payment(snapshot: PaymentSnapshot) -> pb.Payment:
     """Return the message of a payment with its refunds."""
     of = snapshot.payment
+    names = (
+        *("id", "registration_id", "event_id", "amount_agorot", "currency", "refunded_agorot"),
+        *("refund_pending_agorot", "order", "yaadpay_id", "ccode", "failure", "created_at", "captured_at"),
+    )
     return pb.Payment(
-        id=str(of.id),
-        registration_id=str(of.registration_id),
-        event_id=str(of.event_id),
         school=of.school_slug,
         state=_PAYMENT_STATE + of.state,
         seat=_SEAT_STATE + of.seat,
-        amount_agorot=of.amount_agorot,
-        currency=of.currency,
-        refunded_agorot=of.refunded_agorot,
-        refund_pending_agorot=of.refund_pending_agorot,
-        order=of.order,
-        yaadpay_id=of.yaadpay_id,
-        ccode=of.ccode,
-        failure=of.failure,
-        created_at=timestamp(of.created_at),
-        captured_at=timestamp(of.captured_at),
         refunds=[refund(one) for one in snapshot.refunds],
+        **_fields(of, *names),
     )
 
 
 def refund(of: Refund) -> pb.Refund:
     """Return the message of a refund."""
-    return pb.Refund(
-        id=str(of.id),
-        payment_id=str(of.payment_id),
-        state=_REFUND_STATE + of.state,
-        reason=_REFUND_REASON + of.reason,
-        amount_agorot=of.amount_agorot,
-        currency=of.currency,
-        yaadpay_id=of.yaadpay_id,
-        created_at=timestamp(of.created_at),
-        done_at=timestamp(of.done_at),
-    )
+    names = ("id", "payment_id", "amount_agorot", "currency", "yaadpay_id", "created_at", "done_at")
+    return pb.Refund(state="REFUND_STATE_" + of.state, reason="REFUND_REASON_" + of.reason, **_fields(of, *names))
 
 
 def result(of: Payment) -> pb.GetPaymentResultResponse:
     """Return the public message of a payment, without its holder."""
     return pb.GetPaymentResultResponse(
-        id=str(of.id),
         state=_PAYMENT_STATE + of.state,
         seat=_SEAT_STATE + of.seat,
-        failure=of.failure,
-        amount_agorot=of.amount_agorot,
-        currency=of.currency,
-        refunded_agorot=of.refunded_agorot,
         language=_LANGUAGES[of.language],
+        **_fields(of, "id", "failure", "amount_agorot", "currency", "refunded_agorot"),
     )
 
 
 def export_entry(of: ExportEntry) -> pb.BookEntry:
     """Return the message of a charge or refund in the export."""
-    return pb.BookEntry(
-        kind=of.kind,
-        id=str(of.id),
-        payment_id=str(of.payment_id),
-        registration_id=str(of.registration_id),
-        event_id=str(of.event_id),
-        order=of.order,
-        yaadpay_id=of.yaadpay_id,
-        state=of.state,
-        amount_agorot=of.amount_agorot,
-        currency=of.currency,
-        at=timestamp(of.at),
-    )
+    return pb.BookEntry(**_fields(of, *ExportEntry.__slots__))
 
 
 def escalation(of: Escalation) -> pb.Escalation:
     """Return the message of an open escalation."""
+    names = ("kind", "order", "yaadpay_id", "amount_agorot", "currency", "why", "since")
     return pb.Escalation(
-        kind=of.kind,
-        id=str(of.subject_id),
-        payment_id=str(of.payment_id or ""),
-        school=of.school_slug,
-        order=of.order,
-        yaadpay_id=of.yaadpay_id,
-        amount_agorot=of.amount_agorot,
-        currency=of.currency,
-        why=of.why,
-        since=timestamp(of.since),
+        id=str(of.subject_id), payment_id=str(of.payment_id or ""), school=of.school_slug, **_fields(of, *names)
     )
+
+
+def _fields(of: object, *names: str) -> dict[str, Any]:
+    """Return fields in the form of a message: ids as text, times as timestamps."""
+    return {name: _value(getattr(of, name)) for name in names}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, UUID | enum.Enum):
+        return str(value)
+    return timestamp(value) if isinstance(value, datetime) else value

@@ -1,4 +1,4 @@
-"""Take a payment from its hold to a confirmed seat, or to a refund.
+"""Take a payment from its hold to a seat or a refund.
 
     creation ──► the customer pays at YaadPay ──► returns ──► capture ──► seats
                                                      └─────────┴─────────┴──► refunds

@@ -57,7 +57,7 @@ class Capture:
         # The seat comes first: without it nothing is charged. The hold is lengthened beyond the charge's own time, so
         # that the seat can't expire between the charge and its confirmation.
         try:
-            await self._saga.registration.secure(payment.registration_id, self._saga.secure_seconds)
+            await self._saga.registration.secure(payment.registration_id, self._saga.settings.secure_seconds)
         except SeatGone as error:
             if await self._end_uncharged(payment, "seat_gone", SeatState.GONE):
                 self._saga.telemetry.failed("seat_gone")
@@ -140,8 +140,8 @@ class Capture:
 
     async def _retry(self, delivery: Delivery, payment: Payment, reason: str, *, charges: int) -> DeliveryResult:
         """Retry, or escalate; ``charges`` is the number of charges sent whose outcome may count."""
-        is_late = delivery.waiting_seconds >= self._saga.give_up_seconds
-        if charges and (is_late or charges >= self._saga.money_tries):
+        is_late = delivery.waiting_seconds >= self._saga.settings.give_up_seconds
+        if charges and (is_late or charges >= self._saga.settings.money_tries):
             await self._escalate(payment, "charge_not_known")
             return Done()
         if is_late:
@@ -151,7 +151,7 @@ class Capture:
 
     def _is_charged(self, payment: Payment, response: YaadPayResponse) -> bool:
         # 250 means "already committed". It proves our charge only if this service sent one before this one.
-        is_repeat = payment.capture_tries > 1 and self._saga.committed_means_charged
+        is_repeat = payment.capture_tries > 1 and self._saga.settings.yaadpay_committed_means_charged
         return response.outcome is Outcome.DONE or (response.ccode == NOT_FOUND_OR_DONE and is_repeat)
 
     async def _record_charge(self, connection: AsyncConnection, current: Payment, response: YaadPayResponse) -> None:

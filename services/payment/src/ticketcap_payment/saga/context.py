@@ -1,4 +1,4 @@
-"""Hold the parts and the policy that every step of the saga uses."""
+"""Hold the parts that every step of the saga uses."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ticketcap_payment.registration_client import RegistrationClient
+from ticketcap_payment.settings import Settings
 from ticketcap_payment.steps import NoSteps, Steps
 from ticketcap_payment.store.transactions import school_transaction
 from ticketcap_payment.telemetry import PaymentTelemetry
@@ -27,22 +28,14 @@ class Saga:
     yaadpay: YaadPayClient
     registration: RegistrationClient
     telemetry: PaymentTelemetry
+    settings: Settings
     steps: Steps = field(default_factory=NoSteps)
     now: Callable[[], datetime] = utc_now
-    postpone: bool = True
-    """Two phases: YaadPay stores the card first, and charges it once the seat is secured."""
-    verify_postponed: bool = True
-    """Whether VERIFY works for a postponed return; if not, its Sign alone proves it genuine."""
-    check_sign: bool = True
-    """Whether Sign is checked here before YaadPay is called."""
-    committed_means_charged: bool = True
-    """Whether "already committed" (250), after a charge that this service sent, means that it succeeded."""
-    secure_seconds: int = 900
-    """The length of the hold around a capture."""
-    give_up_seconds: float = 1800.0
-    """The time after which work that can't be done is escalated."""
-    money_tries: int = 8
-    """The number of charges, or cancellations of one, with an unknown outcome before an escalation."""
+
+    @property
+    def postpone(self) -> bool:
+        """Two phases: YaadPay stores the card first, and charges it once the seat is secured."""
+        return self.settings.payment_mode == "two_phase"
 
     def transaction(self, school_slug: str) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction for one school; commit when the block ends."""

@@ -1,4 +1,4 @@
-"""Open a payment for a hold: store the intent, then have YaadPay sign a page."""
+"""Open a payment: store the intent, then have YaadPay sign a page."""
 
 import hashlib
 from dataclasses import dataclass

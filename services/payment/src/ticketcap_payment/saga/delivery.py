@@ -1,4 +1,4 @@
-"""Say how a delivery ends, and when a failed one is due again."""
+"""Say how a delivery ends and when it is retried."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,7 +1,8 @@
-"""Refund money: owe it in the transaction that makes it due, then send it.
+"""Owe refunds, then send them.
 
-Each sending is stored before it leaves. Cancelling a charge (CancelTrans) is safe to repeat. A refund (zikoyAPI) is
-not: a lost answer is escalated, and the refund is never sent again without a person.
+A refund is owed in the transaction that makes it due, and each sending is stored before it leaves. Cancelling a charge
+(CancelTrans) is safe to repeat. A refund (zikoyAPI) is not: a lost answer is escalated, and the refund is never sent
+again without a person.
 """
 
 from dataclasses import dataclass
@@ -93,9 +94,10 @@ async def owe(
 class Refunds:
     """Requests and sends refunds."""
 
-    def __init__(self, saga: Saga, rule: CancelRule) -> None:
+    def __init__(self, saga: Saga) -> None:
         self._saga = saga
-        self._rule = rule
+        settings = saga.settings
+        self._rule = CancelRule(cutoff=settings.yaadpay_cancel_cutoff, preferred=settings.refund_by_cancelling)
 
     async def request(self, key: PaymentKey, request: RefundRequest) -> RequestedRefund:
         """Owe a refund on an organiser's request. Raises NotCaptured, RefundTooLarge, IdempotencyKeyReused."""
@@ -207,7 +209,7 @@ class Refunds:
         return Retry("transmitted")
 
     async def _unknown(self, payment: Payment, sent: Refund, response: YaadPayResponse) -> DeliveryResult:
-        if sent.method is Method.CANCEL and sent.tries < self._saga.money_tries:
+        if sent.method is Method.CANCEL and sent.tries < self._saga.settings.money_tries:
             return Retry("undoing_not_known")
         return await self._escalate(payment, sent, sent.unknown(response.ccode), "refund_not_known")
 

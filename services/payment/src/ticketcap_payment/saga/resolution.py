@@ -1,4 +1,4 @@
-"""Apply a person's finding in YaadPay's portal in place of a lost answer."""
+"""Apply a person's finding in place of a lost answer."""
 
 from dataclasses import dataclass
 from uuid import UUID

@@ -39,10 +39,10 @@ class ReceivedReturn:
 class Returns:
     """Receives returns, and applies the ones that YaadPay confirms."""
 
-    def __init__(self, saga: Saga, directory: Directory, *, key: str) -> None:
+    def __init__(self, saga: Saga, directory: Directory) -> None:
         self._saga = saga
         self._directory = directory
-        self._key = key
+        self._key = saga.settings.yaadpay_key.get_secret_value()
 
     async def receive(self, query: bytes) -> ReceivedReturn:
         """Match a return with the stored intent and store it. Raises ReturnRefused, and then changes nothing."""
@@ -78,7 +78,7 @@ class Returns:
             raise InvalidReturn("amount")
         if not fields.currencies <= {payment.currency}:
             raise InvalidReturn("currency")
-        if (self._saga.check_sign or not fields.is_complete) and not fields.is_signed_with(self._key):
+        if (self._saga.settings.yaadpay_check_sign or not fields.is_complete) and not fields.is_signed_with(self._key):
             raise InvalidReturn("sign")
 
     async def _store(self, payment: Payment, fields: Return) -> ReceivedReturn:
@@ -118,12 +118,12 @@ class Returns:
     async def _verification(self, fields: Return, whole: Return) -> Verification:
         # YaadPay does not verify a decline that lacks a field (200). Its Sign alone is enough: it moves no money, and
         # the page can still be paid on.
-        if not fields.is_complete or (fields.is_postponed and not self._saga.verify_postponed):
+        if not fields.is_complete or (fields.is_postponed and not self._saga.settings.yaadpay_verify_postponed):
             return Verification.GENUINE if fields.is_signed_with(self._key) else Verification.FORGED
         return await self._saga.yaadpay.verify(whole.pairs)
 
     async def _retry(self, delivery: Delivery) -> DeliveryResult:
-        if delivery.waiting_seconds < self._saga.give_up_seconds:
+        if delivery.waiting_seconds < self._saga.settings.give_up_seconds:
             return Retry("unverified")
         async with self._saga.transaction(delivery.key.school_slug) as connection:
             await self._escalate(connection, delivery, "yaadpay_does_not_verify")

@@ -34,7 +34,7 @@ class Seats:
             return Done()
         seat, refund_reason = SeatState.CONFIRMED, None
         try:
-            await self._saga.registration.confirm(payment.registration_id, self._saga.secure_seconds)
+            await self._saga.registration.confirm(payment.registration_id, self._saga.settings.secure_seconds)
         except SeatGone as error:
             _log.warning("payment.seat_gone", payment_id=str(payment.id), reason=error.reason)
             seat, refund_reason = SeatState.GONE, RefundReason.SEAT_GONE
@@ -65,7 +65,7 @@ class Seats:
 
     async def _retry(self, delivery: Delivery, reason: str) -> DeliveryResult:
         """Retry until the registration service is back; escalate when it takes too long."""
-        if delivery.waiting_seconds >= self._saga.give_up_seconds:
+        if delivery.waiting_seconds >= self._saga.settings.give_up_seconds:
             async with self._saga.transaction(delivery.key.school_slug) as connection:
                 await escalations.escalate_payment(connection, delivery.key, "seat_not_confirmed")
         return Retry(f"seat:{reason}")

@@ -1,4 +1,4 @@
-"""Settle a customer's return, an organiser's refund or an escalation within the caller's time.
+"""Settle a return, a refund or an escalation within the caller's time.
 
 Each call writes its work to the outbox and waits for the deliveries. When the caller's time ends first, the call
 returns the current state and the deliveries continue.

@@ -1,4 +1,4 @@
-"""Store the work that must follow a commit, and lease it to one worker at a time.
+"""Store work that must follow a commit, and lease it.
 
 Three promises:
 

@@ -1,4 +1,4 @@
-"""Convert agorot to YaadPay's decimals and currencies to its Coin numbers, and back."""
+"""Convert agorot and currencies to YaadPay's form and back."""
 
 import re
 from typing import Final
