@@ -1,4 +1,4 @@
-"""Fixtures: one PostgreSQL and one simulator for the session; databases of its own for each test."""
+"""Provide PostgreSQL, the simulator and a database for each test."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from ticketcap_registration.store.migrate import migrate as migrate_seats
 
 @pytest.fixture(autouse=True)
 def logging() -> None:
-    """Anew for each test: tests of other packages in the same process change it."""
+    """Set logging for each test: tests of other packages in the same process change it."""
     configure_logging("payment-tests", "0", "ERROR")
 
 

@@ -1,4 +1,7 @@
-"""Whatever bytes, texts, numbers, times and tokens reach any RPC of both services: a refusal, never a fault."""
+"""Send random bytes, texts and numbers to every RPC.
+
+Both services must refuse them and raise no unexpected exception.
+"""
 
 import itertools
 import logging
@@ -77,7 +80,7 @@ TEXTS = (
 )
 WHOLE = (0, 1, 2, -1, 50, 200, 86_400, 100_000, 10_000_000, 2**31 - 1, -(2**31), 2**63 - 1, -(2**63))
 SECONDS = (0, 1, -1, 1_900_000_000, 4_133_980_799, 4_133_980_800, -62_135_596_800, 253_402_300_800, 2**63 - 1, -(2**63))
-# What the sweep puts into each field alone; the random calls take from all of the above.
+# The texts that the sweep puts into each field alone; the random calls take from all of the above.
 WORST = ("\x00", "a\x00b", "ab\x85", "\u202eab", "0001-01-01", "9999-12-31", "א" * 3_000)
 NANOS = (0, 0, 0, 999_999_999, 1_000_000_000, -1, 2**31 - 1, -(2**31))
 

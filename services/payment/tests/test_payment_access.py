@@ -1,4 +1,4 @@
-"""A payment that is another school's looks like one that does not exist."""
+"""Check that another school's payment looks like a missing one."""
 
 from typing import Any
 

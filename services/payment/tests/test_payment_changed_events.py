@@ -1,4 +1,7 @@
-"""An event changes while money is under way: each registration is charged and refunded under its own terms."""
+"""Change events while a payment runs.
+
+Each registration is charged and refunded under its own terms.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -31,7 +34,7 @@ async def test_a_hold_pays_the_price_that_it_was_made_under(here: World) -> None
 
 
 async def test_an_offer_is_made_at_the_price_of_its_day(here: World) -> None:
-    """Who waited through a rise is offered a place at the new price, and may leave it."""
+    """A registration that waited through a rise is offered a seat at the new price, and may decline it."""
     await here.registration.event(slug="one", price_agorot=PRICE, capacity=1)
     first, second = await here.hold(1, event="one"), await here.hold(2, event="one")
     await here.registration.change("one", price_agorot=RAISED)

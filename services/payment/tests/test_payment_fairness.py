@@ -1,4 +1,4 @@
-"""One event's trouble is its own: deliveries that hang for one event leave places to the others."""
+"""Check that a stuck event delays no other event's deliveries."""
 
 import asyncio
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class OneEach:
 
 
 async def test_an_event_whose_deliveries_hang_takes_its_share_and_nothing_more() -> None:
-    """Far more of them than there are places: another event's are delivered meanwhile, theirs when they can be."""
+    """Far more stuck deliveries than the limit: another event's are delivered meanwhile, the stuck ones later."""
     stuck_event, released, hanging = uuid7(), asyncio.Event(), 0
     stuck = [(uuid7(), stuck_event) for _ in range(3 * deliveries_module._CONCURRENT)]
     others = [(uuid7(), uuid7()) for _ in range(20)]

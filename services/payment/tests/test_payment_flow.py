@@ -1,4 +1,7 @@
-"""Every way that a payment can go, end to end: seats and both books agree at the end of each."""
+"""Play every way of a payment, end to end.
+
+At the end of each, the seats and both books agree.
+"""
 
 import asyncio
 import contextlib
@@ -83,7 +86,7 @@ async def test_the_same_return_again_is_the_same_success(here: World) -> None:
 
 
 async def test_two_who_open_at_once_have_one_payment(here: World) -> None:
-    """Two tabs, or a button pressed twice: one page is made, the other is told to ask again, then where to go on."""
+    """Two tabs, or a button pressed twice: one page is made; the other request must retry, then gets that page."""
     made = await here.hold()
     asked = await asyncio.gather(
         *(here.create(made, idempotency_key=key) for key in ("one", "one", "other")), return_exceptions=True
@@ -100,7 +103,7 @@ async def test_two_who_open_at_once_have_one_payment(here: World) -> None:
 
 
 async def test_paying_one_page_twice_charges_once(here: World) -> None:
-    """A second number for the same Order is known as surplus; postponed, it costs nobody anything."""
+    """A second number for the same Order is recorded as surplus; a postponed one costs nothing."""
     made = await here.hold()
     opened = await here.create(made)
     first, second = [(await here.simulator.customer(opened.redirect_url))["redirects"][0] for _ in range(2)]
@@ -251,7 +254,7 @@ async def test_a_refusal_that_says_nothing_of_the_first_try_is_no_failure(here: 
 async def test_committed_after_a_try_that_never_left_is_nobodys_charge(
     here: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first try did not reach YaadPay, so that 250 to the second one speaks of no charge of ours."""
+    """The first try did not reach YaadPay, so the 250 of the second one proves no charge by this service."""
     made = await here.hold()
     opened = await here.create(made)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
@@ -294,7 +297,7 @@ async def test_a_charge_that_stays_unknown_goes_to_a_person(here: World) -> None
 
 @pytest.mark.parametrize("kind", ["timeout_before", "html", "empty", "http_500"])
 async def test_a_return_that_can_not_be_verified_waits(here: World, kind: str) -> None:
-    """Never believed, never lost: it is kept, and asked about again."""
+    """The return is never believed and never lost: it is stored, and verified again."""
     made = await here.hold()
     await here.simulator.fault("VERIFY", kind, times=3, **({"seconds": 1} if "timeout" in kind else {}))
     opened = await here.create(made)
@@ -312,7 +315,7 @@ async def test_a_return_that_can_not_be_verified_waits(here: World, kind: str) -
 
 
 async def test_hebrew_in_windows_1255_is_verified_as_it_came(here: World) -> None:
-    """Asked for UTF-8, YaadPay answers in windows-1255 all the same: the bytes count."""
+    """YaadPay answers in windows-1255 although UTF-8 is requested: the bytes count."""
     made = await here.hold()
     await here.simulator.fault("pay", "windows_1255")
     settled = await here.paid(made)
@@ -337,7 +340,7 @@ async def test_a_page_that_does_not_open_can_be_asked_for_again(here: World, kin
 
 
 async def test_tries_whose_page_never_opened_are_no_attempts(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While YaadPay is away as many as the limit fail; afterwards the holder pays. Their number is bounded too."""
+    """While YaadPay is unavailable tries fail up to the limit; afterwards the holder pays. Their number is bounded."""
     monkeypatch.setattr(creation, "_ATTEMPTS", 2)
     monkeypatch.setattr(creation, "_FAILED_ATTEMPTS", 4)
     made, other = await here.hold(), await here.hold(2)
@@ -361,7 +364,7 @@ async def _refused(here: World, made: pb.RegisterResponse, key: str) -> grpc.Sta
 
 
 async def test_a_hold_at_yaadpay_instead_of_a_charge_is_no_sale(here: World) -> None:
-    """A terminal that answers 700 charged nobody, and we do not take it for money."""
+    """A terminal that answers 700 has charged no card, and the service does not take it for money."""
     made = await here.hold()
     opened = await here.create(made)
     page = opened.redirect_url.replace("Postpone=True", "J5=True")
@@ -389,7 +392,7 @@ async def test_a_promoted_registration_pays_through_its_pay_token(here: World) -
 @pytest.mark.ground(payment={"payment_mode": "immediate"})
 @pytest.mark.parametrize("ccode", [999, 9])
 async def test_a_return_that_does_not_know_its_outcome_is_no_decline(here: World, ccode: int) -> None:
-    """Charged on the page or not, YaadPay itself does not say: a person is told, and finds that it was not."""
+    """YaadPay itself does not know whether the page charged: escalated, and a person finds that it did not."""
     await here.simulator.set(failure_url="http://127.0.0.1:1/failed")
     made = await here.hold()
     opened = await here.create(made)

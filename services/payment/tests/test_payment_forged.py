@@ -1,4 +1,4 @@
-"""Returns that nobody at YaadPay sent: every one is refused, changes nothing, and is counted."""
+"""Send forged returns: each is refused, changes nothing and is counted."""
 
 import contextlib
 from collections.abc import Callable
@@ -62,7 +62,7 @@ async def refused(here: World, raw: bytes) -> str:
 
 
 async def test_every_forgery_is_refused_and_changes_nothing(here: World) -> None:
-    """Each one is made from a genuine return that nobody has delivered yet; then the genuine one still works."""
+    """Each one is made from a genuine return that is not delivered yet; the genuine one still works afterwards."""
     made = await here.hold()
     opened = await here.create(made)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
@@ -90,7 +90,7 @@ async def test_a_genuine_return_does_not_pay_for_another(here: World) -> None:
 
 
 async def test_our_own_words_in_a_return_never_reach_yaadpay(here: World) -> None:
-    """action, What, KEY, PassP (and Masof, when it is ours) are dropped in any case before VERIFY."""
+    """action, What, KEY, PassP (and Masof, when it is this terminal's) are dropped in any case before VERIFY."""
     made = await here.hold()
     opened = await here.create(made)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
@@ -121,7 +121,7 @@ async def test_no_words_of_ours_reach_yaadpay_inside_a_name(here: World) -> None
     "addition", [b"&x%26Order%3D1%26y=1", b"&x=" + b"\xe9" * 6000], ids=["a name that hides another", "raw bytes"]
 )
 async def test_what_is_kept_of_a_return_can_be_read_again(here: World, addition: bytes) -> None:
-    """Whatever stands beside the signed fields: either it is refused, or it is not in the way of what follows."""
+    """Parameters beside the signed fields are refused, or do not disturb the next steps."""
     made = await here.hold()
     opened = await here.create(made)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
@@ -134,7 +134,7 @@ async def test_what_is_kept_of_a_return_can_be_read_again(here: World, addition:
 
 
 async def test_unsigned_hints_change_nothing(here: World) -> None:
-    """L4digit and the like are nobody's word; the books come from our own record."""
+    """L4digit and the like prove nothing; the export comes from the service's own record."""
     made = await here.hold()
     opened = await here.create(made)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
@@ -144,7 +144,7 @@ async def test_unsigned_hints_change_nothing(here: World) -> None:
 
 
 async def test_yaadpay_itself_denies_a_return(here: World) -> None:
-    """Signed with our key and yet denied by VERIFY: refused, nothing changed, and a person is told."""
+    """Signed with the service's key and yet denied by VERIFY: refused, nothing changed, and escalated."""
     made = await here.hold()
     opened = await here.create(made)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]

@@ -1,4 +1,4 @@
-"""Returns of honest customers: what is signed counts, whatever else came along, and the answer is what happened."""
+"""Send returns of honest customers with other parameters beside the signed ones."""
 
 from collections.abc import Callable
 
@@ -53,7 +53,7 @@ async def brought_back(here: World, number: int = 1) -> tuple[str, Fields]:
 
 
 async def test_a_customer_who_paid_is_told_so(here: World) -> None:
-    """Whatever stands beside what is signed, and however an amount is spelled."""
+    """With any parameters beside the signed ones, and any spelling of the amount."""
     for number, (name, spell) in enumerate(HONEST.items()):
         _, fields = await brought_back(here, number)
         assert state_of((await delivered(here, spell(fields))).result) == "CAPTURED", name

@@ -1,4 +1,4 @@
-"""A payment service whose own token is refused: that is no fault of the parents'."""
+"""Refuse the payment service's own token, and blame no caller."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What runs by itself: hanging things are driven on, seats that nobody paid are told, the backlog is shown."""
+"""Run the jobs: requeue stuck work, escalate unpaid seats, report the backlog."""
 
 import asyncio
 from typing import cast
@@ -22,7 +22,7 @@ from ticketcap_payment.telemetry import PaymentTelemetry
 
 
 def lose_deliveries(here: World) -> None:
-    """What no rule foresees: the rows that would drive things on are gone."""
+    """A fault that no rule foresees: the open rows of the outbox are gone."""
     here.change("DELETE FROM outbox WHERE done_at IS NULL")
 
 
@@ -36,7 +36,7 @@ def lose_deliveries(here: World) -> None:
     ],
 )
 async def test_what_hangs_with_nobody_at_it_is_found(here: World, step: Step, topic: str) -> None:
-    """Its delivery is lost at that step; the reconciler makes it anew, and the payment ends as it should."""
+    """Its delivery is lost at that step; the reconciler writes it again, and the payment ends as it should."""
     made = await here.hold()
     opened = await here.create(made)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
@@ -58,7 +58,7 @@ async def test_what_hangs_with_nobody_at_it_is_found(here: World, step: Step, to
 
 
 async def test_a_refund_that_hangs_is_found(here: World) -> None:
-    """Owed and not sent, its delivery lost: sent all the same, once."""
+    """Owed and not sent, its delivery lost: sent once."""
     payment_id = (await here.paid(await here.hold())).result.id
 
     async def lose() -> None:
@@ -72,7 +72,7 @@ async def test_a_refund_that_hangs_is_found(here: World) -> None:
 
 
 async def test_a_seat_that_nobody_paid_is_told(here: World) -> None:
-    """Confirmed past the payment service: a person is told, and it is counted."""
+    """Confirmed past the payment service: escalated and counted."""
     made = await here.hold()
     confirm = registration_pb2.ConfirmHoldRequest(registration_id=made.id)
     await here.registration.stub.ConfirmHold(confirm, metadata=SERVICE)
@@ -92,7 +92,7 @@ async def test_a_paid_seat_is_no_news(here: World) -> None:
 
 
 async def test_the_backlog_is_shown(here: World) -> None:
-    """What hangs, by kind and age; what waits for a person, by kind, also when nothing does; how long the oldest."""
+    """The backlog by kind and age, the escalations by kind, also when there are none, and the oldest row's age."""
     await here.simulator.fault("VERIFY", "html", times=100)
     opened = await here.create(await here.hold())
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
@@ -135,7 +135,7 @@ async def _has(here: World, statement: str) -> bool:
 
 
 async def test_a_fault_of_ours_is_an_error_of_its_delivery(here: World) -> None:
-    """Told with its type and place and without its message; the delivery is tried again and the payment goes on."""
+    """Recorded with its type and place and without its message; the delivery is retried and the payment continues."""
     opened = await here.create(await here.hold())
 
     async def fail() -> None:

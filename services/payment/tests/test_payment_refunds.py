@@ -1,4 +1,7 @@
-"""Money on its way back: by policy, by an organiser, undone or refunded; lost answers go to a person, never twice."""
+"""Refund by policy and by an organiser, by cancelling and by refunding.
+
+A lost answer is escalated and never sent twice.
+"""
 
 import grpc
 import pytest
@@ -83,7 +86,7 @@ async def _all_is_read(here: World) -> bool:
 
 
 async def test_an_unpaid_payment_ends_with_its_registration(here: World) -> None:
-    """Cancelled while the customer is on the page: what comes back later finds no seat and charges nobody."""
+    """Cancelled while the customer is on the page: the later return finds no seat, and no card is charged."""
     made = await here.hold()
     opened = await here.create(made)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
@@ -95,7 +98,7 @@ async def test_an_unpaid_payment_ends_with_its_registration(here: World) -> None
 
 
 async def test_parts_are_given_back_until_nothing_is_left(here: World) -> None:
-    """And never a single agora more: 422 with what is left."""
+    """And never a single agora more: 422 with the refundable rest."""
     payment = await captured(here)
     for amount in (1, 990, 999):
         assert state_of((await here.refund(payment.id, amount)).payment) == "CAPTURED"

@@ -1,4 +1,4 @@
-"""The rules of money, held by properties over whole histories."""
+"""Check the rules of money by properties over whole histories."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -129,7 +129,7 @@ def test_what_is_to_be_paid(price: int, spots: int, status: str) -> None:
 
 @given(st.integers(0, 10**6), st.none() | st.integers(0, 10**6))
 def test_a_cancellation_gives_back_what_was_decided(left: int, refund: int | None) -> None:
-    """Everything by default, the organiser's amount otherwise, and never more than what is left."""
+    """Everything by default, the organiser's amount otherwise, and never more than the refundable rest."""
     due = due_on_cancellation(refundable_agorot=left, refund_agorot=refund)
     assert due == (left if refund is None or refund > left else refund)
 
@@ -152,7 +152,7 @@ def test_only_todays_whole_charge_is_undone(charged_at: datetime, later: timedel
 
 
 def test_what_never_left_does_not_count_as_tried() -> None:
-    """Neither a charge nor a refund: asked again it is the first time, whatever the answer says."""
+    """Neither a charge nor a refund: the next try counts as the first one."""
     sent = a_payment().redirected("x").authorised("1", 800, NOW).capture_sent()
     assert (sent.capture_tries, sent.capture_not_sent().capture_tries) == (1, 0)
     refund = a_refund().sent(Method.CANCEL)

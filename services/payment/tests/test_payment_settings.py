@@ -1,4 +1,4 @@
-"""A production never starts with play money, and no message about a setting holds its value."""
+"""Check that production refuses test settings and that messages hide values."""
 
 from typing import Any
 

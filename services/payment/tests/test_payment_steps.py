@@ -1,4 +1,4 @@
-"""What is stopped at any step is taken up again, and another request that passes there does no harm."""
+"""Stop the saga at every step, or let another request run there."""
 
 import asyncio
 import contextlib
@@ -33,14 +33,14 @@ async def test_every_step_of_the_good_way_is_passed(here: World) -> None:
 
 @pytest.mark.parametrize("step", PAYING)
 async def test_paying_is_taken_up_where_it_stopped(here: World, step: Step) -> None:
-    """As if the process had been killed there: the lease runs out, somebody else goes on, one charge is made."""
+    """As if the process had been killed there: the lease ends, another worker continues, one charge is made."""
     made = await here.hold()
     opened = await here.create(made)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     here.steps.die_at(step)
     with contextlib.suppress(grpc.aio.AioRpcError):
         await here.settle(redirect, seconds=1)
-    # On a busy machine the call may end before the step; the delivery that goes on without it then dies there.
+    # On a busy machine the call may end before the step; the delivery that continues without it then dies there.
     await here.until(lambda: _reached(here, step), what=f"{step} is reached")
     await here.state_becomes(opened.payment_id, "CAPTURED")
     await here.until(lambda: _confirmed(here), what="the seat is confirmed")
@@ -63,7 +63,7 @@ async def test_giving_back_is_taken_up_or_handed_over(here: World, step: Step, b
     if not by_cancelling:
         assert sent <= 1, "never twice"
     if here.rows("SELECT 1 FROM escalations WHERE resolved_at IS NULL"):
-        # An undoing that was answered and then forgotten can't be told from one that came too late.
+        # An answered and then forgotten cancellation looks like one that came too late.
         assert step in {Step.REFUND_INTENDED, Step.REFUND_ANSWERED}
         net = (await here.simulator.book((await here.payment(payment_id)).order))["net_agorot"]
         given_back = net < (await here.payment(payment_id)).amount_agorot
@@ -74,7 +74,7 @@ async def test_giving_back_is_taken_up_or_handed_over(here: World, step: Step, b
 
 @pytest.mark.parametrize("step", [Step.SEAT_SECURED, Step.CAPTURE_INTENDED, Step.CAPTURE_ANSWERED])
 async def test_a_cancellation_that_passes_during_the_capture(here: World, step: Step) -> None:
-    """Whatever is charged for a seat that was given back meanwhile goes back too."""
+    """A charge for a seat that was lost meanwhile is refunded."""
     made = await here.hold()
     opened = await here.create(made)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
@@ -90,7 +90,7 @@ async def test_a_cancellation_that_passes_during_the_capture(here: World, step: 
 
 
 async def test_a_payment_that_ends_while_its_page_is_signed(here: World) -> None:
-    """The page comes too late: the payment stays ended, and whoever asked is told to open another one."""
+    """The page comes too late: the payment stays ended, and the caller must open another one."""
     made = await here.hold()
 
     async def end() -> None:
@@ -156,7 +156,7 @@ async def test_no_transaction_is_open_while_yaadpay_is_asked(here: World) -> Non
     async def watch() -> None:
         while True:
             # The watcher's own jobs come and go within milliseconds; what is open longer was left open.
-            # In a thread: the service runs in this loop, and its own transactions would stand still meanwhile.
+            # In a thread: the service runs in this loop, and its own transactions would wait meanwhile.
             looked = asyncio.to_thread(
                 here.rows,
                 "SELECT query FROM pg_stat_activity WHERE datname = current_database()"

@@ -1,4 +1,4 @@
-"""The database holds the rules too, whoever writes; a school sees only its own; the jobs see nothing that was typed."""
+"""Check that the database holds the rules of money and tenants."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -171,7 +171,7 @@ async def test_without_the_index_two_would_run(app: AsyncEngine, database: str) 
 
 
 async def test_a_number_of_yaadpay_counts_once(app: AsyncEngine) -> None:
-    """Whatever comes twice, or for another payment: the second time it is known."""
+    """A number that comes twice, or for another payment, is recorded once."""
     async with school_transaction(app, "herzl") as connection:
         one, other = a_payment(), a_payment()
         for payment in (one, other):
@@ -207,7 +207,7 @@ async def test_the_jobs_see_nothing_that_a_customer_typed(jobs: AsyncEngine, col
 
 
 async def test_deliveries_come_in_order_and_to_one_at_a_time(app: AsyncEngine, jobs: AsyncEngine) -> None:
-    """Of many who ask at once one gets the oldest row; what comes after waits; a lease that ran out is given anew."""
+    """Of many concurrent workers one leases the oldest row; later rows wait; an ended lease is given to another one."""
     box = Outbox(app, jobs, lease_seconds=0.3)
     payment = a_payment()
     async with school_transaction(app, "herzl") as connection:

@@ -1,4 +1,4 @@
-"""The client against the simulator, action by action: what it sends, what it makes of every answer."""
+"""Check the client against the simulator, action by action."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -131,7 +131,7 @@ async def test_a_commit_charges_once(client: YaadPayClient, simulator: Simulator
 
 @pytest.mark.parametrize("kind", LOST)
 async def test_a_lost_answer_is_unknown(client: YaadPayClient, simulator: Simulator, kind: str) -> None:
-    """Whatever money call: the money moved, and we say that we do not know."""
+    """For every money call: the money moved, and the outcome is unknown."""
     transaction = await paid(client, simulator, postpone=False)
     await simulator.fault("zikoyAPI", kind, **({"seconds": 1.2} if "timeout" in kind else {}))
     assert (await client.refund(transaction, 100)).outcome is Outcome.UNKNOWN

@@ -1,4 +1,4 @@
-"""YaadPay's bytes: signatures by the vendor's samples, encodings, amounts, codes, answers."""
+"""Check signatures, encodings, amounts, codes and responses against YaadPay's bytes."""
 
 import pytest
 from hypothesis import given
@@ -58,7 +58,7 @@ RETURNS = [
 
 @pytest.mark.parametrize(("sample", "expected"), PAGES)
 def test_pages_are_signed_as_the_vendor_signs_them(sample: str, expected: str) -> None:
-    """Whatever the order of the parameters, and whatever secrets go along."""
+    """In any order of the parameters, and with the secrets beside them."""
     parameters = {name: text(value) for name, value in reversed(parse(sample.encode()))}
     parameters |= {"KEY": KEY, "PassP": "yaad", "What": "SIGN"}
     assert page_signature(parameters, KEY) == expected
@@ -81,7 +81,7 @@ def test_what_is_written_is_read(pairs: list[tuple[str, bytes]]) -> None:
 
 @given(st.text(alphabet="אבגדהוזחטיכלמנסעפצקרשת'-ABCxyz 0123", max_size=40))
 def test_hebrew_is_read_in_either_encoding(name: str) -> None:
-    """UTF-8 as asked for, windows-1255 as it comes all the same."""
+    """UTF-8 as requested, and windows-1255 as it comes."""
     assert text(name.encode("cp1255")) == name
     assert text(name.encode()) == name
 
@@ -94,7 +94,7 @@ def test_what_can_not_be_a_query_is_refused() -> None:
 
 
 def test_text_that_is_echoed_unencoded_does_no_harm() -> None:
-    """What would cut an address off is gone, whatever somebody called their event."""
+    """No character that would cut an address off remains, in any event's title."""
     assert harmless("ליגה #1 & גמר? 50% = a+b\r\nx", 100) == "ליגה 1 גמר 50 a b x"
     assert harmless("x" * 300, 100) == "x" * 100
 
@@ -171,6 +171,6 @@ def test_only_a_clear_answer_is_believed(body: bytes, outcome: Outcome) -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_reader(body: bytes) -> None:
-    """Whatever comes."""
+    """Any bytes."""
     fields_of(body)
     parse_response(body)

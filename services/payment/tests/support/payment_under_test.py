@@ -1,4 +1,7 @@
-"""Runs the payment service inside the test's process, against a real registration service, database and simulator."""
+"""Run the payment service inside the test's process.
+
+The registration service, the database and the simulator are real.
+"""
 
 import asyncio
 import secrets
@@ -66,7 +69,7 @@ class StepsUnderTest:
 
 
 class Killed(BaseException):
-    """What is under way ends here; nothing after it happens."""
+    """Ends the current work; nothing after it runs."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +262,7 @@ def settings(database: str, registration_target: str, yaadpay_url: str, **change
         "feed_poll_seconds": 0.1,
         "reconcile_seconds": 0.5,
         "drain_seconds": 2,
-        # The simulator's clock stands at noon: whatever the hour is here, a charge can be undone there.
+        # The simulator's clock stands at noon, so a charge can be cancelled there at any hour of this machine.
         "yaadpay_cancel_cutoff": "23:59:59",
     }
     return Settings(**{**plain, **changes})
@@ -267,7 +270,7 @@ def settings(database: str, registration_target: str, yaadpay_url: str, **change
 
 @dataclass
 class Ground:
-    """What the services stand on, and what a test changes of their settings."""
+    """The parts below the services, and the settings that a test changes."""
 
     postgres: EmbeddedPostgres
     seats_template: str
@@ -279,7 +282,7 @@ class Ground:
 
 @asynccontextmanager
 async def world(ground: Ground) -> AsyncIterator[World]:
-    """Run both services on databases of their own, with a paid event of 10 places."""
+    """Run both services on databases of their own, with a paid event of 10 spots."""
     telemetry = Telemetry.in_memory()
     steps = StepsUnderTest()
     with (

@@ -1,4 +1,7 @@
-"""Write and sign returns like YaadPay, in code of its own, so that it can disagree with the service's."""
+"""Write and sign returns like YaadPay.
+
+The code shares nothing with the service's, so that the two can disagree.
+"""
 
 import hashlib
 import hmac
@@ -21,6 +24,6 @@ def query(fields: Mapping[str, bytes]) -> bytes:
 
 
 def signed(fields: Fields, key: str) -> Fields:
-    """Sign with whatever key; a field that is not there is signed as empty."""
+    """Sign with any key; a missing field is signed as empty."""
     text = query({name: fields.get(name, b"") for name in SIGNED})
     return {**fields, "Sign": hmac.new(key.encode(), text, hashlib.sha256).hexdigest().encode()}

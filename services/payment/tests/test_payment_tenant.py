@@ -1,0 +1,31 @@
+"""Name the school of a payment by its id and its slug."""
+
+from typing import Any
+
+from payment_under_test import World
+
+
+def school_of(here: World, span_name: str) -> set[tuple[Any, Any]]:
+    """Return the id and the slug on the spans with a name."""
+    attributes = [span.attributes or {} for span in here.telemetry.spans if span.name == span_name]
+    return {(found.get("school.id"), found.get("school.slug")) for found in attributes}
+
+
+async def test_a_payment_stores_the_schools_id_and_its_spans_carry_both(here: World) -> None:
+    """The id comes from the registration service's answer."""
+    made = await here.hold()
+    school_id = (await here.registration.get(made)).school_id
+    assert len(school_id) == 36
+    await here.paid(made)
+    assert [str(row["school_id"]) for row in here.rows("SELECT school_id FROM payments")] == [school_id]
+    for name in ("payment.create", "payment.return", "outbox.deliver", "payment.capture"):
+        assert school_of(here, name) == {(school_id, "herzl")}, name
+
+
+async def test_a_payment_of_before_the_id_works_by_its_slug(here: World) -> None:
+    """A row without an id is refunded like any other, and its spans carry the slug alone."""
+    paid = await here.paid(await here.hold())
+    here.change("UPDATE payments SET school_id = NULL")
+    await here.refund(paid.result.id)
+    assert school_of(here, "payment.refund") == {(None, "herzl")}
+    await here.books_agree()
