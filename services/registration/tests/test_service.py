@@ -516,8 +516,9 @@ async def test_a_change_that_commits_late_is_not_passed_over(service: Replica) -
     made = await service.register(1)
     async with await psycopg.AsyncConnection.connect(service.database) as early:
         await early.execute(
-            "INSERT INTO outbox (school_id, event_id, registration_id, topic, created_at)"
-            " SELECT school_id, event_id, registration_id, 'registration.cancelled', now() FROM outbox LIMIT 1"
+            "INSERT INTO registration_changes (school_id, event_id, registration_id, topic, created_at)"
+            " SELECT school_id, event_id, registration_id, 'registration.cancelled', now()"
+            " FROM registration_changes LIMIT 1"
         )
         later = await service.register(2)
         before = await service.stub.ListChanges(pb.ListChangesRequest(), metadata=SERVICE)

@@ -108,7 +108,10 @@ async def confirmed_becomes(stream: Any, spots: int) -> bool:
             id="a privilege",
         ),
         pytest.param(
-            "ALTER TABLE outbox RENAME TO gone", "ALTER TABLE gone RENAME TO outbox", "STORE_UNFIT", id="a table"
+            "ALTER TABLE registration_changes RENAME TO gone",
+            "ALTER TABLE gone RENAME TO registration_changes",
+            "STORE_UNFIT",
+            id="a table",
         ),
         pytest.param(
             """CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS

@@ -56,7 +56,7 @@ def test_the_migrations_make_the_models(database: str) -> None:
     engine.dispose()
 
 
-@pytest.mark.parametrize("table", ["schools", "events", "registrations", "idempotency_keys", "outbox"])
+@pytest.mark.parametrize("table", ["schools", "events", "registrations", "idempotency_keys", "registration_changes"])
 async def test_a_transaction_for_one_school_sees_nothing_of_another(
     service: Replica, engine: AsyncEngine, table: str
 ) -> None:
@@ -84,7 +84,7 @@ async def test_a_row_can_not_be_written_into_another_school(service: Replica, en
     with psycopg.connect(service.database) as owner:
         ids: dict[str, Any] = dict(owner.execute("SELECT slug, id FROM schools").fetchall())
     news = text(
-        "INSERT INTO outbox (school_id, event_id, registration_id, topic, created_at)"
+        "INSERT INTO registration_changes (school_id, event_id, registration_id, topic, created_at)"
         " VALUES (:school, :school, :school, 'x', now())"
     )
     with pytest.raises(DBAPIError, match="row-level security"):
@@ -220,46 +220,46 @@ async def test_housekeeping_goes_on_while_portions_are_full(
     service: Replica, watchkeeping: Watchkeeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A backlog goes in one round."""
-    aged = watchkeeping_module._AGED["outbox"].text.replace("LIMIT 5000", "LIMIT 2")
-    monkeypatch.setitem(watchkeeping_module._AGED, "outbox", text(aged))
+    aged = watchkeeping_module._AGED["registration_changes"].text.replace("LIMIT 5000", "LIMIT 2")
+    monkeypatch.setitem(watchkeeping_module._AGED, "registration_changes", text(aged))
     monkeypatch.setattr(housekeeping, "DELETED_AT_ONCE", 2)
     await service.open()
     for number in range(5):
         await service.register(number)
-    await housekeeping.delete_aged(watchkeeping, idempotency_seconds=3600, outbox_seconds=0)
+    await housekeeping.delete_aged(watchkeeping, idempotency_seconds=3600, change_log_seconds=0)
     with psycopg.connect(service.database) as owner:
-        assert owner.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
+        assert owner.execute("SELECT count(*) FROM registration_changes").fetchone() == (0,)
 
 
 async def test_what_has_aged_is_deleted(service: Replica, watchkeeping: Watchkeeping) -> None:
-    """Idempotency keys and outbox rows go after their time, younger ones stay."""
+    """Idempotency keys and registration changes go after their time, younger ones stay."""
     await service.open()
     await service.register(1)
-    for table in ("idempotency_keys", "outbox"):
+    for table in ("idempotency_keys", "registration_changes"):
         assert await watchkeeping.delete_aged(table, 3600) == 0
         assert await watchkeeping.delete_aged(table, 0) >= 1
 
 
-async def test_the_outbox_tells_every_transition_with_its_trace(service: Replica) -> None:
+async def test_the_change_log_has_every_transition_with_its_trace(service: Replica) -> None:
     """In order, and with the trace of the request that caused it."""
     await service.open(capacity=1)
     first = await service.register(1)
     await service.register(2)
     await service.cancel(first)
     with psycopg.connect(service.database) as owner:
-        told = owner.execute("SELECT topic, traceparent FROM outbox ORDER BY id").fetchall()
+        told = owner.execute("SELECT topic, traceparent FROM registration_changes ORDER BY id").fetchall()
     assert [topic for topic, _ in told[:2]] == ["registration.confirmed", "registration.waitlisted"]
     assert {topic for topic, _ in told[2:]} == {"registration.cancelled", "registration.confirmed"}
     assert all(traceparent.startswith("00-") for _, traceparent in told)
 
 
 async def test_no_personal_data_beside_the_registration(service: Replica) -> None:
-    """Keys, answers and outbox hold neither name, phone nor e-mail."""
+    """Keys, answers and the change log hold neither name, phone nor e-mail."""
     await service.open()
     await service.register(1, email="parent@example.org")
     with psycopg.connect(service.database) as owner:
         rows: list[Any] = owner.execute("SELECT * FROM idempotency_keys").fetchall()
-        rows += owner.execute("SELECT * FROM outbox").fetchall()
+        rows += owner.execute("SELECT * FROM registration_changes").fetchall()
     assert not any(personal in str(rows) for personal in ("01000001", "אורי", "parent@"))
 
 

@@ -1,20 +1,11 @@
 """Check the terms of registrations in the database and in the payment service's feed."""
 
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
-
 import grpc
 import psycopg
 import pytest
-import ticketcap_registration.store
-from alembic import command
-from psycopg.conninfo import conninfo_to_dict
 from service_under_test import OWNER, SERVICE, Replica, after, refusal
-from sqlalchemy import create_engine
+from stepwise_migration import migrate_to, plain_login
 from ticketcap.registration.v1 import registration_pb2 as pb
-from ticketcap_chassis.database.engine import driver_url
-from ticketcap_chassis.database.upgrade import configuration
 from ticketcap_local.postgres import EmbeddedPostgres
 from ticketcap_local.testing import fresh_database
 from ticketcap_registration.store.migrate import migrate
@@ -59,7 +50,9 @@ async def test_price_0_confirms_every_hold_in_the_same_transaction(service: Repl
     assert (after_it.held, after_it.confirmed) == (0, HOLDS)
     with psycopg.connect(service.database) as owner:
         rows = owner.execute("SELECT status, price_agorot, count(*) FROM registrations GROUP BY 1, 2").fetchall()
-        told = owner.execute("SELECT count(*) FROM outbox WHERE topic = 'registration.confirmed'").fetchone()
+        told = owner.execute(
+            "SELECT count(*) FROM registration_changes WHERE topic = 'registration.confirmed'"
+        ).fetchone()
     assert rows == [("CONFIRMED", 0, HOLDS)]
     assert told == (HOLDS,)
     assert [change.price_agorot for change in await changes_of(service, made.id)] == [0, 0]
@@ -143,15 +136,15 @@ def test_rows_of_before_get_terms(postgres: EmbeddedPostgres) -> None:
     As an owner that forced row-level security binds.
     """
     with fresh_database(postgres) as url:
-        login = _plain_login(url)
-        _migrate_to(login, "0002")
+        login = plain_login(url)
+        migrate_to(login, "0002")
         with psycopg.connect(url) as owner:
             owner.execute(BEFORE.encode())
         migrate(login)
         with psycopg.connect(url) as owner:
             rows = owner.execute(ROWS).fetchall()
             seats = owner.execute("SELECT slug, confirmed, held, version FROM events ORDER BY slug").fetchall()
-            told = owner.execute("SELECT topic, refund_agorot FROM outbox ORDER BY id").fetchall()
+            told = owner.execute("SELECT topic, refund_agorot FROM registration_changes ORDER BY id").fetchall()
     assert rows == [
         *(("freed", status, price) for status, price in FREED),
         *(("paid", status, price) for status, price in PAID),
@@ -165,30 +158,3 @@ SELECT events.slug, registrations.status, registrations.price_agorot
 FROM registrations JOIN events ON events.id = event_id ORDER BY slug, phone"""
 FREED = [("CANCELLED", 0), ("CONFIRMED", 0), ("CONFIRMED", 0), ("WAITLISTED", None)]
 PAID = [("CANCELLED", 4990), ("CONFIRMED", 4990), ("PENDING_PAYMENT", 4990), ("WAITLISTED", None)]
-
-
-def _plain_login(url: str) -> str:
-    """Return the address of ``url`` for its new owner, a login that may make roles and nothing more."""
-    with psycopg.connect(url, autocommit=True) as superuser:
-        database = conninfo_to_dict(url)["dbname"]
-        for role in ("registration_app", "registration_jobs"):
-            if not superuser.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
-                superuser.execute(f"CREATE ROLE {role} NOLOGIN NOBYPASSRLS".encode())
-        for statement in (
-            f"CREATE ROLE {database} LOGIN CREATEROLE PASSWORD 'plain'",
-            f"GRANT registration_app, registration_jobs TO {database}",
-            f"ALTER DATABASE {database} OWNER TO {database}",
-            f"ALTER SCHEMA public OWNER TO {database}",
-        ):
-            superuser.execute(statement.encode())
-    parts = urlsplit(url)
-    return parts._replace(netloc=f"{database}:plain@{parts.hostname}:{parts.port}").geturl()
-
-
-def _migrate_to(url: str, revision: str) -> None:
-    folder: Any = Path(ticketcap_registration.store.__path__[0]) / "migrations"
-    engine = create_engine(driver_url(url))
-    with engine.connect() as connection:
-        command.upgrade(configuration(connection, folder), revision)
-        connection.commit()
-    engine.dispose()

@@ -36,7 +36,7 @@ from ticketcap_registration.rpc.claims import Claims
 from ticketcap_registration.rpc.service import SERVICE, RegistrationService
 from ticketcap_registration.settings import Settings
 from ticketcap_registration.store import roles
-from ticketcap_registration.store.changes import Changes
+from ticketcap_registration.store.changes import ChangeLog
 from ticketcap_registration.store.directory import Directory
 from ticketcap_registration.store.events import Events
 from ticketcap_registration.store.registrations import Registrations
@@ -180,7 +180,7 @@ def _service(
         schools=Schools(engine, jobs_engine),
         events=Events(engine, jobs_engine, writes),
         registrations=Registrations(engine, writes),
-        changes=Changes(jobs_engine),
+        changes=ChangeLog(jobs_engine),
         lanes=lanes,
         claims=Claims(
             directory=directory,
@@ -205,5 +205,5 @@ def _housekeeping(settings: Settings, watchkeeping: Watchkeeping) -> partial[Cor
         delete_aged,
         watchkeeping,
         idempotency_seconds=settings.idempotency_days * _DAY_SECONDS,
-        outbox_seconds=settings.outbox_days * _DAY_SECONDS,
+        change_log_seconds=settings.change_log_days * _DAY_SECONDS,
     )

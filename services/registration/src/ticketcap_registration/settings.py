@@ -51,4 +51,4 @@ class Settings(IdentitySettings, ServedSettings, DatabaseSettings):
     gauges_seconds: float = Field(default=15.0, gt=0, le=3600)
     """How often the gauges of open events are read."""
     idempotency_days: float = Field(default=7.0, gt=0, le=365)
-    outbox_days: float = Field(default=7.0, gt=0, le=365)
+    change_log_days: float = Field(default=7.0, gt=0, le=365)

@@ -1,4 +1,4 @@
-"""Deletes idempotency keys and outbox rows that nobody can ask for any more."""
+"""Deletes idempotency keys and registration changes that nobody can ask for any more."""
 
 from typing import Final
 
@@ -11,9 +11,9 @@ _PORTIONS: Final = 20
 _log = get_logger(__name__)
 
 
-async def delete_aged(watchkeeping: Watchkeeping, *, idempotency_seconds: float, outbox_seconds: float) -> None:
+async def delete_aged(watchkeeping: Watchkeeping, *, idempotency_seconds: float, change_log_seconds: float) -> None:
     """Delete from each table in portions, a bounded number of them; the next round takes more."""
-    for table, seconds in (("idempotency_keys", idempotency_seconds), ("outbox", outbox_seconds)):
+    for table, seconds in (("idempotency_keys", idempotency_seconds), ("registration_changes", change_log_seconds)):
         deleted = 0
         for _ in range(_PORTIONS):
             portion = await watchkeeping.delete_aged(table, seconds)

@@ -33,7 +33,7 @@ from ticketcap_registration.lanes.lanes import Lanes
 from ticketcap_registration.rpc import cursor, translate
 from ticketcap_registration.rpc.access import Access
 from ticketcap_registration.rpc.claims import Claims
-from ticketcap_registration.store.changes import Changes
+from ticketcap_registration.store.changes import ChangeLog
 from ticketcap_registration.store.directory import Directory, EventKey, as_uuid
 from ticketcap_registration.store.events import Events
 from ticketcap_registration.store.keyed import Key
@@ -58,7 +58,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     schools: Schools
     events: Events
     registrations: Registrations
-    changes: Changes
+    changes: ChangeLog
     lanes: Lanes
     claims: Claims
     feed: SeatFeed

@@ -12,7 +12,7 @@ from ticketcap_chassis.text import normalize
 from ticketcap_registration.domain.event import Event, EventFields
 from ticketcap_registration.domain.ledger import ClaimAnswer
 from ticketcap_registration.domain.states import EventStatus, RegistrationStatus, WaitlistPolicy
-from ticketcap_registration.store.changes import Change
+from ticketcap_registration.store.changes import RegistrationChange
 from ticketcap_registration.store.registrations import RegistrationView
 from ticketcap_registration.store.schools import School, SchoolStats
 from ticketcap_registration.store.seats import SeatNews
@@ -199,7 +199,7 @@ def stats(of: SchoolStats) -> pb.GetSchoolStatsResponse:
     )
 
 
-def change(of: Change) -> pb.RegistrationChange:
+def change(of: RegistrationChange) -> pb.RegistrationChange:
     """Return the message of a change."""
     return pb.RegistrationChange(
         registration_id=str(of.registration_id),

@@ -1,4 +1,4 @@
-"""What happened to registrations, read from the outbox in the order of the commits."""
+"""Read the log of registration changes in the order of the commits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +17,16 @@ _ALL: Final = tuple(f"{_TOPIC}{status.lower()}" for status in RegistrationStatus
 
 # Rows of transactions older than every one that still runs: nothing can be committed before them any more.
 _AFTER: Final = text("""-- changes.after
-SELECT outbox.transaction, outbox.id, registration_id, outbox.event_id, schools.slug AS school, topic,
-       outbox.created_at AS changed_at, traceparent, refund_agorot, starts_at, events.cancellation_deadline_hours,
+SELECT changes.transaction, changes.id, registration_id, changes.event_id, schools.slug AS school, topic,
+       changes.created_at AS changed_at, traceparent, refund_agorot, starts_at, events.cancellation_deadline_hours,
        coalesce(registrations.price_agorot, events.price_agorot) AS price_agorot
-FROM outbox JOIN events ON events.id = outbox.event_id JOIN schools ON schools.id = outbox.school_id
-LEFT JOIN registrations ON registrations.id = outbox.registration_id
-WHERE (outbox.transaction, outbox.id) > (:transaction, :id)
-  AND outbox.transaction < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint
+FROM registration_changes AS changes
+JOIN events ON events.id = changes.event_id JOIN schools ON schools.id = changes.school_id
+LEFT JOIN registrations ON registrations.id = changes.registration_id
+WHERE (changes.transaction, changes.id) > (:transaction, :id)
+  AND changes.transaction < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint
   AND topic = ANY(:topics)
-ORDER BY outbox.transaction, outbox.id LIMIT :limit""")
+ORDER BY changes.transaction, changes.id LIMIT :limit""")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,7 +38,7 @@ class ChangePosition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class RegistrationChange:
     """A registration that came into ``status``.
 
     ``price_agorot`` is its own; ``refund_agorot`` is what a cancelled one gets back at most, None: everything.
@@ -57,7 +58,7 @@ class Change:
     refund_agorot: int | None = None
 
 
-class Changes:
+class ChangeLog:
     """Reads under the jobs role: of all schools, and no person."""
 
     def __init__(self, jobs_engine: AsyncEngine) -> None:
@@ -65,7 +66,7 @@ class Changes:
 
     async def after(
         self, position: ChangePosition, *, limit: int, statuses: Sequence[RegistrationStatus] = ()
-    ) -> list[Change]:
+    ) -> list[RegistrationChange]:
         """Return at most ``limit`` changes into ``statuses`` (none: into any) that follow ``position``."""
         topics = [f"{_TOPIC}{status.lower()}" for status in statuses] or list(_ALL)
         values = {"transaction": position.transaction, "id": position.id, "topics": topics, "limit": limit}
@@ -74,8 +75,8 @@ class Changes:
         return [_change(dict(row)) for row in rows]
 
 
-def _change(row: dict[str, object]) -> Change:
+def _change(row: dict[str, object]) -> RegistrationChange:
     position = ChangePosition(row.pop("transaction"), row.pop("id"))  # type: ignore[arg-type]  # two integers
     status = RegistrationStatus(str(row.pop("topic")).removeprefix(_TOPIC).upper())
     traceparent = str(row.pop("traceparent") or "")
-    return Change(position=position, status=status, traceparent=traceparent, **row)  # type: ignore[arg-type]  # by the SELECT
+    return RegistrationChange(position=position, status=status, traceparent=traceparent, **row)  # type: ignore[arg-type]  # by the SELECT

@@ -118,7 +118,7 @@ class RegistrationRow(Base):
         ForeignKeyConstraint(["school_id", "event_id"], ["events.school_id", "events.id"]),
         CheckConstraint("spots >= 1", name="spots_positive"),
         CheckConstraint(f"status IN ({one_of(RegistrationStatus)})", name="status_known"),
-        CheckConstraint("status <> 'WAITLISTED' OR waitlist_seq IS NOT NULL", name="waitlisted_has_place"),
+        CheckConstraint("status <> 'WAITLISTED' OR waitlist_seq IS NOT NULL", name="waitlisted_has_position"),
         CheckConstraint("status <> 'PENDING_PAYMENT' OR hold_expires_at IS NOT NULL", name="hold_has_end"),
         CheckConstraint("checked_in_at IS NULL OR status = 'CONFIRMED'", name="checked_in_is_confirmed"),
         # NULL passes: an older release that still runs beside this one writes no terms.
@@ -163,10 +163,10 @@ class IdempotencyKeyRow(Base):
     __table_args__ = (Index("idempotency_keys_age", "created_at"),)
 
 
-class OutboxRow(Base):
-    """What others must be told, written in the transaction that made it true."""
+class RegistrationChangeRow(Base):
+    """A registration's change of status, written in the transaction that made it: a row of the change log."""
 
-    __tablename__ = "outbox"
+    __tablename__ = "registration_changes"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     transaction: Mapped[int] = mapped_column(
@@ -180,4 +180,7 @@ class OutboxRow(Base):
     created_at: Mapped[datetime]
     refund_agorot: Mapped[int | None] = mapped_column(BigInteger)
 
-    __table_args__ = (Index("outbox_age", "created_at"), Index("outbox_order", "transaction", "id"))
+    __table_args__ = (
+        Index("registration_changes_age", "created_at"),
+        Index("registration_changes_order", "transaction", "id"),
+    )

@@ -8,7 +8,7 @@ APP: Final = "registration_app"
 JOBS: Final = "registration_jobs"
 """Sees ids and counts of all schools, never a person; deletes what has aged."""
 
-TABLES: Final = ("schools", "events", "registrations", "idempotency_keys", "outbox")
+TABLES: Final = ("schools", "events", "registrations", "idempotency_keys", "registration_changes")
 """Where a row belongs to one school."""
 
 APP_NEEDS: Final = {
@@ -17,5 +17,5 @@ APP_NEEDS: Final = {
     "UPDATE": ("events", "registrations"),
     "DELETE": ("events",),
 }
-JOBS_NEEDS: Final = {"SELECT": TABLES, "DELETE": ("idempotency_keys", "outbox")}
+JOBS_NEEDS: Final = {"SELECT": TABLES, "DELETE": ("idempotency_keys", "registration_changes")}
 """The privileges that each role works with; the health check asks for them."""

@@ -118,7 +118,7 @@ WITH added AS (
   SELECT %(scope)s, key, %(school_id)s, fingerprint, answer, %(now)s
   FROM jsonb_to_recordset(CAST(%(answers)s AS jsonb)) AS a (key text, fingerprint text, answer jsonb)
 ), told AS (
-  INSERT INTO outbox (school_id, event_id, registration_id, topic, traceparent, created_at, refund_agorot)
+  INSERT INTO registration_changes (school_id, event_id, registration_id, topic, traceparent, created_at, refund_agorot)
   SELECT %(school_id)s, %(event_id)s, registration_id, topic, nullif(traceparent, ''), %(now)s, refund_agorot
   FROM jsonb_to_recordset(CAST(%(news)s AS jsonb))
     AS n (registration_id uuid, topic text, traceparent text, refund_agorot bigint)

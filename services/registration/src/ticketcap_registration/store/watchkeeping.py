@@ -62,7 +62,7 @@ _AGED: Final = {
     table: text(f"""-- watchkeeping.aged_{table}
 DELETE FROM {table} WHERE ctid = ANY(ARRAY(
   SELECT ctid FROM {table} WHERE created_at < now() - make_interval(secs => :seconds) LIMIT {DELETED_AT_ONCE}))""")
-    for table in ("idempotency_keys", "outbox")
+    for table in ("idempotency_keys", "registration_changes")
 }
 
 
