@@ -97,9 +97,9 @@ def lanes() -> Dashboard:
         )
         .with_panel(
             lines(
-                "How long the seat feed has heard nothing",
-                "It is checked every few seconds. Above a minute alerts: streams of seats stand still.",
-                [Query("max by (job, instance) (seat_feed_age_seconds)", "{{instance}}")],
+                "Age of the last seat announcement",
+                "Checked every few seconds. An alert fires above a minute: streams of seats show old counts.",
+                [Query("max by (job, instance) (seat_announcement_age_seconds)", "{{instance}}")],
                 unit="s",
                 limit=60,
             )

@@ -93,7 +93,7 @@ SERVICES: Final = (
     Metric("hold_expired_total", _C),
     Metric("waitlist_wait_seconds", _H),
     Metric("waitlist_promotion_delay_seconds", _H),
-    Metric("seat_feed_age_seconds", _G),
+    Metric("seat_announcement_age_seconds", _G),
     Metric("capacity_audit_drift", _G),
     Metric("tenant_isolation_violation_total", _C, ("where",)),
     # Beyond the guide: money.

@@ -339,7 +339,7 @@ async def test_without_the_payment_service_only_payments_stop(registration: Fake
         assert health.json()["checks"] == {
             "registration": "ok",
             "database": "ok",
-            "seat_feed": "ok",
+            "seat_announcements": "ok",
             "payment": "unreachable",
             "payment_database": "unreachable",
         }

@@ -242,7 +242,7 @@ async def test_health_follows_the_services(
     assert health.json()["checks"] == {
         "registration": "ok",
         "database": "ok",
-        "seat_feed": "ok",
+        "seat_announcements": "ok",
         "payment": "ok",
         "payment_database": "ok",
     }
@@ -261,9 +261,9 @@ async def test_health_follows_the_services(
     assert (await client.get("/readyz")).status_code == 200
     assert registration.set_health is not None
     # Seats are registered while streams are silent: health names the feed, and readiness is unchanged.
-    await registration.set_health("seat_feed", serving=False)
+    await registration.set_health("seat_announcements", serving=False)
     health = await client.get("/api/health")
-    assert (health.status_code, health.json()["checks"]["seat_feed"]) == (503, "failing")
+    assert (health.status_code, health.json()["checks"]["seat_announcements"]) == (503, "failing")
     assert (await client.get("/readyz")).status_code == 200
     for service in ("", "database"):
         await registration.set_health(service, serving=False)

@@ -9,8 +9,8 @@ import ticketcap_registration.store
 from alembic import command
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine
-from ticketcap_chassis.database import driver_url
-from ticketcap_chassis.migration import configuration
+from ticketcap_chassis.database.engine import driver_url
+from ticketcap_chassis.database.upgrade import configuration
 
 
 def plain_login(url: str) -> str:

@@ -607,7 +607,7 @@ async def test_two_replicas_never_oversell(service: Replica, other: Replica) -> 
 async def test_health_and_reflection_answer(service: Replica) -> None:
     """The whole, the service and the database; reflection lists the service."""
     health = health_pb2_grpc.HealthStub(service.channel)
-    for name in ("", "ticketcap.registration.v1.RegistrationService", "database", "seat_feed"):
+    for name in ("", "ticketcap.registration.v1.RegistrationService", "database", "seat_announcements"):
         answer = await health.Check(  # type: ignore[attr-defined]  # set when it is made
             health_pb2.HealthCheckRequest(service=name)
         )

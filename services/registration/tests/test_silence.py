@@ -1,4 +1,4 @@
-"""The way to the database falls silent under a lane, a look-up and the feed; each goes on over another connection."""
+"""Test a silent database under a lane, a look-up and the listener: each continues on another connection."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ def database(postgres: EmbeddedPostgres) -> Iterator[str]:
 async def service(database: str, proxy: SilentProxy, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replica]:
     """A replica that waits two seconds for its database, over a way that can fall silent."""
     monkeypatch.setenv("DATABASE_ANSWER_SECONDS", str(ANSWER_SECONDS))
-    async with replica(proxy.led(database), feed_check_seconds=0.3) as running:
+    async with replica(proxy.led(database), announcement_check_seconds=0.3) as running:
         await running.open(capacity=100)
         yield running
 
@@ -78,7 +78,7 @@ async def test_every_lane_and_look_up_goes_on(service: Replica, proxy: SilentPro
     assert time.monotonic() - began < 2 * ANSWER_SECONDS + 15
 
 
-async def test_the_feed_listens_again(service: Replica, proxy: SilentProxy, database: str) -> None:
+async def test_the_listener_connects_again(service: Replica, proxy: SilentProxy, database: str) -> None:
     """Its connection says nothing any more: watchers look for themselves, and then hear as before."""
     async with replica(database) as other:
         stream = service.stub.WatchEvent(pb.WatchEventRequest(school="herzl", event="spring-match"))

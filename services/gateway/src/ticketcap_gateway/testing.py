@@ -453,7 +453,7 @@ async def running_payment(
 
 @asynccontextmanager
 async def _serving(fake: _Fake, server: GrpcServer, port: int) -> AsyncIterator[None]:
-    for service in ("", "database", "seat_feed", "identity"):
+    for service in ("", "database", "seat_announcements", "identity"):
         await server.set_health(service, serving=True)
     try:
         fake.target = f"127.0.0.1:{port}"

@@ -18,11 +18,12 @@ from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_me
 from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_observability import Telemetry, get_logger, schema
 
+from ticketcap_registration.announcements.check import AnnouncementCheck
+from ticketcap_registration.announcements.listener import AnnouncementListener
+from ticketcap_registration.announcements.watchers import Watchers
 from ticketcap_registration.domain.holder_token import HolderTokens, Purpose
 from ticketcap_registration.domain.ledger import SeatRules
 from ticketcap_registration.jobs.audit import Audit
-from ticketcap_registration.jobs.feed import SeatFeed
-from ticketcap_registration.jobs.feed_check import FeedCheck
 from ticketcap_registration.jobs.hold_expiry import HoldExpiry
 from ticketcap_registration.jobs.housekeeping import delete_aged
 from ticketcap_registration.jobs.isolation import IsolationProbe
@@ -52,7 +53,7 @@ _LOCK_SECONDS: Final = 0.1
 # Then others wait for a patient turn too: each event's next try comes soon after its row is free.
 _PATIENT_LOCK_SECONDS: Final = 0.5
 _HEALTH_SECONDS: Final = 0.5
-_FEED_HEALTH_SECONDS: Final = 0.25
+_ANNOUNCEMENT_HEALTH_SECONDS: Final = 0.25
 _IDENTITY_SECONDS: Final = 1.0
 _LONG_TURN_SECONDS: Final = 600.0
 """How long a turn through all events, or through all that has aged, may take; each of its statements is short."""
@@ -102,16 +103,20 @@ async def running(
         telemetry.gauge(schema.LANE_ACTIVE, lambda: [(len(lanes.depths), {})])
         hold_expiry = HoldExpiry(watchkeeping, lanes)
         stack.push_async_callback(hold_expiry.close)
-        checked = settings.feed_check_seconds
-        # A link of its own: a server that ends the feed's one connection says nothing about the pool's.
-        parameters = connection_parameters(settings.database_url)
-        feed = SeatFeed(
-            parameters, telemetry, settings.connector(), check_seconds=checked, deaf=connector.replace_connections
+        watchers = Watchers()
+        listener = AnnouncementListener(
+            connection_parameters(settings.database_url),
+            watchers,
+            telemetry,
+            # A connector of its own: a server that ends the listener's connection says nothing about the pool's.
+            settings.connector(),
+            check_seconds=settings.announcement_check_seconds,
+            on_stale=connector.replace_connections,
         )
-        telemetry.gauge(schema.SEAT_FEED_AGE, lambda: [(feed.age, {})])
+        telemetry.gauge(schema.SEAT_ANNOUNCEMENT_AGE, lambda: [(listener.age, {})])
         verifier = settings.verifier()
         server = GrpcServer(telemetry=telemetry, verifier=verifier)
-        service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, feed, verifier)
+        service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, watchers, verifier)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
 
         # The lanes' pool is not asked: it shares role and link with the other, and a look would wait behind busy lanes.
@@ -120,14 +125,14 @@ async def running(
         identity = IdentityHealth(verifier, server)
         await health.check()
         await identity.check()
-        feed_check = FeedCheck(jobs_engine, feed, server, seconds=checked)
-        await feed_check.tell()
+        check = AnnouncementCheck(watchkeeping, listener, server, seconds=settings.announcement_check_seconds)
+        await check.report()
         for name, seconds, limit, work in (
             ("health", _HEALTH_SECONDS, TURN_SECONDS, health.check),
             ("identity", _IDENTITY_SECONDS, TURN_SECONDS, identity.check),
-            ("feed_health", _FEED_HEALTH_SECONDS, TURN_SECONDS, feed_check.tell),
-            # It waits by itself.
-            ("feed_check", 0.0, TURN_SECONDS, feed_check.announce),
+            ("announcement_health", _ANNOUNCEMENT_HEALTH_SECONDS, TURN_SECONDS, check.report),
+            # ``announce`` waits until a check is due.
+            ("announcement_check", 0.0, TURN_SECONDS, check.announce),
             ("hold_expiry", settings.hold_expiry_seconds, TURN_SECONDS, hold_expiry.look),
             ("audit", settings.audit_seconds, _LONG_TURN_SECONDS, Audit(watchkeeping, telemetry).run),
             ("isolation", settings.audit_seconds, TURN_SECONDS, IsolationProbe(engine, service.events, telemetry).run),
@@ -135,13 +140,13 @@ async def running(
             ("housekeeping", settings.housekeeping_seconds, _LONG_TURN_SECONDS, _housekeeping(settings, watchkeeping)),
         ):
             await stack.enter_async_context(background(every(seconds, work, name=name, limit=limit), stop, name=name))
-        await stack.enter_async_context(background(feed.run(), stop, name="feed"))
+        await stack.enter_async_context(background(listener.run(), stop, name="announcements"))
         await stack.enter_async_context(background(telemetry.watch_loop(), stop, name="loop watch"))
         port = await server.start(settings.listen_address, [SERVICE])
         try:
             yield port
         finally:
-            feed.end()
+            watchers.end()
             await server.drain(settings.drain_seconds)
             await lanes.close(settings.drain_seconds)
 
@@ -168,7 +173,7 @@ def _service(
     jobs_engine: AsyncEngine,
     directory: Directory,
     lanes: Lanes,
-    feed: SeatFeed,
+    watchers: Watchers,
     verifier: TokenVerifier,
 ) -> RegistrationService:
     manage_tokens, pay_tokens = (_tokens(settings, purpose) for purpose in (Purpose.MANAGE, Purpose.PAY))
@@ -189,7 +194,7 @@ def _service(
             pay_tokens=pay_tokens,
             telemetry=telemetry,
         ),
-        feed=feed,
+        watchers=watchers,
         pay_tokens=pay_tokens,
         tracer=telemetry.tracer,
     )

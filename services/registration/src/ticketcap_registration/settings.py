@@ -44,8 +44,8 @@ class Settings(IdentitySettings, ServedSettings, DatabaseSettings):
     """How long a promoted registration of a paid event has to pay."""
 
     hold_expiry_seconds: float = Field(default=1.0, gt=0, le=60)
-    feed_check_seconds: float = Field(default=5.0, gt=0, le=15)
-    """How often the feed of seat changes is checked; three missed checks and health says so."""
+    announcement_check_seconds: float = Field(default=5.0, gt=0, le=15)
+    """How often the listener of seat announcements is checked; after three missed checks its health fails."""
     audit_seconds: float = Field(default=60.0, gt=0, le=3600)
     housekeeping_seconds: float = Field(default=300.0, gt=0, le=86_400)
     gauges_seconds: float = Field(default=15.0, gt=0, le=3600)

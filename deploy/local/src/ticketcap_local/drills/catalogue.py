@@ -1,6 +1,6 @@
 """All drills: one for each alert, and what each is made of."""
 
-from ticketcap_local.drills.database import PAYMENT, CounterTamperedWith, DeafSeatFeed, Locked, Unprotected
+from ticketcap_local.drills.database import PAYMENT, CounterTamperedWith, DeafListener, Locked, Unprotected
 from ticketcap_local.drills.drill import FOR_TEN_MINUTES, FOR_TWO_MINUTES, Drill
 from ticketcap_local.drills.families import PRICE_AGOROT, OwnEvent
 from ticketcap_local.drills.processes import Killed, Paused, Stuttering
@@ -106,9 +106,9 @@ def _of_the_database() -> list[Drill]:
             [slow, Locked(table, held=1.2, free=0.1), Repeated(slow.see, callers=6, pause=0.1)],
         ),
         Drill(
-            "seat-feed-stale",
+            "seat-announcements-stale",
             "The connection on which seats are announced is ended, and the database takes no new one.",
-            [DeafSeatFeed()],
+            [DeafListener()],
         ),
         Drill(
             "tenant-isolation-violation",

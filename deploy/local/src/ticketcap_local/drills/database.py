@@ -106,22 +106,22 @@ class CounterTamperedWith:
 
 
 @dataclass
-class DeafSeatFeed:
-    """No new connection to registration's database, and the feed's is ended; the pools keep those that they have."""
+class DeafListener:
+    """End the listener's connection to registration's database and accept no new one; the pools keep theirs."""
 
     async def begin(self, ground: Ground) -> None:
-        """Refuse connections, then end the feed's: it can't make another."""
+        """Refuse connections, then end the listener's: it can't make another."""
         ground.part("postgres")
         # From another database: one can't refuse connections to the database that it is in.
         await insist(ground, PAYMENT, "ALTER DATABASE registration ALLOW_CONNECTIONS false")
         await insist(
             ground,
             PAYMENT,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ticketcap-feed'",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ticketcap-announcements'",
         )
 
     async def end(self, ground: Ground) -> None:
-        """Take connections again; the feed makes its own within a second."""
+        """Accept connections again; the listener makes its own within a second."""
         await insist(ground, PAYMENT, "ALTER DATABASE registration ALLOW_CONNECTIONS true")
 
 

@@ -18,10 +18,16 @@ EVENTS: Final = (
     LogEvent("hold.expire_failed", "warning", REGISTRATION, "The next round tries again.", ("event_id", "reason")),
     LogEvent("housekeeping.deleted", "info", REGISTRATION, "Aged rows are gone.", ("table", "rows")),
     LogEvent(
-        "feed.lost", "warning", REGISTRATION, "The listening connection is made anew.", ("error_type", "retry_seconds")
+        "announcements.lost",
+        "warning",
+        REGISTRATION,
+        "The listener lost its connection and makes another.",
+        ("error_type", "retry_seconds"),
     ),
-    LogEvent("feed.deaf", "error", REGISTRATION, "No check came through: streams of seats stand still.", ("seconds",)),
-    LogEvent("feed.unreadable", "warning", REGISTRATION, "Another replica announced in a shape of another version."),
+    LogEvent(
+        "announcements.stale", "error", REGISTRATION, "The listener received no check: streams are old.", ("seconds",)
+    ),
+    LogEvent("announcements.unreadable", "warning", REGISTRATION, "A replica of another release announced seats."),
     LogEvent(
         "capacity.audit.drift",
         "error",

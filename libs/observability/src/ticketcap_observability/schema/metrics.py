@@ -88,11 +88,11 @@ PROMOTION_DELAY: Final = HistogramMetric(
     (),
     _DELAY_BUCKETS,
 )
-SEAT_FEED_AGE: Final = GaugeMetric(
-    "seat.feed.age",
+SEAT_ANNOUNCEMENT_AGE: Final = GaugeMetric(
+    "seat.announcement.age",
     "s",
     REGISTRATION,
-    "Since the feed of seat changes last heard its own check; streams of seats stand still before.",
+    "Since the listener of seat announcements last received its own check; a stale one makes streams show old seats.",
 )
 HOLD_EXPIRED: Final = CounterMetric("hold.expired", "{hold}", REGISTRATION, "Holds whose time was over.")
 LANE_DEPTH: Final = GaugeMetric("lane.depth", "{command}", REGISTRATION, "Commands that wait, over all lanes.")

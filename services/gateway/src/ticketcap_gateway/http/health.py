@@ -24,7 +24,7 @@ _CHECK_SECONDS: Final = 3.0
 # The health service's names of what is checked: a service as a whole, its database, registration's seat changes.
 _WHOLE: Final = ""
 _DATABASE: Final = "database"
-_SEAT_FEED: Final = "seat_feed"
+_SEAT_ANNOUNCEMENTS: Final = "seat_announcements"
 _IDENTITY: Final = "identity"
 _SERVES: Final = frozenset({"ok", "stale"})
 
@@ -109,7 +109,7 @@ class Health:
         asked = {
             "registration": self._check(self._registration, _WHOLE),
             "database": self._check(self._registration, _DATABASE),
-            "seat_feed": self._check(self._registration, _SEAT_FEED),
+            "seat_announcements": self._check(self._registration, _SEAT_ANNOUNCEMENTS),
             "payment": self._check(self._payment, _WHOLE),
             "payment_database": self._check(self._payment, _DATABASE),
         }

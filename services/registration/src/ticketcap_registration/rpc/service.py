@@ -14,6 +14,7 @@ from ticketcap_chassis.identity.roles import ADMINS, MANAGERS, VIEWERS
 from ticketcap_observability import schema, set_school, traceparent_of
 from uuid_utils.compat import uuid7
 
+from ticketcap_registration.announcements.watchers import Watchers
 from ticketcap_registration.domain.commands import (
     Cancel,
     ChangeEvent,
@@ -28,7 +29,7 @@ from ticketcap_registration.domain.errors import EventNotFound, RefundByHolder, 
 from ticketcap_registration.domain.event import Event
 from ticketcap_registration.domain.holder_token import HolderTokens
 from ticketcap_registration.domain.idempotency import fingerprint
-from ticketcap_registration.jobs.feed import SeatFeed
+from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
 from ticketcap_registration.lanes.lanes import Lanes
 from ticketcap_registration.rpc import cursor, translate
 from ticketcap_registration.rpc.access import Access
@@ -39,7 +40,6 @@ from ticketcap_registration.store.events import Events
 from ticketcap_registration.store.keyed import Key
 from ticketcap_registration.store.registrations import Registrations, RegistrationView
 from ticketcap_registration.store.schools import School, Schools
-from ticketcap_registration.store.seats import SeatNews
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["RegistrationService"].full_name
 _PAGE: Final = 50
@@ -61,7 +61,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     changes: ChangeLog
     lanes: Lanes
     claims: Claims
-    feed: SeatFeed
+    watchers: Watchers
     pay_tokens: HolderTokens
     tracer: Tracer
 
@@ -121,15 +121,15 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
 
     async def WatchEvent(self, request: pb.WatchEventRequest, context: Context) -> AsyncIterator[pb.WatchEventResponse]:
         key = await self._public(request.school, request.event)
-        with self.feed.watch(key.id) as watcher:
+        with self.watchers.watch(key.id) as watcher:
             event = await self.events.get(key)
             version = event.version
-            yield pb.WatchEventResponse(seats=translate.seats(SeatNews.of(event)))
+            yield pb.WatchEventResponse(seats=translate.seats(SeatAnnouncement.of(event)))
             while True:
-                heard, promoted = await watcher.next()
-                if heard is not None and heard.deleted:
+                announcement, promoted = await watcher.next()
+                if announcement is not None and announcement.deleted:
                     raise EventNotFound(request.school, request.event)
-                seats = translate.seats(heard or SeatNews.of(await self.events.get(key)))
+                seats = translate.seats(announcement or SeatAnnouncement.of(await self.events.get(key)))
                 if seats.version > version:
                     version = seats.version
                     yield pb.WatchEventResponse(seats=seats, promoted=promoted)

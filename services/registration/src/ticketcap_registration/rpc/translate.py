@@ -11,11 +11,11 @@ from ticketcap_chassis.text import normalize
 
 from ticketcap_registration.domain.event import Event, EventFields
 from ticketcap_registration.domain.ledger import ClaimAnswer
+from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
 from ticketcap_registration.domain.states import EventStatus, RegistrationStatus, WaitlistPolicy
 from ticketcap_registration.store.changes import RegistrationChange
 from ticketcap_registration.store.registrations import RegistrationView
 from ticketcap_registration.store.schools import School, SchoolStats
-from ticketcap_registration.store.seats import SeatNews
 
 _REGISTRATION: Final = "REGISTRATION_STATUS_"
 _EVENT: Final = "EVENT_STATUS_"
@@ -116,7 +116,7 @@ def event_fields(message: pb.EventFields) -> EventFields:
     return fields
 
 
-def seats(of: SeatNews) -> pb.Seats:
+def seats(of: SeatAnnouncement) -> pb.Seats:
     """Return the message of an event's seats."""
     return pb.Seats(
         event_id=str(of.event_id),

@@ -12,12 +12,13 @@ from ticketcap_chassis.database.errors import ConstraintViolated
 
 from ticketcap_registration.domain.errors import EventHasRegistrations, EventNotFound, SlugTaken
 from ticketcap_registration.domain.event import Event
+from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
 from ticketcap_registration.domain.states import EventStatus
 from ticketcap_registration.store.directory import EventKey
 from ticketcap_registration.store.keyed import Key, Keyed, Made
 from ticketcap_registration.store.models import EventRow, RegistrationRow
 from ticketcap_registration.store.rows import event_of
-from ticketcap_registration.store.seats import CHANNEL, SeatNews, news
+from ticketcap_registration.store.seats import CHANNEL
 from ticketcap_registration.store.transactions import school_transaction
 
 SLUG_TAKEN: Final = "events_school_id_slug_key"
@@ -79,8 +80,8 @@ class Events:
         Raises EventNotFound, or EventHasRegistrations when anybody ever registered.
         """
         registered = exists().where(RegistrationRow.event_id == key.id)
-        last_news = news.dump_json(SeatNews.of_deleted(key.id)).decode()
-        removal = delete(EventRow).where(EventRow.id == key.id).returning(func.pg_notify(CHANNEL, last_news))
+        announcement = SeatAnnouncement.of_deleted(key.id).to_json()
+        removal = delete(EventRow).where(EventRow.id == key.id).returning(func.pg_notify(CHANNEL, announcement))
         try:
             async with self._writes.slot(key.id), school_transaction(self._engine, key.school.id) as connection:
                 if await connection.scalar(select(registered)):

@@ -27,7 +27,8 @@ from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command, 
 from ticketcap_registration.domain.event import Event
 from ticketcap_registration.domain.ledger import SeatLedger, StoredAnswer
 from ticketcap_registration.domain.registration import Registration
-from ticketcap_registration.domain.states import EventStatus, WaitlistPolicy
+from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
+from ticketcap_registration.domain.states import WaitlistPolicy
 from ticketcap_registration.domain.waitlist import Candidates
 from ticketcap_registration.store.directory import EventKey
 from ticketcap_registration.store.models import LIVE_STATUSES, EventRow, RegistrationRow
@@ -38,8 +39,6 @@ CHANNEL: Final = "ticketcap_seats"
 
 DUE_HOLDS_AT_ONCE: Final = 500
 """Holds that one transaction expires at most; the next one takes the rest."""
-
-_LAST_VERSION: Final = 2**31 - 1
 
 _POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # untyped upstream
 _EVENT: Final = ", ".join(column.name for column in EventRow.__table__.columns)
@@ -138,58 +137,9 @@ class Loaded:
     registrations: list[Registration] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeatNews:
-    """The seats of an event after a commit, as every replica hears of them. All counts but ``promoted`` in spots."""
-
-    event_id: UUID
-    version: int
-    status: str
-    capacity: int
-    confirmed: int
-    held: int
-    waitlisted: int
-    promoted: int = 0
-    decided_at: float = 0.0
-    """Seconds since the epoch when it was decided; 0 when that is not told."""
-    deleted: bool = False
-    """The event no longer exists; the counts then mean nothing."""
-
-    @classmethod
-    def of_deleted(cls, event_id: UUID) -> "SeatNews":
-        """Return the last news of an event. Its version is newer than any: no other news may replace it."""
-        return cls(
-            event_id=event_id,
-            version=_LAST_VERSION,
-            # A replica that does not know ``deleted`` yet shows the event as closed.
-            status=EventStatus.CLOSED,
-            capacity=0,
-            confirmed=0,
-            held=0,
-            waitlisted=0,
-            deleted=True,
-        )
-
-    @classmethod
-    def of(cls, event: Event, *, promoted: int = 0, decided_at: float = 0.0) -> "SeatNews":
-        """Return the seats of an event as they are now."""
-        return cls(
-            event_id=event.id,
-            version=event.version,
-            status=event.status,
-            capacity=event.capacity,
-            confirmed=event.confirmed,
-            held=event.held,
-            waitlisted=event.waitlisted,
-            promoted=promoted,
-            decided_at=decided_at,
-        )
-
-
 _loaded: Final = TypeAdapter(Loaded)
 _registrations: Final = TypeAdapter(list[Registration])
 _list: Final = TypeAdapter(list[dict[str, Any]])
-news: Final = TypeAdapter(SeatNews)
 
 
 def claims_scope(event_id: UUID) -> str:
@@ -286,7 +236,7 @@ def _written(ledger: SeatLedger) -> dict[str, Any]:
         "added": _json(list(ledger.added.values())),
         "answers": _list.dump_json(_answers(ledger)).decode(),
         "news": _list.dump_json(_news(ledger)).decode(),
-        "seats": news.dump_json(SeatNews.of(event, promoted=len(ledger.promoted), decided_at=time.time())).decode(),
+        "seats": SeatAnnouncement.of(event, promoted=len(ledger.promoted), decided_at=time.time()).to_json(),
     }
 
 

@@ -58,6 +58,9 @@ FROM (SELECT school_id, count(*) AS events FROM events
       GROUP BY school_id ORDER BY events DESC, school_id LIMIT :limit) AS active
 JOIN schools ON schools.id = active.school_id""")
 
+_ANNOUNCE: Final = text("""-- announcements.check
+SELECT pg_notify(:channel, '')""")
+
 _AGED: Final = {
     table: text(f"""-- watchkeeping.aged_{table}
 DELETE FROM {table} WHERE ctid = ANY(ARRAY(
@@ -130,6 +133,11 @@ class Watchkeeping:
         async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_ACTIVE, {"limit": limit})).all()
         return [(SchoolKey(row.school_id, row.school), row.events) for row in rows]
+
+    async def announce(self, channel: str) -> None:
+        """Announce an empty payload on ``channel``."""
+        async with open_transaction(self._engine) as connection:
+            await connection.execute(_ANNOUNCE, {"channel": channel})
 
     async def delete_aged(self, table: str, seconds: float) -> int:
         """Delete a bounded number of rows of ``table`` that are older than ``seconds``; return how many."""

@@ -1,4 +1,4 @@
-"""The feed of seat changes: any form of connection string, a connection that is refused or carries nothing, health."""
+"""Test the listener: every form of connection string, lost and silent connections, health."""
 
 import asyncio
 import contextlib
@@ -20,13 +20,13 @@ from ticketcap_local.testing import free_port
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 CHECK_SECONDS = 0.2
-FEEDS = "FROM pg_stat_activity WHERE application_name = 'ticketcap-feed' AND datname = current_database()"
+LISTENERS = "FROM pg_stat_activity WHERE application_name = 'ticketcap-announcements' AND datname = current_database()"
 
 
 @pytest.fixture
 async def checked(database: str) -> AsyncIterator[Replica]:
-    """A replica that checks its feed often."""
-    async with replica(database, feed_check_seconds=CHECK_SECONDS) as running:
+    """A replica that checks its listener often."""
+    async with replica(database, announcement_check_seconds=CHECK_SECONDS) as running:
         yield running
 
 
@@ -38,12 +38,12 @@ async def health_of(service: Replica, name: str) -> Any:
 
 async def becomes(service: Replica, status: Any) -> None:
     async with asyncio.timeout(30):
-        while await health_of(service, "seat_feed") != status:
+        while await health_of(service, "seat_announcements") != status:
             await asyncio.sleep(0.05)
 
 
 def age(service: Replica) -> float:
-    (point,) = service.telemetry.points("seat.feed.age")
+    (point,) = service.telemetry.points("seat.announcement.age")
     return float(point.value)
 
 
@@ -75,9 +75,9 @@ def forms(url: str) -> list[str]:
 
 @pytest.mark.parametrize("form", range(3), ids=["libpq", "sqlalchemy", "keywords"])
 async def test_two_hosts_serve_migrate_and_announce(postgres: EmbeddedPostgres, form: int) -> None:
-    """Whichever spelling: the pools, the migration and the feed take the host that answers."""
+    """Whichever spelling: the pools, the migration and the listener take the host that answers."""
     with migrated_database(postgres, spelled=lambda url: forms(url)[form]) as database:
-        async with replica(forms(database)[form], feed_check_seconds=CHECK_SECONDS) as service:
+        async with replica(forms(database)[form], announcement_check_seconds=CHECK_SECONDS) as service:
             await service.open()
             async with watching(service) as stream:
                 await stream.read()
@@ -86,10 +86,10 @@ async def test_two_hosts_serve_migrate_and_announce(postgres: EmbeddedPostgres, 
             await becomes(service, SERVING)
 
 
-async def test_a_feed_that_can_not_connect_is_told_of(
+async def test_a_listener_that_can_not_connect_fails_its_health(
     checked: Replica, postgres: EmbeddedPostgres, database: str
 ) -> None:
-    """By its own name: seats are given away meanwhile. It comes back by itself, and watchers learn what they missed."""
+    """Only its own health: registrations go on. It recovers by itself, and watchers learn what they missed."""
     name = conninfo_to_dict(database)["dbname"]
     await checked.open()
     with psycopg.connect(postgres.url(), autocommit=True) as elsewhere:
@@ -99,7 +99,7 @@ async def test_a_feed_that_can_not_connect_is_told_of(
             elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
             elsewhere.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE application_name = 'ticketcap-feed' AND datname = %s",
+                " WHERE application_name = 'ticketcap-announcements' AND datname = %s",
                 (name,),
             )
             await becomes(checked, NOT_SERVING)
@@ -113,10 +113,10 @@ async def test_a_feed_that_can_not_connect_is_told_of(
 
 async def test_a_new_connection_is_checked_at_once(database: str) -> None:
     """However seldom the checks are: health is not wrong for the time of one."""
-    async with replica(database, feed_check_seconds=15) as service:
+    async with replica(database, announcement_check_seconds=15) as service:
         await becomes(service, SERVING)
         with psycopg.connect(database, autocommit=True) as owner:
-            owner.execute(f"SELECT pg_terminate_backend(pid) {FEEDS}")
+            owner.execute(f"SELECT pg_terminate_backend(pid) {LISTENERS}")
         lost = age(service)
         async with asyncio.timeout(14):
             while age(service) >= lost:
@@ -145,20 +145,20 @@ async def test_a_connection_that_carries_nothing_is_given_up(checked: Replica, d
     async with watching(checked) as stream:
         await stream.read()
         with psycopg.connect(database, autocommit=True) as owner:
-            former = [pid for (pid,) in owner.execute(f"SELECT pid {FEEDS}")]
+            former = [pid for (pid,) in owner.execute(f"SELECT pid {LISTENERS}")]
             with stopped(former):
                 async with asyncio.timeout(30):
-                    while not [pid for (pid,) in owner.execute(f"SELECT pid {FEEDS}") if pid not in former]:
+                    while not [pid for (pid,) in owner.execute(f"SELECT pid {LISTENERS}") if pid not in former]:
                         await asyncio.sleep(0.05)
                 await becomes(checked, SERVING)
                 await checked.register(1)
                 await seats(stream, 1)
 
 
-async def test_checks_are_no_news_to_other_replicas(checked: Replica, database: str) -> None:
+async def test_checks_of_one_replica_do_not_reach_another(checked: Replica, database: str) -> None:
     """Each has a channel of its own: no watcher is woken, and nothing is unreadable."""
     await checked.open()
-    async with replica(database, feed_check_seconds=CHECK_SECONDS) as other, watching(other) as stream:
+    async with replica(database, announcement_check_seconds=CHECK_SECONDS) as other, watching(other) as stream:
         await stream.read()
         waiting = asyncio.ensure_future(stream.read())
         await asyncio.sleep(4 * CHECK_SECONDS)
