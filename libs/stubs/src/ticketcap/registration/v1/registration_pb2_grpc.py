@@ -26,11 +26,11 @@ if _version_not_supported:
 
 
 class RegistrationServiceStub:
-    """Owns seats; nobody else writes them.
+    """Owns seats; no other service writes them.
 
     Organiser calls carry a JSON Web Token in the metadata key `authorization`
-    ("Bearer …"). What belongs to another school answers NOT_FOUND, never
-    PERMISSION_DENIED, so that its existence is not told.
+    ("Bearer …"). An object of another school is NOT_FOUND, never
+    PERMISSION_DENIED: the answer does not reveal that it exists.
     """
 
     def __init__(self, channel):
@@ -152,36 +152,36 @@ class RegistrationServiceStub:
 
 
 class RegistrationServiceServicer:
-    """Owns seats; nobody else writes them.
+    """Owns seats; no other service writes them.
 
     Organiser calls carry a JSON Web Token in the metadata key `authorization`
-    ("Bearer …"). What belongs to another school answers NOT_FOUND, never
-    PERMISSION_DENIED, so that its existence is not told.
+    ("Bearer …"). An object of another school is NOT_FOUND, never
+    PERMISSION_DENIED: the answer does not reveal that it exists.
     """
 
     def CreateSchool(self, request, context):
-        """Opens a new tenant. SUPER_ADMIN only.
+        """Creates a school. SUPER_ADMIN only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateEvent(self, request, context):
-        """Opens an event with its capacity. OWNER or ADMIN of the school.
+        """Creates an event with its capacity. OWNER or ADMIN of the school.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetEvent(self, request, context):
-        """One event with its seats as of now. Public.
+        """Returns one event with its seats of now. Public.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """The open events of a school, soonest first. Public.
+        """Lists the open events of a school, the earliest first. Public.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,7 +197,7 @@ class RegistrationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteEvent(self, request, context):
-        """Removes an event that nobody ever registered for. OWNER or ADMIN.
+        """Deletes an event that never had a registration. OWNER or ADMIN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -212,39 +212,40 @@ class RegistrationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RegisterBatch(self, request, context):
-        """Many claims in one message, each with an answer of its own. For gateways
-        that merge the requests of a rush; one item's failure never touches another.
-        A token of role SERVICE.
+        """Takes many claims in one message and answers each of them. For gateways
+        that merge the requests of a rush. An item that fails does not affect the
+        others. A token of role SERVICE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRegistration(self, request, context):
-        """One registration, for the holder of its manage token or an organiser.
+        """Returns one registration to the holder of its manage token or an organiser.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListRegistrations(self, request, context):
-        """A page of an event's registrations, oldest first. VIEWER and up.
+        """Lists a page of an event's registrations, oldest first. VIEWER and up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportRegistrations(self, request, context):
-        """Every registration of an event, oldest first. VIEWER and up.
+        """Streams every registration of an event, oldest first. VIEWER and up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelRegistration(self, request, context):
-        """Gives the spots back; they go to the waitlist in the same transaction. The
-        holder within the deadline, or an organiser (MANAGER and up) at any time,
-        who also decides what is given back of the payment: by default all of it.
+        """Cancels a registration; its spots go to the waitlist in the same
+        transaction. The holder may do so within the deadline, an organiser
+        (MANAGER and up) at any time. An organiser also decides the refund, which
+        is the whole payment by default.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -253,21 +254,21 @@ class RegistrationServiceServicer:
     def ConfirmHold(self, request, context):
         """Turns a hold into a confirmed registration once its payment is captured.
         For the payment service. Confirming twice is a success. A registration
-        that is answered with price 0 was confirmed free: the payment goes back.
+        in the response with price 0 was confirmed free: refund the payment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseHold(self, request, context):
-        """Gives a hold back before it expires. For the payment service.
+        """Cancels a hold before it expires. For the payment service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExtendHold(self, request, context):
-        """Lengthens a live hold so that it outlasts a capture. For the payment service.
+        """Extends a live hold so that it outlasts a capture. For the payment service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -275,55 +276,55 @@ class RegistrationServiceServicer:
 
     def ReclaimHold(self, request, context):
         """Claims the spots of an expired hold again, because its payment arrived
-        late. Never oversells and never overtakes a waitlist: EVENT_FULL then. A
-        live hold is lengthened. When the event became free the answer is CONFIRMED
-        with price 0: nothing is to be charged. For the payment service.
+        late. Answers EVENT_FULL rather than oversell or overtake a waitlist. A
+        live hold is extended. When the event became free the registration is
+        CONFIRMED with price 0: charge nothing. For the payment service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetHold(self, request, context):
-        """A registration with its event: what is to be paid, by when. For the
-        payment service, which passes on the holder's manage token.
+        """Returns a registration with its event: the price, and the end of the hold.
+        For the payment service, which forwards the holder's manage token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListChanges(self, request, context):
-        """What happened to registrations, in the order in which it was committed.
-        Nothing is left out and nothing comes twice when each call passes the
-        cursor of the one before. For the payment service.
+        """Reads the change feed: changes of registrations in the order of their
+        commits. Each change is returned once when each call sends the cursor of
+        the response before. For the payment service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CheckIn(self, request, context):
-        """Marks a confirmed registration as arrived, once. MANAGER and up.
+        """Checks a confirmed registration in, once. MANAGER and up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UndoCheckIn(self, request, context):
-        """Takes a check-in back. MANAGER and up.
+        """Undoes a check-in. MANAGER and up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSchoolStats(self, request, context):
-        """What an organiser's dashboard shows. VIEWER and up.
+        """Returns the sums of a school's dashboard. VIEWER and up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchEvent(self, request, context):
-        """Seats now, then each change. A slow reader gets the newest state, not
-        every step. Ends with UNAVAILABLE when the server drains. Public.
+        """Streams the seats of now, then each change. A slow reader gets the newest
+        state, not every step. Ends with UNAVAILABLE when the server drains. Public.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -451,11 +452,11 @@ def add_RegistrationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RegistrationService:
-    """Owns seats; nobody else writes them.
+    """Owns seats; no other service writes them.
 
     Organiser calls carry a JSON Web Token in the metadata key `authorization`
-    ("Bearer …"). What belongs to another school answers NOT_FOUND, never
-    PERMISSION_DENIED, so that its existence is not told.
+    ("Bearer …"). An object of another school is NOT_FOUND, never
+    PERMISSION_DENIED: the answer does not reveal that it exists.
     """
 
     @staticmethod

@@ -18,90 +18,91 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RegistrationServiceStub:
-    """Owns seats; nobody else writes them.
+    """Owns seats; no other service writes them.
 
     Organiser calls carry a JSON Web Token in the metadata key `authorization`
-    ("Bearer …"). What belongs to another school answers NOT_FOUND, never
-    PERMISSION_DENIED, so that its existence is not told.
+    ("Bearer …"). An object of another school is NOT_FOUND, never
+    PERMISSION_DENIED: the answer does not reveal that it exists.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSchool: _aio.UnaryUnaryMultiCallable[_registration_pb2.CreateSchoolRequest, _registration_pb2.CreateSchoolResponse]
-    """Opens a new tenant. SUPER_ADMIN only."""
+    """Creates a school. SUPER_ADMIN only."""
     CreateEvent: _aio.UnaryUnaryMultiCallable[_registration_pb2.CreateEventRequest, _registration_pb2.CreateEventResponse]
-    """Opens an event with its capacity. OWNER or ADMIN of the school."""
+    """Creates an event with its capacity. OWNER or ADMIN of the school."""
     GetEvent: _aio.UnaryUnaryMultiCallable[_registration_pb2.GetEventRequest, _registration_pb2.GetEventResponse]
-    """One event with its seats as of now. Public."""
+    """Returns one event with its seats of now. Public."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_registration_pb2.ListEventsRequest, _registration_pb2.ListEventsResponse]
-    """The open events of a school, soonest first. Public."""
+    """Lists the open events of a school, the earliest first. Public."""
     UpdateEvent: _aio.UnaryUnaryMultiCallable[_registration_pb2.UpdateEventRequest, _registration_pb2.UpdateEventResponse]
     """Changes the named fields of an event; more capacity promotes from the
     waitlist and price 0 confirms every hold, both in the same transaction.
     OWNER or ADMIN of the school.
     """
     DeleteEvent: _aio.UnaryUnaryMultiCallable[_registration_pb2.DeleteEventRequest, _registration_pb2.DeleteEventResponse]
-    """Removes an event that nobody ever registered for. OWNER or ADMIN."""
+    """Deletes an event that never had a registration. OWNER or ADMIN."""
     Register: _aio.UnaryUnaryMultiCallable[_registration_pb2.RegisterRequest, _registration_pb2.RegisterResponse]
     """Claims spots: CONFIRMED, PENDING_PAYMENT (a hold) or WAITLISTED, at once
     and finally. Public.
     """
     RegisterBatch: _aio.UnaryUnaryMultiCallable[_registration_pb2.RegisterBatchRequest, _registration_pb2.RegisterBatchResponse]
-    """Many claims in one message, each with an answer of its own. For gateways
-    that merge the requests of a rush; one item's failure never touches another.
-    A token of role SERVICE.
+    """Takes many claims in one message and answers each of them. For gateways
+    that merge the requests of a rush. An item that fails does not affect the
+    others. A token of role SERVICE.
     """
     GetRegistration: _aio.UnaryUnaryMultiCallable[_registration_pb2.GetRegistrationRequest, _registration_pb2.GetRegistrationResponse]
-    """One registration, for the holder of its manage token or an organiser."""
+    """Returns one registration to the holder of its manage token or an organiser."""
     ListRegistrations: _aio.UnaryUnaryMultiCallable[_registration_pb2.ListRegistrationsRequest, _registration_pb2.ListRegistrationsResponse]
-    """A page of an event's registrations, oldest first. VIEWER and up."""
+    """Lists a page of an event's registrations, oldest first. VIEWER and up."""
     ExportRegistrations: _aio.UnaryStreamMultiCallable[_registration_pb2.ExportRegistrationsRequest, _registration_pb2.ExportRegistrationsResponse]
-    """Every registration of an event, oldest first. VIEWER and up."""
+    """Streams every registration of an event, oldest first. VIEWER and up."""
     CancelRegistration: _aio.UnaryUnaryMultiCallable[_registration_pb2.CancelRegistrationRequest, _registration_pb2.CancelRegistrationResponse]
-    """Gives the spots back; they go to the waitlist in the same transaction. The
-    holder within the deadline, or an organiser (MANAGER and up) at any time,
-    who also decides what is given back of the payment: by default all of it.
+    """Cancels a registration; its spots go to the waitlist in the same
+    transaction. The holder may do so within the deadline, an organiser
+    (MANAGER and up) at any time. An organiser also decides the refund, which
+    is the whole payment by default.
     """
     ConfirmHold: _aio.UnaryUnaryMultiCallable[_registration_pb2.ConfirmHoldRequest, _registration_pb2.ConfirmHoldResponse]
     """Turns a hold into a confirmed registration once its payment is captured.
     For the payment service. Confirming twice is a success. A registration
-    that is answered with price 0 was confirmed free: the payment goes back.
+    in the response with price 0 was confirmed free: refund the payment.
     """
     ReleaseHold: _aio.UnaryUnaryMultiCallable[_registration_pb2.ReleaseHoldRequest, _registration_pb2.ReleaseHoldResponse]
-    """Gives a hold back before it expires. For the payment service."""
+    """Cancels a hold before it expires. For the payment service."""
     ExtendHold: _aio.UnaryUnaryMultiCallable[_registration_pb2.ExtendHoldRequest, _registration_pb2.ExtendHoldResponse]
-    """Lengthens a live hold so that it outlasts a capture. For the payment service."""
+    """Extends a live hold so that it outlasts a capture. For the payment service."""
     ReclaimHold: _aio.UnaryUnaryMultiCallable[_registration_pb2.ReclaimHoldRequest, _registration_pb2.ReclaimHoldResponse]
     """Claims the spots of an expired hold again, because its payment arrived
-    late. Never oversells and never overtakes a waitlist: EVENT_FULL then. A
-    live hold is lengthened. When the event became free the answer is CONFIRMED
-    with price 0: nothing is to be charged. For the payment service.
+    late. Answers EVENT_FULL rather than oversell or overtake a waitlist. A
+    live hold is extended. When the event became free the registration is
+    CONFIRMED with price 0: charge nothing. For the payment service.
     """
     GetHold: _aio.UnaryUnaryMultiCallable[_registration_pb2.GetHoldRequest, _registration_pb2.GetHoldResponse]
-    """A registration with its event: what is to be paid, by when. For the
-    payment service, which passes on the holder's manage token.
+    """Returns a registration with its event: the price, and the end of the hold.
+    For the payment service, which forwards the holder's manage token.
     """
     ListChanges: _aio.UnaryUnaryMultiCallable[_registration_pb2.ListChangesRequest, _registration_pb2.ListChangesResponse]
-    """What happened to registrations, in the order in which it was committed.
-    Nothing is left out and nothing comes twice when each call passes the
-    cursor of the one before. For the payment service.
+    """Reads the change feed: changes of registrations in the order of their
+    commits. Each change is returned once when each call sends the cursor of
+    the response before. For the payment service.
     """
     CheckIn: _aio.UnaryUnaryMultiCallable[_registration_pb2.CheckInRequest, _registration_pb2.CheckInResponse]
-    """Marks a confirmed registration as arrived, once. MANAGER and up."""
+    """Checks a confirmed registration in, once. MANAGER and up."""
     UndoCheckIn: _aio.UnaryUnaryMultiCallable[_registration_pb2.UndoCheckInRequest, _registration_pb2.UndoCheckInResponse]
-    """Takes a check-in back. MANAGER and up."""
+    """Undoes a check-in. MANAGER and up."""
     GetSchoolStats: _aio.UnaryUnaryMultiCallable[_registration_pb2.GetSchoolStatsRequest, _registration_pb2.GetSchoolStatsResponse]
-    """What an organiser's dashboard shows. VIEWER and up."""
+    """Returns the sums of a school's dashboard. VIEWER and up."""
     WatchEvent: _aio.UnaryStreamMultiCallable[_registration_pb2.WatchEventRequest, _registration_pb2.WatchEventResponse]
-    """Seats now, then each change. A slow reader gets the newest state, not
-    every step. Ends with UNAVAILABLE when the server drains. Public.
+    """Streams the seats of now, then each change. A slow reader gets the newest
+    state, not every step. Ends with UNAVAILABLE when the server drains. Public.
     """
 
 class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Owns seats; nobody else writes them.
+    """Owns seats; no other service writes them.
 
     Organiser calls carry a JSON Web Token in the metadata key `authorization`
-    ("Bearer …"). What belongs to another school answers NOT_FOUND, never
-    PERMISSION_DENIED, so that its existence is not told.
+    ("Bearer …"). An object of another school is NOT_FOUND, never
+    PERMISSION_DENIED: the answer does not reveal that it exists.
     """
 
     @_abc_1.abstractmethod
@@ -110,7 +111,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.CreateSchoolRequest,
         context: _aio.ServicerContext[_registration_pb2.CreateSchoolRequest, _abc.Awaitable[_registration_pb2.CreateSchoolResponse]],
     ) -> _abc.Awaitable[_registration_pb2.CreateSchoolResponse]:
-        """Opens a new tenant. SUPER_ADMIN only."""
+        """Creates a school. SUPER_ADMIN only."""
 
     @_abc_1.abstractmethod
     def CreateEvent(
@@ -118,7 +119,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.CreateEventRequest,
         context: _aio.ServicerContext[_registration_pb2.CreateEventRequest, _abc.Awaitable[_registration_pb2.CreateEventResponse]],
     ) -> _abc.Awaitable[_registration_pb2.CreateEventResponse]:
-        """Opens an event with its capacity. OWNER or ADMIN of the school."""
+        """Creates an event with its capacity. OWNER or ADMIN of the school."""
 
     @_abc_1.abstractmethod
     def GetEvent(
@@ -126,7 +127,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.GetEventRequest,
         context: _aio.ServicerContext[_registration_pb2.GetEventRequest, _abc.Awaitable[_registration_pb2.GetEventResponse]],
     ) -> _abc.Awaitable[_registration_pb2.GetEventResponse]:
-        """One event with its seats as of now. Public."""
+        """Returns one event with its seats of now. Public."""
 
     @_abc_1.abstractmethod
     def ListEvents(
@@ -134,7 +135,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.ListEventsRequest,
         context: _aio.ServicerContext[_registration_pb2.ListEventsRequest, _abc.Awaitable[_registration_pb2.ListEventsResponse]],
     ) -> _abc.Awaitable[_registration_pb2.ListEventsResponse]:
-        """The open events of a school, soonest first. Public."""
+        """Lists the open events of a school, the earliest first. Public."""
 
     @_abc_1.abstractmethod
     def UpdateEvent(
@@ -153,7 +154,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.DeleteEventRequest,
         context: _aio.ServicerContext[_registration_pb2.DeleteEventRequest, _abc.Awaitable[_registration_pb2.DeleteEventResponse]],
     ) -> _abc.Awaitable[_registration_pb2.DeleteEventResponse]:
-        """Removes an event that nobody ever registered for. OWNER or ADMIN."""
+        """Deletes an event that never had a registration. OWNER or ADMIN."""
 
     @_abc_1.abstractmethod
     def Register(
@@ -171,9 +172,9 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.RegisterBatchRequest,
         context: _aio.ServicerContext[_registration_pb2.RegisterBatchRequest, _abc.Awaitable[_registration_pb2.RegisterBatchResponse]],
     ) -> _abc.Awaitable[_registration_pb2.RegisterBatchResponse]:
-        """Many claims in one message, each with an answer of its own. For gateways
-        that merge the requests of a rush; one item's failure never touches another.
-        A token of role SERVICE.
+        """Takes many claims in one message and answers each of them. For gateways
+        that merge the requests of a rush. An item that fails does not affect the
+        others. A token of role SERVICE.
         """
 
     @_abc_1.abstractmethod
@@ -182,7 +183,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.GetRegistrationRequest,
         context: _aio.ServicerContext[_registration_pb2.GetRegistrationRequest, _abc.Awaitable[_registration_pb2.GetRegistrationResponse]],
     ) -> _abc.Awaitable[_registration_pb2.GetRegistrationResponse]:
-        """One registration, for the holder of its manage token or an organiser."""
+        """Returns one registration to the holder of its manage token or an organiser."""
 
     @_abc_1.abstractmethod
     def ListRegistrations(
@@ -190,7 +191,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.ListRegistrationsRequest,
         context: _aio.ServicerContext[_registration_pb2.ListRegistrationsRequest, _abc.Awaitable[_registration_pb2.ListRegistrationsResponse]],
     ) -> _abc.Awaitable[_registration_pb2.ListRegistrationsResponse]:
-        """A page of an event's registrations, oldest first. VIEWER and up."""
+        """Lists a page of an event's registrations, oldest first. VIEWER and up."""
 
     @_abc_1.abstractmethod
     def ExportRegistrations(
@@ -198,7 +199,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.ExportRegistrationsRequest,
         context: _aio.ServicerContext[_registration_pb2.ExportRegistrationsRequest, _abc.AsyncIterator[_registration_pb2.ExportRegistrationsResponse]],
     ) -> _abc.AsyncIterator[_registration_pb2.ExportRegistrationsResponse]:
-        """Every registration of an event, oldest first. VIEWER and up."""
+        """Streams every registration of an event, oldest first. VIEWER and up."""
 
     @_abc_1.abstractmethod
     def CancelRegistration(
@@ -206,9 +207,10 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.CancelRegistrationRequest,
         context: _aio.ServicerContext[_registration_pb2.CancelRegistrationRequest, _abc.Awaitable[_registration_pb2.CancelRegistrationResponse]],
     ) -> _abc.Awaitable[_registration_pb2.CancelRegistrationResponse]:
-        """Gives the spots back; they go to the waitlist in the same transaction. The
-        holder within the deadline, or an organiser (MANAGER and up) at any time,
-        who also decides what is given back of the payment: by default all of it.
+        """Cancels a registration; its spots go to the waitlist in the same
+        transaction. The holder may do so within the deadline, an organiser
+        (MANAGER and up) at any time. An organiser also decides the refund, which
+        is the whole payment by default.
         """
 
     @_abc_1.abstractmethod
@@ -219,7 +221,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_registration_pb2.ConfirmHoldResponse]:
         """Turns a hold into a confirmed registration once its payment is captured.
         For the payment service. Confirming twice is a success. A registration
-        that is answered with price 0 was confirmed free: the payment goes back.
+        in the response with price 0 was confirmed free: refund the payment.
         """
 
     @_abc_1.abstractmethod
@@ -228,7 +230,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.ReleaseHoldRequest,
         context: _aio.ServicerContext[_registration_pb2.ReleaseHoldRequest, _abc.Awaitable[_registration_pb2.ReleaseHoldResponse]],
     ) -> _abc.Awaitable[_registration_pb2.ReleaseHoldResponse]:
-        """Gives a hold back before it expires. For the payment service."""
+        """Cancels a hold before it expires. For the payment service."""
 
     @_abc_1.abstractmethod
     def ExtendHold(
@@ -236,7 +238,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.ExtendHoldRequest,
         context: _aio.ServicerContext[_registration_pb2.ExtendHoldRequest, _abc.Awaitable[_registration_pb2.ExtendHoldResponse]],
     ) -> _abc.Awaitable[_registration_pb2.ExtendHoldResponse]:
-        """Lengthens a live hold so that it outlasts a capture. For the payment service."""
+        """Extends a live hold so that it outlasts a capture. For the payment service."""
 
     @_abc_1.abstractmethod
     def ReclaimHold(
@@ -245,9 +247,9 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_registration_pb2.ReclaimHoldRequest, _abc.Awaitable[_registration_pb2.ReclaimHoldResponse]],
     ) -> _abc.Awaitable[_registration_pb2.ReclaimHoldResponse]:
         """Claims the spots of an expired hold again, because its payment arrived
-        late. Never oversells and never overtakes a waitlist: EVENT_FULL then. A
-        live hold is lengthened. When the event became free the answer is CONFIRMED
-        with price 0: nothing is to be charged. For the payment service.
+        late. Answers EVENT_FULL rather than oversell or overtake a waitlist. A
+        live hold is extended. When the event became free the registration is
+        CONFIRMED with price 0: charge nothing. For the payment service.
         """
 
     @_abc_1.abstractmethod
@@ -256,8 +258,8 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.GetHoldRequest,
         context: _aio.ServicerContext[_registration_pb2.GetHoldRequest, _abc.Awaitable[_registration_pb2.GetHoldResponse]],
     ) -> _abc.Awaitable[_registration_pb2.GetHoldResponse]:
-        """A registration with its event: what is to be paid, by when. For the
-        payment service, which passes on the holder's manage token.
+        """Returns a registration with its event: the price, and the end of the hold.
+        For the payment service, which forwards the holder's manage token.
         """
 
     @_abc_1.abstractmethod
@@ -266,9 +268,9 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.ListChangesRequest,
         context: _aio.ServicerContext[_registration_pb2.ListChangesRequest, _abc.Awaitable[_registration_pb2.ListChangesResponse]],
     ) -> _abc.Awaitable[_registration_pb2.ListChangesResponse]:
-        """What happened to registrations, in the order in which it was committed.
-        Nothing is left out and nothing comes twice when each call passes the
-        cursor of the one before. For the payment service.
+        """Reads the change feed: changes of registrations in the order of their
+        commits. Each change is returned once when each call sends the cursor of
+        the response before. For the payment service.
         """
 
     @_abc_1.abstractmethod
@@ -277,7 +279,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.CheckInRequest,
         context: _aio.ServicerContext[_registration_pb2.CheckInRequest, _abc.Awaitable[_registration_pb2.CheckInResponse]],
     ) -> _abc.Awaitable[_registration_pb2.CheckInResponse]:
-        """Marks a confirmed registration as arrived, once. MANAGER and up."""
+        """Checks a confirmed registration in, once. MANAGER and up."""
 
     @_abc_1.abstractmethod
     def UndoCheckIn(
@@ -285,7 +287,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.UndoCheckInRequest,
         context: _aio.ServicerContext[_registration_pb2.UndoCheckInRequest, _abc.Awaitable[_registration_pb2.UndoCheckInResponse]],
     ) -> _abc.Awaitable[_registration_pb2.UndoCheckInResponse]:
-        """Takes a check-in back. MANAGER and up."""
+        """Undoes a check-in. MANAGER and up."""
 
     @_abc_1.abstractmethod
     def GetSchoolStats(
@@ -293,7 +295,7 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.GetSchoolStatsRequest,
         context: _aio.ServicerContext[_registration_pb2.GetSchoolStatsRequest, _abc.Awaitable[_registration_pb2.GetSchoolStatsResponse]],
     ) -> _abc.Awaitable[_registration_pb2.GetSchoolStatsResponse]:
-        """What an organiser's dashboard shows. VIEWER and up."""
+        """Returns the sums of a school's dashboard. VIEWER and up."""
 
     @_abc_1.abstractmethod
     def WatchEvent(
@@ -301,8 +303,8 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.WatchEventRequest,
         context: _aio.ServicerContext[_registration_pb2.WatchEventRequest, _abc.AsyncIterator[_registration_pb2.WatchEventResponse]],
     ) -> _abc.AsyncIterator[_registration_pb2.WatchEventResponse]:
-        """Seats now, then each change. A slow reader gets the newest state, not
-        every step. Ends with UNAVAILABLE when the server drains. Public.
+        """Streams the seats of now, then each change. A slow reader gets the newest
+        state, not every step. Ends with UNAVAILABLE when the server drains. Public.
         """
 
 def add_RegistrationServiceServicer_to_server(servicer: RegistrationServiceServicer, server: _aio.Server) -> None: ...
