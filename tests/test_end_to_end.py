@@ -204,7 +204,7 @@ def test_what_an_organiser_may_not_do_is_a_conflict_with_words(stack: Stack) -> 
     answers.append(stack.client.post(cancel, headers=token))
     codes = [(answer.status_code, answer.json()["code"]) for answer in answers]
     assert codes == [
-        (409, "CAPACITY_BELOW_SOLD"),
+        (409, "CAPACITY_BELOW_RESERVED"),
         (409, "EVENT_HAS_REGISTRATIONS"),
         (409, "ALREADY_REGISTERED"),
         (409, "SLUG_TAKEN"),

@@ -1,4 +1,4 @@
-"""Fixtures: one PostgreSQL for the session, a migrated database of its own for each test."""
+"""Provide one PostgreSQL per session and a migrated database per test."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -11,7 +11,7 @@ from ticketcap_observability import configure_logging
 
 @pytest.fixture(autouse=True)
 def logging() -> None:
-    """Anew for each test: tests of other packages in the same process change it."""
+    """Configure again for each test: tests of other packages in the same process change it."""
     configure_logging("registration-tests", "0", "ERROR")
 
 

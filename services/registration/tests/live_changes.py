@@ -1,4 +1,4 @@
-"""The rows of docs/changes-of-live-events.md as changes of an event that begins at START."""
+"""Read the rows of docs/changes-of-live-events.md as changes of an event at START."""
 
 from datetime import timedelta
 from typing import Final

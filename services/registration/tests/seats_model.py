@@ -1,4 +1,4 @@
-"""Builds events, claims and ledgers for the tests of the seat rules."""
+"""Build events, claims and ledgers for the tests of the seat rules."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from ticketcap_registration.domain.commands import Claim, Command
 from ticketcap_registration.domain.event import Event
-from ticketcap_registration.domain.ledger import Known, SeatLedger, SeatRules, StoredAnswer
+from ticketcap_registration.domain.ledger import SeatLedger, SeatRules, Snapshot, StoredAnswer
 from ticketcap_registration.domain.person import Person
 from ticketcap_registration.domain.registration import Registration
 from ticketcap_registration.domain.states import LIVE, RegistrationStatus
@@ -47,7 +47,7 @@ def claim(number: int, spots: int = 1, **changes: Any) -> Claim:
 
 
 class Store:
-    """What a database would keep of one event between ledgers: nothing more and nothing less."""
+    """The rows of one event that a database would store between ledgers."""
 
     def __init__(self, state: Event, rules: SeatRules | None = None) -> None:
         self.event = state
@@ -59,19 +59,18 @@ class Store:
     def run(self, *commands: Command, waiting: Sequence[Registration] | None = None) -> tuple[list[Any], SeatLedger]:
         """Apply one batch and keep what it changed."""
         rows = {row_id: replace(row) for row_id, row in self.rows.items()}
-        known = Known(
+        snapshot = Snapshot(
             now=self.now,
             answers=self.answers,
             live_phones=frozenset(row.phone for row in rows.values() if row.status in LIVE),
             registrations=list(rows.values()),
-            waiting=self.waitlist(rows) if waiting is None else waiting,
+            waiting=self.waitlist(rows) if waiting is None else list(waiting),
         )
-        ledger = SeatLedger(self.event, known, self.rules)
+        ledger = SeatLedger(self.event, snapshot, self.rules)
         outcomes = ledger.apply(commands)
         self.event = ledger.event
         self.rows |= ledger.changed | ledger.added
-        for made, answer in ledger.answers.values():
-            self.answers[made.idempotency_key] = StoredAnswer(made.fingerprint, answer)
+        self.answers |= ledger.answers
         return outcomes, ledger
 
     def waitlist(self, rows: dict[UUID, Registration] | None = None) -> list[Registration]:

@@ -1,4 +1,4 @@
-"""Runs the registration service inside the test's process, on a real socket and a real database."""
+"""Run the registration service inside the test's process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -97,22 +97,22 @@ class Replica:
         timeout = fields.pop("timeout", 10)
         return await self.stub.Register(claim(number, spots, **fields), timeout=timeout)
 
-    async def cancel(self, made: pb.RegisterResponse, **fields: Any) -> pb.Registration:
-        request = pb.CancelRegistrationRequest(id=made.id, manage_token=made.manage_token, **fields)
+    async def cancel(self, response: pb.RegisterResponse, **fields: Any) -> pb.Registration:
+        request = pb.CancelRegistrationRequest(id=response.id, manage_token=response.manage_token, **fields)
         return (await self.stub.CancelRegistration(request)).registration
 
-    async def end_hold(self, made: pb.RegisterResponse) -> None:
+    async def end_hold(self, response: pb.RegisterResponse) -> None:
         """Let the time of a hold be over now, and wait until it has expired: no test races against a short one."""
         engine = create_engine(driver_url(self.database))
         with engine.begin() as connection:
             over = "UPDATE registrations SET hold_expires_at = now() - interval '1 second' WHERE id = :id"
-            connection.execute(text(over), {"id": made.id})
+            connection.execute(text(over), {"id": response.id})
         engine.dispose()
-        while (await self.get(made)).status != pb.REGISTRATION_STATUS_EXPIRED:
+        while (await self.get(response)).status != pb.REGISTRATION_STATUS_EXPIRED:
             await asyncio.sleep(0.05)
 
-    async def get(self, made: pb.RegisterResponse) -> pb.Registration:
-        request = pb.GetRegistrationRequest(id=made.id, manage_token=made.manage_token)
+    async def get(self, response: pb.RegisterResponse) -> pb.Registration:
+        request = pb.GetRegistrationRequest(id=response.id, manage_token=response.manage_token)
         return (await self.stub.GetRegistration(request)).registration
 
 

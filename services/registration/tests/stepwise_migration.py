@@ -1,4 +1,4 @@
-"""Migrate a database step by step, as a login that row-level security binds."""
+"""Migrate a database step by step, as a plain login."""
 
 from pathlib import Path
 from typing import Any

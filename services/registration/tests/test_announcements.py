@@ -1,4 +1,4 @@
-"""Test the listener: every form of connection string, lost and silent connections, health."""
+"""Test the listener: connection strings, lost and silent connections, health."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ async def checked(database: str) -> AsyncIterator[Replica]:
 
 async def health_of(service: Replica, name: str) -> Any:
     health = health_pb2_grpc.HealthStub(service.channel)
-    answer = await health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)  # type: ignore[attr-defined]  # set when it is made
+    answer = await health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)  # type: ignore[attr-defined]  # set at run time
     return answer.status
 
 
@@ -63,13 +63,13 @@ async def seats(stream: Any, confirmed: int) -> None:
 
 def forms(url: str) -> list[str]:
     """Spell the address of one server and of one that is not there."""
-    given = {key: str(value) for key, value in conninfo_to_dict(url).items()}
-    login, database = f"{given['user']}:{given['password']}", given["dbname"]
-    here, nowhere = f"127.0.0.1:{given['port']}", f"127.0.0.1:{free_port()}"
+    parameters = {key: str(value) for key, value in conninfo_to_dict(url).items()}
+    login, database = f"{parameters['user']}:{parameters['password']}", parameters["dbname"]
+    here, nowhere = f"127.0.0.1:{parameters['port']}", f"127.0.0.1:{free_port()}"
     return [
         f"postgresql://{login}@{nowhere},{here}/{database}?target_session_attrs=read-write",
         f"postgresql+psycopg://{login}@/{database}?host={nowhere}&host={here}",
-        make_conninfo(**{**given, "host": "127.0.0.1,127.0.0.1", "port": f"{nowhere[10:]},{given['port']}"}),
+        make_conninfo(**{**parameters, "host": "127.0.0.1,127.0.0.1", "port": f"{nowhere[10:]},{parameters['port']}"}),
     ]
 
 
@@ -89,7 +89,7 @@ async def test_two_hosts_serve_migrate_and_announce(postgres: EmbeddedPostgres, 
 async def test_a_listener_that_can_not_connect_fails_its_health(
     checked: Replica, postgres: EmbeddedPostgres, database: str
 ) -> None:
-    """Only its own health: registrations go on. It recovers by itself, and watchers learn what they missed."""
+    """Only its own health: registrations continue. It recovers by itself, and watchers learn what they missed."""
     name = conninfo_to_dict(database)["dbname"]
     await checked.open()
     with psycopg.connect(postgres.url(), autocommit=True) as elsewhere:
@@ -125,7 +125,7 @@ async def test_a_new_connection_is_checked_at_once(database: str) -> None:
 
 @contextmanager
 def stopped(pids: list[int]) -> Iterator[None]:
-    """Let processes of the server stand still: their connections stay open and carry nothing."""
+    """Stop processes of the server: their connections stay open and deliver nothing."""
     try:
         _signal(pids, signal.SIGSTOP)
         yield

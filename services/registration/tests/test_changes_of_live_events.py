@@ -1,4 +1,4 @@
-"""Every cell of docs/changes-of-live-events.md: what a change of an event does to what is live in it."""
+"""Test every cell of docs/changes-of-live-events.md."""
 
 import copy
 import re
@@ -14,7 +14,7 @@ from live_changes import CHANGES, START
 from seats_model import NOW, Store, claim, event, uuid
 from ticketcap_chassis.errors import ServiceError
 from ticketcap_registration.domain.commands import Cancel, ChangeEvent, ConfirmHold, ReclaimHold
-from ticketcap_registration.domain.errors import CapacityBelowSold
+from ticketcap_registration.domain.errors import CapacityBelowReserved
 from ticketcap_registration.domain.event import EventFields
 from ticketcap_registration.domain.registration import Registration
 from ticketcap_registration.domain.states import RegistrationStatus, WaitlistPolicy
@@ -42,7 +42,7 @@ CELLS: Final = cells()
 
 
 def live() -> Store:
-    """Return a paid event with one registration in each state: three places taken of four, and two who wait."""
+    """Return a paid event with one registration in each state: three of four spots reserved, and two waitlisted."""
     terms = {"price_agorot": 4990, "cancellation_deadline_hours": 24, "hold_seconds": 10**7}
     store = Store(event(starts_at=START, capacity=4, waitlist_policy=WaitlistPolicy.STRICT_FIFO, **terms))
     for number in (1, 2, 4, 5, 6):
@@ -75,7 +75,7 @@ class Case:
         return _may_cancel(self.store, self.id, moment) and not _may_cancel(self.store, self.id, moment + SECOND)
 
     def offered(self) -> Registration:
-        """Return the registration after more places were opened."""
+        """Return the registration after the capacity was raised."""
         later = copy.deepcopy(self.store)
         later.run(ChangeEvent(fields={"capacity": 20}))
         return later.rows[self.id]
@@ -104,7 +104,7 @@ def unchanged(case: Case) -> None:
 
 
 def refused(case: Case) -> None:
-    assert isinstance(case.outcome, CapacityBelowSold)
+    assert isinstance(case.outcome, CapacityBelowReserved)
     assert case.store.event == case.before.event
     stays(case)
 
@@ -219,7 +219,7 @@ def test_an_expired_hold_comes_back_under_its_own_terms(price: int, status: str)
 
 
 def test_freeing_promotes_into_what_is_left_at_once() -> None:
-    """A free event with free places has no waitlist, and a hold that was over already has expired."""
+    """A free event with available spots has no waitlist, and a hold that was over already has expired."""
     store = Store(event(capacity=2, price_agorot=4990, hold_seconds=60))
     store.run(claim(1), claim(2), claim(3))
     store.rows[uuid(1001)] = replace(store.rows[uuid(1001)], hold_expires_at=NOW)

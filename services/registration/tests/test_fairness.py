@@ -1,4 +1,4 @@
-"""One event's trouble is its own: rows of some events are locked by another program, the other events go on."""
+"""Test that an event with locked rows delays no other event."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -67,14 +67,14 @@ async def test_holds_of_a_locked_event_delay_the_expiry_of_no_other(service: Rep
         await _until_expired(service, stuck)
 
 
-async def _end_hold(service: Replica, made: pb.RegisterResponse) -> None:
+async def _end_hold(service: Replica, response: pb.RegisterResponse) -> None:
     over = b"UPDATE registrations SET hold_expires_at = now() - interval '1 second' WHERE id = %s"
     async with await psycopg.AsyncConnection.connect(service.database) as owner:
-        await owner.execute(over, [made.id])
+        await owner.execute(over, [response.id])
 
 
-async def _until_expired(service: Replica, made: pb.RegisterResponse) -> None:
-    while (await service.get(made)).status != pb.REGISTRATION_STATUS_EXPIRED:
+async def _until_expired(service: Replica, response: pb.RegisterResponse) -> None:
+    while (await service.get(response)).status != pb.REGISTRATION_STATUS_EXPIRED:
         await asyncio.sleep(0.05)
 
 
@@ -85,11 +85,13 @@ async def test_writes_to_a_locked_event_leave_connections_to_others(database: st
         await service.school()
         for slug in ("locked", "cold"):
             await service.event(slug=slug)
-        made = [await service.register(number, event="locked") for number in range(3)] if kind == "check-in" else []
+        responses = (
+            [await service.register(number, event="locked") for number in range(3)] if kind == "check-in" else []
+        )
         what = "registrations WHERE event_id = (SELECT id FROM events WHERE slug = %s)"
         what = what if kind == "check-in" else "events WHERE slug = %s"
         async with locked(database, f"SELECT 1 FROM {what} FOR UPDATE", ["locked"]):
-            writes = [asyncio.ensure_future(_check_in(service, one)) for one in made] or [
+            writes = [asyncio.ensure_future(_check_in(service, one)) for one in responses] or [
                 asyncio.ensure_future(_delete(service)) for _ in range(3)
             ]
             await asyncio.sleep(0.3)
@@ -101,8 +103,8 @@ async def test_writes_to_a_locked_event_leave_connections_to_others(database: st
         assert not all(isinstance(answer, BaseException) for answer in answers)
 
 
-async def _check_in(service: Replica, made: pb.RegisterResponse) -> object:
-    request = pb.CheckInRequest(school="herzl", event="locked", confirmation_code=made.confirmation_code)
+async def _check_in(service: Replica, response: pb.RegisterResponse) -> object:
+    request = pb.CheckInRequest(school="herzl", event="locked", confirmation_code=response.confirmation_code)
     return await service.stub.CheckIn(request, metadata=OWNER, timeout=WAITING_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""A lane alone, over a transaction that the test holds in its hand."""
+"""Test a lane over a transaction that the test controls."""
 
 import asyncio
 from collections import defaultdict
@@ -18,13 +18,13 @@ from ticketcap_chassis.errors import InternalError, ServiceError, Unavailable
 from ticketcap_observability import Telemetry
 from ticketcap_registration.domain.commands import Cancel, ChangeEvent, Claim, Command, ExpireHolds
 from ticketcap_registration.domain.errors import IdempotencyInFlight, LaneFull, SlugTaken, WaitedTooLong
-from ticketcap_registration.domain.ledger import Claimed
+from ticketcap_registration.domain.keys import EventKey, SchoolKey
+from ticketcap_registration.domain.ledger import ClaimAnswer, Decision
 from ticketcap_registration.lanes import batch as batch_module
 from ticketcap_registration.lanes.batch import Batches
 from ticketcap_registration.lanes.lane import LaneLimits
 from ticketcap_registration.lanes.lanes import Lanes
-from ticketcap_registration.lanes.seat_transaction import Committed, Decided
-from ticketcap_registration.store.directory import EventKey, SchoolKey
+from ticketcap_registration.telemetry.lanes import LaneTelemetry
 
 KEY = EventKey(uuid(1), SchoolKey(uuid(2), "herzl"))
 
@@ -40,16 +40,13 @@ class HandHeld:
         self.before: Callable[[Sequence[Command]], None] = lambda _commands: None
         self.during: Callable[[Sequence[Command]], None] = lambda _commands: None
 
-    async def run(self, key: EventKey, commands: Sequence[Command]) -> Committed:
+    async def run(self, key: EventKey, commands: Sequence[Command]) -> Decision:
         await self.gate.wait()
         self.batches.append(list(commands))
         self.before(commands)
-        state = self.store.event
         outcomes, ledger = self.store.run(*commands)
         self.during(commands)
-        moved = [tuple(row.spots for row in rows) for rows in (ledger.promoted, ledger.expired)]
-        decided = Decided(began=0, ended=0, event=state, promoted=moved[0], expired=moved[1])
-        return Committed(outcomes, decided)
+        return Decision(commands=commands, outcomes=outcomes, ledger=ledger, began=0, ended=0)
 
 
 @pytest.fixture
@@ -60,10 +57,12 @@ def hand() -> HandHeld:
 @pytest.fixture
 async def lanes(hand: HandHeld, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lanes]:
     monkeypatch.setattr(batch_module, "_PAUSES", (0.0, 0.0, 0.0))
-    made = Lanes(Batches(hand, Telemetry.in_memory()), LaneLimits(queue=20, batch=8, transactions=2))
-    yield made
+    open_lanes = Lanes(
+        Batches(hand, LaneTelemetry(Telemetry.in_memory())), LaneLimits(queue=20, batch=8, transactions=2)
+    )
+    yield open_lanes
     hand.gate.set()
-    await made.close(1)
+    await open_lanes.close(1)
 
 
 def submit(lanes: Lanes, command: Command) -> "asyncio.Task[Any]":
@@ -97,7 +96,7 @@ async def test_an_idle_event_pays_nothing_and_a_busy_one_is_batched(lanes: Lanes
 
 
 async def test_a_poisoned_item_fails_alone(lanes: Lanes, hand: HandHeld) -> None:
-    """Whatever one item raises, the others of its batch are served, each once."""
+    """One item may raise any error; the others of its batch are served, each once."""
 
     def poison(commands: Sequence[Command]) -> None:
         if any(isinstance(command, Claim) and command.spots == 3 for command in commands):
@@ -108,12 +107,12 @@ async def test_a_poisoned_item_fails_alone(lanes: Lanes, hand: HandHeld) -> None
     hand.gate.set()
     answers = await settled(*tasks)
     assert isinstance(answers.pop(4), InternalError)
-    assert all(isinstance(answer, Claimed) for answer in answers)
+    assert all(isinstance(answer, ClaimAnswer) for answer in answers)
     assert hand.store.event.confirmed == 8
 
 
 async def test_a_row_that_the_database_refuses_is_isolated_too(lanes: Lanes, hand: HandHeld) -> None:
-    """A violated rule blames one item; it is found by halving, and the lane goes on."""
+    """A violated rule blames one item; it is found by halving, and the lane continues."""
 
     def refuse(commands: Sequence[Command]) -> None:
         if any(isinstance(command, Claim) and command.spots == 3 for command in commands):
@@ -123,7 +122,7 @@ async def test_a_row_that_the_database_refuses_is_isolated_too(lanes: Lanes, han
     tasks = await hold_back(lanes, hand, claim(0), claim(1, spots=3), claim(2))
     hand.gate.set()
     answers = await settled(*tasks)
-    assert [type(answer) for answer in answers] == [Claimed, InternalError, Claimed]
+    assert [type(answer) for answer in answers] == [ClaimAnswer, InternalError, ClaimAnswer]
 
 
 async def test_a_taken_confirmation_code_is_drawn_anew(lanes: Lanes, hand: HandHeld) -> None:
@@ -137,8 +136,8 @@ async def test_a_taken_confirmation_code_is_drawn_anew(lanes: Lanes, hand: HandH
 
     hand.before = clash
     answers = await settled(submit(lanes, claim(1)))
-    assert isinstance(answers[0], Claimed)
-    assert seen[0] != seen[1] == answers[0].answer.confirmation_code
+    assert isinstance(answers[0], ClaimAnswer)
+    assert seen[0] != seen[1] == answers[0].confirmation_code
 
 
 async def test_a_taken_slug_is_named(lanes: Lanes, hand: HandHeld) -> None:
@@ -161,7 +160,7 @@ async def test_a_caller_that_leaves_the_queue_is_not_served(lanes: Lanes, hand: 
     await settled(tasks[0], tasks[1], tasks[3])
     assert hand.store.event.confirmed == 3
     again = await settled(submit(lanes, claim(2)))
-    assert isinstance(again[0], Claimed)
+    assert isinstance(again[0], ClaimAnswer)
 
 
 async def test_a_caller_that_leaves_during_its_transaction_hurts_nobody(lanes: Lanes, hand: HandHeld) -> None:
@@ -173,8 +172,7 @@ async def test_a_caller_that_leaves_during_its_transaction_hurts_nobody(lanes: L
     await settled(tasks[1])
     assert hand.store.event.confirmed == 2
     found = await settled(submit(lanes, replace(claim(0), id=uuid(77))))
-    assert found[0].replayed
-    assert found[0].answer.id == claim(0).id
+    assert found[0].id == claim(0).id
 
 
 async def test_a_full_queue_refuses_and_says_when_to_come_back(lanes: Lanes, hand: HandHeld) -> None:
@@ -184,7 +182,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back(lanes: Lanes, han
     assert isinstance(over[0], LaneFull)
     assert over[0].retry_after is not None
     hand.gate.set()
-    assert all(isinstance(answer, Claimed) for answer in await settled(*tasks))
+    assert all(isinstance(answer, ClaimAnswer) for answer in await settled(*tasks))
 
 
 async def test_an_expired_deadline_is_refused_before_it_enters(lanes: Lanes, hand: HandHeld) -> None:
@@ -195,7 +193,7 @@ async def test_an_expired_deadline_is_refused_before_it_enters(lanes: Lanes, han
 
 
 async def test_a_deadline_that_passes_in_the_queue_is_refused_when_its_turn_comes(lanes: Lanes, hand: HandHeld) -> None:
-    """Its seat goes to somebody who still waits."""
+    """Its seat goes to a caller that still waits."""
     tasks = await hold_back(lanes, hand, claim(0))
     with deadlines.within(0.02):
         late = submit(lanes, claim(1))
@@ -215,7 +213,7 @@ async def test_a_key_in_flight_is_refused_until_its_first_request_is_answered(la
     hand.gate.set()
     first = await settled(*tasks)
     third = await settled(submit(lanes, replace(claim(1), id=uuid(8))))
-    assert third[0].answer == first[0].answer
+    assert third[0] == first[0]
 
 
 async def test_a_lost_connection_before_the_commit_is_tried_again(lanes: Lanes, hand: HandHeld) -> None:
@@ -228,12 +226,12 @@ async def test_a_lost_connection_before_the_commit_is_tried_again(lanes: Lanes, 
 
     hand.before = lose
     answers = await settled(submit(lanes, claim(1)))
-    assert isinstance(answers[0], Claimed)
+    assert isinstance(answers[0], ClaimAnswer)
     assert len(hand.batches) == 3
 
 
 async def test_a_database_that_stays_away_is_told_after_a_bounded_number_of_tries(lanes: Lanes, hand: HandHeld) -> None:
-    """Nothing was done, and the caller is told so."""
+    """Nothing was done, and the error says so."""
 
     def lose(_commands: Sequence[Command]) -> None:
         raise StoreUnavailable
@@ -247,7 +245,7 @@ async def test_a_database_that_stays_away_is_told_after_a_bounded_number_of_trie
 async def test_after_an_unheard_commit_claims_get_their_answer_and_cancels_are_told(
     lanes: Lanes, hand: HandHeld
 ) -> None:
-    """The commit happened but nobody heard: a claim is found by its key, a cancel's caller must look."""
+    """The commit happened and its answer was lost: a claim is found by its key, a cancel's caller must look."""
     await settled(submit(lanes, claim(0)))
     unheard = iter([OutcomeUnknown()])
 
@@ -261,13 +259,13 @@ async def test_after_an_unheard_commit_claims_get_their_answer_and_cancels_are_t
     )
     hand.gate.set()
     answers = (await settled(*tasks))[1:]
-    assert [type(answer) for answer in answers] == [Claimed, OutcomeUnknown, Claimed]
-    assert not answers[0].replayed
+    assert [type(answer) for answer in answers] == [ClaimAnswer, OutcomeUnknown, ClaimAnswer]
+    assert answers[0].id == claim(1).id
     assert hand.store.event.confirmed == 3
 
 
 async def test_a_change_of_the_event_goes_alone(lanes: Lanes, hand: HandHeld) -> None:
-    """Its batch holds nothing else, and the order is kept."""
+    """Its batch holds nothing else, and the order stays."""
     change = ChangeEvent(fields={"capacity": 50})
     tasks = await hold_back(lanes, hand, claim(0), claim(1), change, claim(2), claim(3))
     hand.gate.set()
@@ -284,11 +282,11 @@ async def test_closing_serves_what_waits_and_refuses_what_comes(lanes: Lanes, ha
         await lanes.submit(KEY, claim(2))
     hand.gate.set()
     await closing
-    assert all(isinstance(answer, Claimed) for answer in await settled(*tasks))
+    assert all(isinstance(answer, ClaimAnswer) for answer in await settled(*tasks))
 
 
 async def test_closing_is_bounded(lanes: Lanes, hand: HandHeld) -> None:
-    """A transaction that never returns is given up; its callers are told that they were cancelled."""
+    """A transaction that never returns is given up; its callers are cancelled."""
     tasks = await hold_back(lanes, hand, claim(0), claim(1))
     await asyncio.wait_for(lanes.close(0.05), 5)
     answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
@@ -312,7 +310,7 @@ class Locked:
         self.under_way = 0
         self.most_under_way = 0
 
-    async def run(self, key: EventKey, commands: Sequence[Command]) -> Committed:
+    async def run(self, key: EventKey, commands: Sequence[Command]) -> Decision:
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
@@ -333,7 +331,7 @@ async def test_locked_events_delay_no_other() -> None:
     """More of them than there are turns: the cold event is served all the time; they are served when they are free."""
     rows = Locked()
     limits = LaneLimits(transactions=1, patient=2)
-    lanes = Lanes(Batches(rows, Telemetry.in_memory()), limits)
+    lanes = Lanes(Batches(rows, LaneTelemetry(Telemetry.in_memory())), limits)
     rows.locked = {uuid(number) for number in range(10, 16)}
     stuck = [asyncio.create_task(lanes.submit(event_key(10 + number % 6), claim(number))) for number in range(18)]
     while rows.tries < 12:
@@ -345,15 +343,15 @@ async def test_locked_events_delay_no_other() -> None:
             assert rows.tries - before <= 3 * limits.patient, "it waited for more than what was under way"
     assert not any(task.done() for task in stuck)
     rows.locked.clear()
-    assert all(isinstance(outcome, Claimed) for outcome in await settled(*stuck))
+    assert all(isinstance(outcome, ClaimAnswer) for outcome in await settled(*stuck))
     assert rows.most_under_way <= limits.transactions + limits.patient
     await lanes.close(1)
 
 
 async def test_a_locked_event_keeps_the_order_and_drops_who_is_late() -> None:
-    """What is put back is served first, in its order; nothing is done for a caller whose time is over."""
+    """A batch that is put back is served first, in its order; nothing is done for a caller whose time is over."""
     rows = Locked()
-    lanes = Lanes(Batches(rows, Telemetry.in_memory()), LaneLimits(batch=4, patience_seconds=60))
+    lanes = Lanes(Batches(rows, LaneTelemetry(Telemetry.in_memory())), LaneLimits(batch=4, patience_seconds=60))
     rows.locked = {KEY.id}
     tasks = [submit(lanes, claim(number)) for number in range(10)]
     with deadlines.within(0.02):
@@ -370,14 +368,14 @@ async def test_a_locked_event_keeps_the_order_and_drops_who_is_late() -> None:
     assert isinstance(answers[1], asyncio.CancelledError)
     served = [command.id for batch in rows.hands[KEY.id].batches for command in batch if isinstance(command, Claim)]
     assert served == [claim(number).id for number in range(10) if number != 1]
-    assert isinstance((await settled(submit(lanes, claim(1))))[0], Claimed), "its key is free again"
+    assert isinstance((await settled(submit(lanes, claim(1))))[0], ClaimAnswer), "its key is free again"
     await lanes.close(1)
 
 
 async def test_patience_with_a_locked_event_ends() -> None:
     """A command without a deadline is tried for a bounded time, then told that nothing was done."""
     rows = Locked()
-    lanes = Lanes(Batches(rows, Telemetry.in_memory()), LaneLimits(patience_seconds=0.05))
+    lanes = Lanes(Batches(rows, LaneTelemetry(Telemetry.in_memory())), LaneLimits(patience_seconds=0.05))
     rows.locked = {KEY.id}
     answers = await settled(submit(lanes, ExpireHolds()), submit(lanes, claim(1)))
     assert [type(answer) for answer in answers] == [Contended, Contended]
@@ -388,7 +386,7 @@ async def test_patience_with_a_locked_event_ends() -> None:
 async def test_the_batch_span_is_linked_to_every_request(hand: HandHeld) -> None:
     """Each request's transaction links to the batch, and the batch to each of them."""
     telemetry = Telemetry.in_memory()
-    lanes = Lanes(Batches(hand, telemetry), LaneLimits())
+    lanes = Lanes(Batches(hand, LaneTelemetry(telemetry)), LaneLimits())
     callers = []
     for number in range(3):
         span = telemetry.tracer.start_span(f"caller {number}")
@@ -404,7 +402,7 @@ async def test_the_batch_span_is_linked_to_every_request(hand: HandHeld) -> None
 async def test_promotions_and_expiries_are_drawn_into_the_trace(hand: HandHeld) -> None:
     """With how many there were and how many spots they took."""
     telemetry = Telemetry.in_memory()
-    lanes = Lanes(Batches(hand, telemetry), LaneLimits())
+    lanes = Lanes(Batches(hand, LaneTelemetry(telemetry)), LaneLimits())
     hand.store.event = event(capacity=2, price_agorot=100, hold_seconds=60)
     for number in range(3):
         await lanes.submit(KEY, claim(number, spots=2 if number == 0 else 1))

@@ -1,4 +1,4 @@
-"""What holds for the seat rules after any history at all."""
+"""Test the seat rules after any history."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -82,7 +82,7 @@ def assert_sound(store: Store) -> None:
 
 
 def assert_no_spot_is_idle(store: Store) -> None:
-    """Nobody who fits waits while a spot is free, as far as the policy lets them pass."""
+    """No registration that fits waits while a spot is free, if the policy lets it pass."""
     waiting = store.waitlist()
     if store.event.status is EventStatus.CLOSED or not waiting:
         return
@@ -105,7 +105,7 @@ def test_seats_stay_sound(state: Any, history: list[tuple[list[Command], int]]) 
 @thorough
 @given(events, histories)
 def test_final_states_are_final(state: Any, history: list[tuple[list[Command], int]]) -> None:
-    """CANCELLED stays so, EXPIRED ends only when its payment arrives, and nobody falls back to the waitlist."""
+    """CANCELLED stays so, EXPIRED ends only when its payment arrives, and none returns to the waitlist."""
     store = Store(state)
     for commands, seconds in history:
         before = {row_id: row.status for row_id, row in store.rows.items()}
@@ -123,7 +123,7 @@ def test_final_states_are_final(state: Any, history: list[tuple[list[Command], i
 @thorough
 @given(events, histories)
 def test_terms_stay_what_they_were_agreed_at(state: Any, history: list[tuple[list[Command], int]]) -> None:
-    """Whatever changes: a place keeps its price and currency, except that it may become free before it is paid."""
+    """After any change a seat keeps its price and currency, except that it may become free before it is paid."""
     store = Store(state)
     for commands, seconds in history:
         before = {row_id: row for row_id, row in store.rows.items() if row.status in COUNTED}
@@ -189,19 +189,19 @@ def _due(store: Store, commands: list[Command]) -> list[Any]:
 def _loaded(store: Store, commands: list[Command]) -> list[Any]:
     """Return what the store's two statements would load of the waitlist."""
     named = {getattr(command, "registration_id", None) for command in commands}
-    known = [row for row in store.rows.values() if row.id in named]
-    known += [row for row in _due(store, commands) if row not in known]
-    wanted = candidates(store.event, known, commands)
-    if wanted is None:
+    loaded = [row for row in store.rows.values() if row.id in named]
+    loaded += [row for row in _due(store, commands) if row not in loaded]
+    needed = candidates(store.event, loaded, commands)
+    if needed is None:
         return []
     waiting = store.waitlist()
     part: dict[Any, Any] = {}
-    if WaitlistPolicy.STRICT_FIFO in wanted.policies:
-        part |= {row.id: row for row in waiting[: wanted.spots + wanted.leaving + 1]}
-    if WaitlistPolicy.FIRST_FIT in wanted.policies:
+    if WaitlistPolicy.STRICT_FIFO in needed.policies:
+        part |= {row.id: row for row in waiting[: needed.spots + needed.leaving + 1]}
+    if WaitlistPolicy.FIRST_FIT in needed.policies:
         for size in {row.spots for row in waiting}:
             of_size = [row for row in waiting if row.spots == size]
-            part |= {row.id: row for row in of_size[: wanted.spots // size + wanted.leaving]}
+            part |= {row.id: row for row in of_size[: needed.spots // size + needed.leaving]}
     return sorted(part.values(), key=lambda row: row.waitlist_seq)
 
 
@@ -219,21 +219,20 @@ def _run_partially(store: Store, commands: list[Command], waiting: list[Any], na
 
 
 def _with_phones(store: Store, commands: list[Command], waiting: list[Any], hidden: dict[Any, Any]) -> Any:
-    from ticketcap_registration.domain.ledger import Known, SeatLedger, StoredAnswer
+    from ticketcap_registration.domain.ledger import SeatLedger, Snapshot
 
     rows = {row_id: replace(row) for row_id, row in store.rows.items()}
     live = [row.phone for row in (*rows.values(), *hidden.values()) if row.status in LIVE]
-    known = Known(
+    snapshot = Snapshot(
         now=store.now,
         answers=store.answers,
         live_phones=frozenset(live),
         registrations=list(rows.values()),
         waiting=[replace(row) for row in waiting],
     )
-    ledger = SeatLedger(store.event, known, store.rules)
+    ledger = SeatLedger(store.event, snapshot, store.rules)
     outcomes: list[Any | ServiceError] = ledger.apply(commands)
     store.event = ledger.event
     store.rows |= ledger.changed | ledger.added
-    for made, answer in ledger.answers.values():
-        store.answers[made.idempotency_key] = StoredAnswer(made.fingerprint, answer)
+    store.answers |= ledger.answers
     return outcomes, ledger

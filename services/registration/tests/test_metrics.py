@@ -1,4 +1,4 @@
-"""What the metrics of the registration service say, against a real database."""
+"""Test the metrics of the registration service against a real database."""
 
 import asyncio
 import contextlib
@@ -16,17 +16,17 @@ from ticketcap_observability.schema.spans import CONVENTIONAL_ATTRIBUTES
 
 def total(service: Replica, name: str, **labels: str) -> float:
     """Return the value of a counter or gauge, or the count of a histogram, under ``labels``; 0 when it is not there."""
-    wanted = labels.items()
-    points = [point for point in service.telemetry.points(name) if wanted <= dict(point.attributes).items()]
+    items = labels.items()
+    points = [point for point in service.telemetry.points(name) if items <= dict(point.attributes).items()]
     return float(sum(point.value if hasattr(point, "value") else point.count for point in points))
 
 
-async def becomes(look: Callable[[], Any], wanted: Any) -> None:
+async def becomes(look: Callable[[], Any], expected: Any) -> None:
     for _ in range(100):
-        if look() == wanted:
+        if look() == expected:
             return
         await asyncio.sleep(0.05)
-    assert look() == wanted
+    assert look() == expected
 
 
 async def refused(call: Awaitable[Any]) -> str:
@@ -36,7 +36,7 @@ async def refused(call: Awaitable[Any]) -> str:
 
 
 async def test_registrations_are_counted_by_what_became_of_them(service: Replica) -> None:
-    """Two places: two confirmed, one waits; the repeat with its key is none; a cancel promotes the one who waits."""
+    """Two spots: two confirmed, one waits; the repeat with its key is none; a cancel promotes the one who waits."""
     await service.open(capacity=2)
     first = await service.register(1, idempotency_key="k")
     await service.register(1, idempotency_key="k")
@@ -93,9 +93,9 @@ async def test_holds_that_expire_are_counted(database: str) -> None:
 async def test_a_confirmed_hold_is_a_confirmed_registration(service: Replica) -> None:
     """Once, however often it is confirmed."""
     await service.open(price_agorot=100)
-    made = await service.register(1)
+    response = await service.register(1)
     for _ in range(2):
-        await service.stub.ConfirmHold(pb.ConfirmHoldRequest(registration_id=made.id), metadata=SERVICE)
+        await service.stub.ConfirmHold(pb.ConfirmHoldRequest(registration_id=response.id), metadata=SERVICE)
     assert total(service, "registration.confirmed") == 1
 
 
@@ -161,15 +161,15 @@ async def test_a_lost_database_is_counted(service: Replica) -> None:
 
 
 async def test_every_span_has_known_names(service: Replica) -> None:
-    """What is emitted in fact is in the schema or in the conventions."""
-    made = await service.open(capacity=1)
-    assert made.id
+    """Every emitted name is in the schema or in the conventions."""
+    response = await service.open(capacity=1)
+    assert response.id
     first = await service.register(1)
     await service.register(2)
     await service.cancel(first)
-    known = set(schema.ATTRIBUTES) | CONVENTIONAL_ATTRIBUTES
+    names = set(schema.ATTRIBUTES) | CONVENTIONAL_ATTRIBUTES
     ours = {str(span): span for span in schema.SPANS}
     for span in service.telemetry.spans:
-        assert set(span.attributes or {}) <= known, span.name
+        assert set(span.attributes or {}) <= names, span.name
         if span.name in ours:
             assert set(span.attributes or {}) - CONVENTIONAL_ATTRIBUTES <= set(ours[span.name].attributes), span.name

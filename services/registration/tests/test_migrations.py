@@ -40,7 +40,7 @@ def _as(connection: psycopg.Connection[Any], role: str, school: str = "") -> Non
 
 
 def test_rows_of_the_outbox_are_in_the_change_log(renamed: psycopg.Connection[Any]) -> None:
-    """Each with its values; the identity goes on where it was."""
+    """Each with its values; the identity continues."""
     migrated = "SELECT id, topic, traceparent, refund_agorot FROM registration_changes ORDER BY id"
     assert renamed.execute(migrated).fetchall() == [(1, "registration.cancelled", "00-1", 7)]
     names = """SELECT indexrelid::regclass::text FROM pg_index

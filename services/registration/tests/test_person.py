@@ -1,4 +1,4 @@
-"""One number in every spelling that people paste."""
+"""Test that every spelling of a phone number is one number."""
 
 import phonenumbers
 from hypothesis import given
@@ -24,10 +24,10 @@ def pasted(draw: st.DrawFn) -> str:
     text = draw(st.sampled_from(["", "tel:", "Tel: "]))
     for character in draw(st.sampled_from(SPELLINGS)):
         if character.isdigit():
-            shown = chr(draw(ZEROS) + int(character))
+            drawn = chr(draw(ZEROS) + int(character))
         else:
-            shown = draw({"-": DASHES, " ": GAPS}.get(character, st.just(character)))
-        text += draw(AROUND) + shown
+            drawn = draw({"-": DASHES, " ": GAPS}.get(character, st.just(character)))
+        text += draw(AROUND) + drawn
     return text + draw(AROUND)
 
 

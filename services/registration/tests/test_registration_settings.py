@@ -1,4 +1,4 @@
-"""What production demands of the registration service: each rule, and all of them at once."""
+"""Test each rule of production, and all of them at once."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def told(**changed: Any) -> list[str]:
+def violations_of(**changed: Any) -> list[str]:
     """Return the lines that stop the start with settings that are good but for these."""
     with pytest.raises(ValidationError) as refused:
         Settings(**{**GOOD, **changed})
@@ -43,7 +43,7 @@ def told(**changed: Any) -> list[str]:
 def test_each_rule_is_reported_by_name_without_a_value(name: str, changed: dict[str, Any]) -> None:
     """One change to settings that production accepts; development accepts the same value."""
     Settings(**GOOD)
-    [line] = told(**changed)
+    [line] = violations_of(**changed)
     assert line.startswith(f"{name}: in production")
     assert not any(value in line for value in changed.values() if value)
     if name != "JWT_SECRET":
@@ -52,7 +52,7 @@ def test_each_rule_is_reported_by_name_without_a_value(name: str, changed: dict[
 
 def test_every_rule_has_a_case() -> None:
     """No rule is without a test."""
-    lines = {line for _, changed in BROKEN for line in told(**changed)}
+    lines = {line for _, changed in BROKEN for line in violations_of(**changed)}
     assert lines == {f"{rule.variable}: in production it {rule.demanded}" for rule in PRODUCTION_RULES}
 
 
@@ -66,7 +66,7 @@ def test_everything_that_is_broken_is_reported_at_once() -> None:
         "manage_token_secret": "local-development-secret-of-docker-compose",
         "manage_token_secret_old": None,
     }
-    names = [line.split(":")[0] for line in told(**compose)]
+    names = [line.split(":")[0] for line in violations_of(**compose)]
     assert names == [
         *("JWT_SECRET", "JWT_JWKS_URL", "JWT_AUDIENCE"),
         *("DATABASE_URL", "DATABASE_URL", "MANAGE_TOKEN_SECRET", "MANAGE_TOKEN_SECRET"),

@@ -1,4 +1,4 @@
-"""The service as its callers see it: over gRPC, with a real database."""
+"""Test the service over gRPC, with a real database."""
 
 import asyncio
 from collections import Counter
@@ -33,7 +33,7 @@ async def refused(call: Any) -> tuple[grpc.StatusCode, str]:
 
 
 async def test_a_rush_confirms_exactly_the_capacity_and_waitlists_the_rest_in_order(service: Replica) -> None:
-    """250 callers at once, 100 places: 100 confirmed, 150 with positions 1 to 150, in the order of the answers' ids."""
+    """250 callers at once, 100 spots: 100 confirmed, 150 with positions 1 to 150, in the order of the answers' ids."""
     await service.open(capacity=100)
     answers = await asyncio.gather(*(service.register(number) for number in range(250)))
     assert Counter(answer.status for answer in answers) == {CONFIRMED: 100, WAITLISTED: 150}
@@ -133,16 +133,16 @@ async def test_what_is_pasted_is_what_was_meant(service: Replica) -> None:
         phone="\u202atel:+972\u201150\u2009\uff11\u0662\u0663-4567\u202c",
         email="Uri\u00ad@example.org\u200b",
     )
-    made = await service.stub.Register(pasted)
-    kept = await service.get(made)
-    assert (kept.name, kept.phone, kept.email) == ("אורי בן-דוד", "+972501234567", "uri@example.org")
-    code = f"\u200f{made.confirmation_code[:4]}\u2014{made.confirmation_code[4:]}\u00a0"
+    response = await service.stub.Register(pasted)
+    stored = await service.get(response)
+    assert (stored.name, stored.phone, stored.email) == ("אורי בן-דוד", "+972501234567", "uri@example.org")
+    code = f"\u200f{response.confirmation_code[:4]}\u2014{response.confirmation_code[4:]}\u00a0"
     check_in = pb.CheckInRequest(school="herzl", event="spring-match", confirmation_code=code)
     arrived = (await service.stub.CheckIn(check_in, metadata=OWNER)).registration
-    assert arrived.id == made.id
-    undo = pb.UndoCheckInRequest(school="herzl", event="spring-match", id=made.id)
+    assert arrived.id == response.id
+    undo = pb.UndoCheckInRequest(school="herzl", event="spring-match", id=response.id)
     await service.stub.UndoCheckIn(undo, metadata=OWNER)
-    assert (await service.cancel(made, reason="\u202bחולה\u202c\nמאוד ")).cancel_reason == "חולה\nמאוד"
+    assert (await service.cancel(response, reason="\u202bחולה\u202c\nמאוד ")).cancel_reason == "חולה\nמאוד"
 
 
 async def test_every_wrong_field_is_named_at_once(service: Replica) -> None:
@@ -183,7 +183,7 @@ async def test_a_repeated_key_gets_the_first_answer_and_another_body_is_refused(
     ids=str,
 )
 async def test_a_key_alone_reveals_nothing(service: Replica, changed: dict[str, Any]) -> None:
-    """Who guesses a key but not the whole body is refused without any token, code or id; the person itself replays."""
+    """A guessed key without the whole body gets no token, code or id; the person itself replays."""
     await service.open()
     body: dict[str, Any] = {
         "name": "דנה  כהן-לוי",
@@ -195,24 +195,24 @@ async def test_a_key_alone_reveals_nothing(service: Replica, changed: dict[str, 
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await service.register(1, **(body | changed))
     assert refusal(caught.value).reason == "IDEMPOTENCY_KEY_REUSED"
-    told = repr(caught.value.trailing_metadata()) + (caught.value.details() or "")
+    texts = repr(caught.value.trailing_metadata()) + (caught.value.details() or "")
     for secret in (first.manage_token, first.id, first.confirmation_code):
-        assert secret not in told
+        assert secret not in texts
     spelled = body | {"name": "דנה כהן-לוי ", "phone": "+972501234567", "email": "dana@example.org"}
     again = await service.register(1, **spelled)
     assert (again.replayed, again.manage_token) == (True, first.manage_token)
 
 
 async def test_simultaneous_repeats_have_one_effect(service: Replica) -> None:
-    """Each of 20 equal requests gets the one registration, or is told to ask again."""
+    """Each of 20 equal requests gets the one registration, or an error that says to retry."""
     await service.open()
     results = await asyncio.gather(
         *(service.register(1, idempotency_key="same") for _ in range(20)), return_exceptions=True
     )
     answers = {result.id for result in results if isinstance(result, pb.RegisterResponse)}
-    told = {refusal(result).reason for result in results if isinstance(result, grpc.aio.AioRpcError)}
+    reasons = {refusal(result).reason for result in results if isinstance(result, grpc.aio.AioRpcError)}
     assert len(answers) == 1
-    assert told <= {"IDEMPOTENCY_IN_FLIGHT"}
+    assert reasons <= {"IDEMPOTENCY_IN_FLIGHT"}
     assert (await service.seats()).confirmed == 1
 
 
@@ -296,20 +296,20 @@ async def test_schools_and_events_are_made_once_per_key(service: Replica) -> Non
     assert taken == (grpc.StatusCode.ALREADY_EXISTS, "SLUG_TAKEN")
     fields = pb.EventFields(title="Trip", capacity=5, starts_at=after(days=1))
     make = pb.CreateEventRequest(school="herzl", fields=fields, idempotency_key="e")
-    made = await service.stub.CreateEvent(make, metadata=OWNER)
+    response = await service.stub.CreateEvent(make, metadata=OWNER)
     repeat = await service.stub.CreateEvent(make, metadata=OWNER)
-    assert (repeat.event, repeat.replayed) == (made.event, True)
+    assert (repeat.event, repeat.replayed) == (response.event, True)
     make.fields.capacity = 6
     assert (await refused(service.stub.CreateEvent(make, metadata=OWNER)))[1] == "IDEMPOTENCY_KEY_REUSED"
 
 
 async def test_an_event_changes_within_its_rules(service: Replica) -> None:
-    """Capacity not below what is sold, a slug not taken twice, times in order, required fields."""
+    """Capacity not below the reserved spots, a slug not taken twice, times in order, required fields."""
     await service.open(capacity=2)
     await service.event(slug="other-match")
     for number in range(3):
         await service.register(number)
-    assert await refused(service.change(capacity=1)) == (grpc.StatusCode.FAILED_PRECONDITION, "CAPACITY_BELOW_SOLD")
+    assert await refused(service.change(capacity=1)) == (grpc.StatusCode.FAILED_PRECONDITION, "CAPACITY_BELOW_RESERVED")
     assert await refused(service.change(slug="other-match")) == (grpc.StatusCode.ALREADY_EXISTS, "SLUG_TAKEN")
     assert (await refused(service.change(ends_at=after(days=1))))[0] is grpc.StatusCode.INVALID_ARGUMENT
     assert (await service.change(capacity=3)).confirmed == 3
@@ -330,14 +330,16 @@ async def test_an_event_is_deleted_only_when_nobody_ever_registered(service: Rep
     again = await refused(delete(pb.DeleteEventRequest(school="herzl", event="empty"), metadata=OWNER))
     assert again == (grpc.StatusCode.NOT_FOUND, "EVENT_NOT_FOUND")
     await service.cancel(await service.register(1))
-    kept = await refused(delete(pb.DeleteEventRequest(school="herzl", event="spring-match"), metadata=OWNER))
-    assert kept == (grpc.StatusCode.FAILED_PRECONDITION, "EVENT_HAS_REGISTRATIONS")
+    refusal_of_delete = await refused(
+        delete(pb.DeleteEventRequest(school="herzl", event="spring-match"), metadata=OWNER)
+    )
+    assert refusal_of_delete == (grpc.StatusCode.FAILED_PRECONDITION, "EVENT_HAS_REGISTRATIONS")
 
 
 async def test_pages_hold_everything_once_oldest_first(service: Replica) -> None:
     """Listing and export agree; a foreign cursor is refused."""
     await service.open(capacity=4)
-    made = [await service.register(number) for number in range(7)]
+    responses = [await service.register(number) for number in range(7)]
     ids, cursor = [], ""
     while True:
         request = pb.ListRegistrationsRequest(school="herzl", event="spring-match", limit=3, cursor=cursor)
@@ -346,7 +348,7 @@ async def test_pages_hold_everything_once_oldest_first(service: Replica) -> None
         cursor = page.next_cursor
         if not cursor:
             break
-    assert ids == [answer.id for answer in made]
+    assert ids == [answer.id for answer in responses]
     export = service.stub.ExportRegistrations(
         pb.ExportRegistrationsRequest(school="herzl", event="spring-match"), metadata=OWNER
     )
@@ -363,11 +365,11 @@ async def test_lists_and_exports_hold_the_positions_of_the_waitlist(service: Rep
     await service.event(slug="other", capacity=1)
     for number in range(3):
         await service.register(number, event="other")
-    made = [await service.register(number) for number in range(8)]
-    await service.cancel(made[0])
-    await service.cancel(made[4])
-    shown = [await service.get(answer) for answer in made]
-    expected = [one.waitlist_position if one.HasField("waitlist_position") else None for one in shown]
+    responses = [await service.register(number) for number in range(8)]
+    await service.cancel(responses[0])
+    await service.cancel(responses[4])
+    views = [await service.get(answer) for answer in responses]
+    expected = [one.waitlist_position if one.HasField("waitlist_position") else None for one in views]
     assert expected == [None, None, None, 1, None, 2, 3, 4]
     assert [_position(item) for item in await _listed(service, limit=3)] == expected
     assert [_position(item) for item in await _listed(service, status=WAITLISTED, limit=2)] == [1, 2, 3, 4]
@@ -381,12 +383,12 @@ def _position(registration: pb.Registration) -> int | None:
     return registration.waitlist_position if registration.HasField("waitlist_position") else None
 
 
-async def _listed(service: Replica, **wanted: Any) -> list[pb.Registration]:
+async def _listed(service: Replica, **fields: Any) -> list[pb.Registration]:
     """Return every page of a list."""
     items: list[pb.Registration] = []
     cursor = ""
     while not items or cursor:
-        request = pb.ListRegistrationsRequest(school="herzl", event="spring-match", cursor=cursor, **wanted)
+        request = pb.ListRegistrationsRequest(school="herzl", event="spring-match", cursor=cursor, **fields)
         page = await service.stub.ListRegistrations(request, metadata=OWNER)
         items += page.items
         cursor = page.next_cursor
@@ -394,7 +396,7 @@ async def _listed(service: Replica, **wanted: Any) -> list[pb.Registration]:
 
 
 async def test_open_events_are_listed_soonest_first(service: Replica) -> None:
-    """Closed ones are not; pages go on where the last one ended."""
+    """Closed ones are not; each page begins where the last one ended."""
     await service.school()
     for day in (3, 1, 2):
         await service.event(slug=f"day-{day}", starts_at=after(days=day))
@@ -408,8 +410,8 @@ async def test_open_events_are_listed_soonest_first(service: Replica) -> None:
 async def test_who_is_checked_in_is_checked_in_once_and_can_be_undone(service: Replica) -> None:
     """By the code in any spelling; only confirmed ones; a checked-in one can't be cancelled."""
     await service.open(capacity=1)
-    made, waiting = await service.register(1), await service.register(2)
-    code = made.confirmation_code
+    response, waiting = await service.register(1), await service.register(2)
+    code = response.confirmation_code
     request = pb.CheckInRequest(
         school="herzl", event="spring-match", confirmation_code=f" {code[:4]}-{code[4:].lower()}"
     )
@@ -417,8 +419,8 @@ async def test_who_is_checked_in_is_checked_in_once_and_can_be_undone(service: R
     arrived = await service.stub.CheckIn(request, metadata=manager)
     assert arrived.registration.HasField("checked_in_at")
     assert (await refused(service.stub.CheckIn(request, metadata=manager)))[1] == "ALREADY_CHECKED_IN"
-    assert (await refused(service.cancel(made)))[1] == "ALREADY_CHECKED_IN"
-    undo = pb.UndoCheckInRequest(school="herzl", event="spring-match", id=made.id)
+    assert (await refused(service.cancel(response)))[1] == "ALREADY_CHECKED_IN"
+    undo = pb.UndoCheckInRequest(school="herzl", event="spring-match", id=response.id)
     undone = await service.stub.UndoCheckIn(undo, metadata=manager)
     assert not undone.registration.HasField("checked_in_at")
     assert (await refused(service.stub.UndoCheckIn(undo, metadata=manager)))[1] == "NOT_CHECKED_IN"
@@ -464,10 +466,10 @@ async def test_an_expired_hold_is_claimed_again_when_its_payment_arrives(service
 
 
 async def test_what_is_to_be_paid_is_told_to_the_payment_service(service: Replica) -> None:
-    """With the holder's token, which must be the registration's; nobody else may ask."""
+    """With the holder's token, which must be the registration's; no other caller may."""
     await service.open(price_agorot=5000)
-    made, other = await service.register(1), await service.register(2)
-    request = pb.GetHoldRequest(registration_id=made.id, manage_token=made.manage_token)
+    response, other = await service.register(1), await service.register(2)
+    request = pb.GetHoldRequest(registration_id=response.id, manage_token=response.manage_token)
     hold = await service.stub.GetHold(request, metadata=SERVICE)
     assert (hold.registration.status, hold.event.price_agorot) == (PENDING, 5000)
     request.manage_token = other.manage_token
@@ -478,17 +480,21 @@ async def test_what_is_to_be_paid_is_told_to_the_payment_service(service: Replic
 async def test_a_pay_token_pays_and_nothing_else(service: Replica) -> None:
     """It comes with a hold only, is the registration's own, and opens neither a view nor a cancellation."""
     await service.open(price_agorot=5000)
-    made, other = await service.register(1), await service.register(2)
-    assert (await service.get(made)).pay_token == made.pay_token != made.manage_token
-    ask = partial(pb.GetHoldRequest, registration_id=made.id)
-    hold = await service.stub.GetHold(ask(pay_token=made.pay_token), metadata=SERVICE)
-    assert hold.registration.id == made.id
-    for wrong in (ask(pay_token=other.pay_token), ask(pay_token=made.manage_token), ask(manage_token=made.pay_token)):
+    response, other = await service.register(1), await service.register(2)
+    assert (await service.get(response)).pay_token == response.pay_token != response.manage_token
+    ask = partial(pb.GetHoldRequest, registration_id=response.id)
+    hold = await service.stub.GetHold(ask(pay_token=response.pay_token), metadata=SERVICE)
+    assert hold.registration.id == response.id
+    for wrong in (
+        ask(pay_token=other.pay_token),
+        ask(pay_token=response.manage_token),
+        ask(manage_token=response.pay_token),
+    ):
         assert (await refused(service.stub.GetHold(wrong, metadata=SERVICE)))[0] is grpc.StatusCode.NOT_FOUND
-    as_holder = pb.CancelRegistrationRequest(id=made.id, manage_token=made.pay_token)
+    as_holder = pb.CancelRegistrationRequest(id=response.id, manage_token=response.pay_token)
     assert (await refused(service.stub.CancelRegistration(as_holder)))[0] is grpc.StatusCode.NOT_FOUND
-    await service.stub.ConfirmHold(pb.ConfirmHoldRequest(registration_id=made.id), metadata=SERVICE)
-    assert not (await service.get(made)).HasField("pay_token")
+    await service.stub.ConfirmHold(pb.ConfirmHoldRequest(registration_id=response.id), metadata=SERVICE)
+    assert not (await service.get(response)).HasField("pay_token")
 
 
 async def test_changes_are_read_on_from_where_a_reader_stands(service: Replica) -> None:
@@ -511,9 +517,9 @@ async def test_changes_are_read_on_from_where_a_reader_stands(service: Replica) 
 
 
 async def test_a_change_that_commits_late_is_not_passed_over(service: Replica) -> None:
-    """A reader stops before the oldest transaction that still runs, whatever committed after it."""
+    """A reader stops before the oldest transaction that still runs, also when later ones have committed."""
     await service.open()
-    made = await service.register(1)
+    response = await service.register(1)
     async with await psycopg.AsyncConnection.connect(service.database) as early:
         await early.execute(
             "INSERT INTO registration_changes (school_id, event_id, registration_id, topic, created_at)"
@@ -522,14 +528,14 @@ async def test_a_change_that_commits_late_is_not_passed_over(service: Replica) -
         )
         later = await service.register(2)
         before = await service.stub.ListChanges(pb.ListChangesRequest(), metadata=SERVICE)
-        assert [change.registration_id for change in before.changes] == [made.id]
+        assert [change.registration_id for change in before.changes] == [response.id]
         await early.commit()
     after = await service.stub.ListChanges(pb.ListChangesRequest(cursor=before.cursor), metadata=SERVICE)
-    assert [change.registration_id for change in after.changes] == [made.id, later.id]
+    assert [change.registration_id for change in after.changes] == [response.id, later.id]
 
 
 async def test_a_hold_expires_by_itself_and_its_spot_moves_on(service: Replica) -> None:
-    """Nobody asks for anything: the job nudges the lane, by the database's clock."""
+    """Without any request: the job uses the lane, by the database's clock."""
     await service.open(capacity=1, price_agorot=5000, hold_seconds=1)
     first, second = await service.register(1), await service.register(2)
     for _ in range(100):
@@ -545,8 +551,8 @@ async def test_a_hold_expires_by_itself_and_its_spot_moves_on(service: Replica) 
 async def test_the_stats_add_a_school_up(service: Replica) -> None:
     """Registrations by state, spots, utilization."""
     await service.open(capacity=4)
-    made = [await service.register(number, spots=2) for number in range(3)]
-    await service.cancel(made[0])
+    responses = [await service.register(number, spots=2) for number in range(3)]
+    await service.cancel(responses[0])
     stats = await service.stub.GetSchoolStats(pb.GetSchoolStatsRequest(school="herzl"), metadata=OWNER)
     assert (stats.events, stats.active_events, stats.registrations) == (1, 1, 3)
     assert (stats.confirmed, stats.cancelled, stats.confirmed_spots, stats.capacity_spots) == (2, 1, 4, 4)
@@ -608,14 +614,14 @@ async def test_health_and_reflection_answer(service: Replica) -> None:
     """The whole, the service and the database; reflection lists the service."""
     health = health_pb2_grpc.HealthStub(service.channel)
     for name in ("", "ticketcap.registration.v1.RegistrationService", "database", "seat_announcements"):
-        answer = await health.Check(  # type: ignore[attr-defined]  # set when it is made
+        answer = await health.Check(  # type: ignore[attr-defined]  # set at run time
             health_pb2.HealthCheckRequest(service=name)
         )
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_health_tells_when_the_database_is_away_and_when_it_is_back(tmp_path: Path) -> None:
-    """Calls meanwhile are told so, and work again without a restart."""
+    """Calls meanwhile fail with that reason, and work again without a restart."""
     server = EmbeddedPostgres(tmp_path / "data", free_port(), fsync=False)
     server.start()
     try:

@@ -1,4 +1,4 @@
-"""Test a silent database under a lane, a look-up and the listener: each continues on another connection."""
+"""Test a database that falls silent under a running service."""
 
 import asyncio
 import time
@@ -59,8 +59,8 @@ async def test_a_commit_that_nobody_heard_is_found_by_its_key(
         assert not registering.done()
         await asyncio.sleep(0.01)
     proxy.silence(only_answers=True)
-    made = await registering
-    assert await asked_of(database, "SELECT id::text FROM registrations") == [(made.id,)]
+    response = await registering
+    assert await asked_of(database, "SELECT id::text FROM registrations") == [(response.id,)]
 
 
 async def test_every_lane_and_look_up_goes_on(service: Replica, proxy: SilentProxy) -> None:
@@ -126,7 +126,7 @@ async def confirmed_becomes(stream: Any, spots: int) -> bool:
 async def test_a_state_of_the_database_is_no_poisoned_item(
     service: Replica, database: str, break_it: LiteralString, mend_it: LiteralString, reason: str
 ) -> None:
-    """The caller hears that the database can't, and when to come again; mended, the lane goes on."""
+    """The caller hears that the database can't, and when to come again; once it can, the lane continues."""
     await asked_of(database, break_it)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await service.register(1)

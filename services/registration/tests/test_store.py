@@ -1,4 +1,4 @@
-"""What the database itself holds: tenancy, the schema's history, seats under races."""
+"""Test the database's own rules: tenancy, the schema's history, seats under races."""
 
 import asyncio
 import random
@@ -30,9 +30,9 @@ from ticketcap_registration.store.watchkeeping import Watchkeeping
 
 @pytest.fixture
 async def engine(database: str) -> AsyncIterator[AsyncEngine]:
-    made = async_engine(database, roles.APP)
-    yield made
-    await made.dispose()
+    app_engine = async_engine(database, roles.APP)
+    yield app_engine
+    await app_engine.dispose()
 
 
 def async_engine(database: str, role: str) -> AsyncEngine:
@@ -42,9 +42,9 @@ def async_engine(database: str, role: str) -> AsyncEngine:
 
 @pytest.fixture
 async def watchkeeping(database: str) -> AsyncIterator[Watchkeeping]:
-    made = async_engine(database, roles.JOBS)
-    yield Watchkeeping(made)
-    await made.dispose()
+    app_engine = async_engine(database, roles.JOBS)
+    yield Watchkeeping(app_engine)
+    await app_engine.dispose()
 
 
 def test_the_migrations_make_the_models(database: str) -> None:
@@ -78,7 +78,7 @@ async def test_a_transaction_for_one_school_sees_nothing_of_another(
 
 
 async def test_a_row_can_not_be_written_into_another_school(service: Replica, engine: AsyncEngine) -> None:
-    """The policy refuses the insert, whatever the statement says."""
+    """The policy refuses the insert, with any statement."""
     await service.open()
     await service.school("other")
     with psycopg.connect(service.database) as owner:
@@ -162,17 +162,17 @@ async def test_a_storm_over_two_replicas_leaves_counters_and_rows_equal(
     async with replica(database) as other:
         replicas = (service, other)
         await service.open(capacity=15, price_agorot=dice.choice([0, 5000]), hold_seconds=1)
-        made: list[pb.RegisterResponse] = []
+        responses: list[pb.RegisterResponse] = []
 
         async def act(number: int) -> None:
             at = dice.choice(replicas)
             match dice.choice(["claim", "claim", "claim", "cancel", "confirm", "capacity", "price"]):
                 case "claim":
-                    made.append(await at.register(number, dice.randint(1, 4)))
-                case "cancel" if made:
-                    await at.cancel(dice.choice(made))
-                case "confirm" if made:
-                    hold = pb.ConfirmHoldRequest(registration_id=dice.choice(made).id)
+                    responses.append(await at.register(number, dice.randint(1, 4)))
+                case "cancel" if responses:
+                    await at.cancel(dice.choice(responses))
+                case "confirm" if responses:
+                    hold = pb.ConfirmHoldRequest(registration_id=dice.choice(responses).id)
                     await at.stub.ConfirmHold(hold, metadata=SERVICE)
                 case "capacity":
                     await at.change(capacity=dice.randint(10, 30))
@@ -182,7 +182,7 @@ async def test_a_storm_over_two_replicas_leaves_counters_and_rows_equal(
         for start in range(0, 200, 40):
             await asyncio.gather(*(act(number) for number in range(start, start + 40)), return_exceptions=True)
             assert await watchkeeping.drift() == []
-        assert len(made) > 40, f"seed {seed}: the storm did nothing"
+        assert len(responses) > 40, f"seed {seed}: the storm did nothing"
         final = await service.seats()
         request = pb.ListRegistrationsRequest(
             school="herzl", event="spring-match", status=pb.REGISTRATION_STATUS_WAITLISTED, limit=200
@@ -247,10 +247,10 @@ async def test_the_change_log_has_every_transition_with_its_trace(service: Repli
     await service.register(2)
     await service.cancel(first)
     with psycopg.connect(service.database) as owner:
-        told = owner.execute("SELECT topic, traceparent FROM registration_changes ORDER BY id").fetchall()
-    assert [topic for topic, _ in told[:2]] == ["registration.confirmed", "registration.waitlisted"]
-    assert {topic for topic, _ in told[2:]} == {"registration.cancelled", "registration.confirmed"}
-    assert all(traceparent.startswith("00-") for _, traceparent in told)
+        changes = owner.execute("SELECT topic, traceparent FROM registration_changes ORDER BY id").fetchall()
+    assert [topic for topic, _ in changes[:2]] == ["registration.confirmed", "registration.waitlisted"]
+    assert {topic for topic, _ in changes[2:]} == {"registration.cancelled", "registration.confirmed"}
+    assert all(traceparent.startswith("00-") for _, traceparent in changes)
 
 
 async def test_no_personal_data_beside_the_registration(service: Replica) -> None:
@@ -296,7 +296,7 @@ async def test_another_schools_organiser_sees_nothing_over_the_wire(service: Rep
     """Every organiser's call of the service, made by a stranger, answers NOT_FOUND."""
     await service.open()
     await service.school("other")
-    made = await service.register(1)
+    response = await service.register(1)
     stranger = token("OWNER", "other")
     event: dict[str, Any] = {"school": "herzl", "event": "spring-match"}
     calls: list[Any] = [
@@ -304,9 +304,9 @@ async def test_another_schools_organiser_sees_nothing_over_the_wire(service: Rep
         service.stub.DeleteEvent(pb.DeleteEventRequest(**event), metadata=stranger),
         service.stub.ListRegistrations(pb.ListRegistrationsRequest(**event), metadata=stranger),
         service.stub.CheckIn(pb.CheckInRequest(**event, confirmation_code="ABCDEFGH"), metadata=stranger),
-        service.stub.UndoCheckIn(pb.UndoCheckInRequest(**event, id=made.id), metadata=stranger),
+        service.stub.UndoCheckIn(pb.UndoCheckInRequest(**event, id=response.id), metadata=stranger),
         service.stub.GetSchoolStats(pb.GetSchoolStatsRequest(school="herzl"), metadata=stranger),
-        service.stub.CancelRegistration(pb.CancelRegistrationRequest(id=made.id), metadata=stranger),
+        service.stub.CancelRegistration(pb.CancelRegistrationRequest(id=response.id), metadata=stranger),
     ]
     results = await asyncio.gather(*calls, return_exceptions=True)
     codes = [result.code().name if hasattr(result, "code") else result for result in results]

@@ -1,4 +1,4 @@
-"""Check the terms of registrations in the database and in the payment service's feed."""
+"""Test the terms of registrations in the database and the change feed."""
 
 import grpc
 import psycopg
@@ -14,8 +14,8 @@ HOLDS = 600
 """More than one transaction expires."""
 
 
-async def hold_of(service: Replica, made: pb.RegisterResponse) -> pb.GetHoldResponse:
-    request = pb.GetHoldRequest(registration_id=made.id, manage_token=made.manage_token)
+async def hold_of(service: Replica, response: pb.RegisterResponse) -> pb.GetHoldResponse:
+    request = pb.GetHoldRequest(registration_id=response.id, manage_token=response.manage_token)
     return await service.stub.GetHold(request, metadata=SERVICE)
 
 
@@ -30,8 +30,8 @@ async def test_payment_is_told_the_terms_of_the_registration(service: Replica) -
     await service.open(capacity=1, price_agorot=4990)
     hold, waiting = await service.register(1), await service.register(2)
     await service.change(price_agorot=9990, currency="EUR")
-    told = (await hold_of(service, hold)).registration
-    assert (told.price_agorot, told.currency) == (4990, "ILS")
+    terms = (await hold_of(service, hold)).registration
+    assert (terms.price_agorot, terms.currency) == (4990, "ILS")
     assert not (await hold_of(service, waiting)).registration.HasField("price_agorot")
     assert [change.price_agorot for change in await changes_of(service, hold.id)] == [4990]
     await service.cancel(hold)
@@ -43,19 +43,19 @@ async def test_price_0_confirms_every_hold_in_the_same_transaction(service: Repl
     """Hundreds of them, each told of once; watchers never see a free event with holds."""
     await service.open(capacity=HOLDS, price_agorot=4990)
     with psycopg.connect(service.database) as owner:
-        made = await service.register(1)
+        response = await service.register(1)
         owner.execute(COPIES, {"copies": HOLDS - 1})
         owner.execute("UPDATE events SET held = %s", (HOLDS,))
     after_it = await service.change(price_agorot=0)
     assert (after_it.held, after_it.confirmed) == (0, HOLDS)
     with psycopg.connect(service.database) as owner:
         rows = owner.execute("SELECT status, price_agorot, count(*) FROM registrations GROUP BY 1, 2").fetchall()
-        told = owner.execute(
+        count = owner.execute(
             "SELECT count(*) FROM registration_changes WHERE topic = 'registration.confirmed'"
         ).fetchone()
     assert rows == [("CONFIRMED", 0, HOLDS)]
-    assert told == (HOLDS,)
-    assert [change.price_agorot for change in await changes_of(service, made.id)] == [0, 0]
+    assert count == (HOLDS,)
+    assert [change.price_agorot for change in await changes_of(service, response.id)] == [0, 0]
 
 
 COPIES = """
@@ -77,25 +77,25 @@ async def test_the_database_holds_no_free_hold(service: Replica) -> None:
 async def test_what_goes_back_is_told_as_it_was_decided(service: Replica) -> None:
     """Absent for everything; an organiser's amount otherwise; no change of the event touches it."""
     await service.open(price_agorot=4990, cancellation_deadline_hours=24)
-    made = [await service.register(number) for number in range(3)]
-    await service.cancel(made[0])
-    for one, refund in ((made[1], 0), (made[2], 990)):
+    responses = [await service.register(number) for number in range(3)]
+    await service.cancel(responses[0])
+    for one, refund in ((responses[1], 0), (responses[2], 990)):
         cancel = pb.CancelRegistrationRequest(id=one.id, refund_agorot=refund)
         await service.stub.CancelRegistration(cancel, metadata=OWNER)
     await service.change(starts_at=after(hours=1), price_agorot=0)
-    told = [(await changes_of(service, one.id))[-1] for one in made]
-    assert [change.refund_agorot if change.HasField("refund_agorot") else None for change in told] == [None, 0, 990]
+    changes = [(await changes_of(service, one.id))[-1] for one in responses]
+    assert [change.refund_agorot if change.HasField("refund_agorot") else None for change in changes] == [None, 0, 990]
 
 
 async def test_a_holder_is_refused_a_refund_of_its_own(service: Replica) -> None:
     """403 with its own reason; nothing is cancelled."""
     await service.open(price_agorot=4990)
-    made = await service.register(1)
+    response = await service.register(1)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await service.cancel(made, refund_agorot=1)
+        await service.cancel(response, refund_agorot=1)
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert refusal(caught.value).reason == "REFUND_BY_HOLDER"
-    assert (await service.get(made)).status == pb.REGISTRATION_STATUS_PENDING_PAYMENT
+    assert (await service.get(response)).status == pb.REGISTRATION_STATUS_PENDING_PAYMENT
 
 
 async def test_a_deadline_that_was_raised_does_not_bind_who_is_in(service: Replica) -> None:
@@ -114,9 +114,9 @@ INSERT INTO schools VALUES (gen_random_uuid(), 'herzl', 'Herzl', now());
 INSERT INTO events (id, school_id, slug, title, description, location, starts_at, status, capacity, price_agorot,
   max_spots_per_registration, currency, waitlist_enabled, waitlist_policy, hold_seconds, cancellation_deadline_hours,
   confirmed, held, waitlisted, waitlist_length, waitlist_sequence, version, created_at, updated_at)
-SELECT gen_random_uuid(), id, made.slug, made.slug, '', '', now() + interval '2 days', 'OPEN', 10, price, 10, 'ILS',
+SELECT gen_random_uuid(), id, new.slug, new.slug, '', '', now() + interval '2 days', 'OPEN', 10, price, 10, 'ILS',
   true, 'FIRST_FIT', 900, 24, 1, 2, 2, 1, 1, 7, now(), now()
-FROM schools, (VALUES ('paid', 4990), ('freed', 0)) AS made (slug, price);
+FROM schools, (VALUES ('paid', 4990), ('freed', 0)) AS new (slug, price);
 INSERT INTO registrations (id, event_id, school_id, status, name, phone, spots, confirmation_code, created_at,
                            waitlist_seq, hold_expires_at)
 SELECT gen_random_uuid(), events.id, school_id, wanted, 'x', wanted, spots, events.slug || wanted, now(), 1, now()
@@ -144,13 +144,13 @@ def test_rows_of_before_get_terms(postgres: EmbeddedPostgres) -> None:
         with psycopg.connect(url) as owner:
             rows = owner.execute(ROWS).fetchall()
             seats = owner.execute("SELECT slug, confirmed, held, version FROM events ORDER BY slug").fetchall()
-            told = owner.execute("SELECT topic, refund_agorot FROM registration_changes ORDER BY id").fetchall()
+            count = owner.execute("SELECT topic, refund_agorot FROM registration_changes ORDER BY id").fetchall()
     assert rows == [
         *(("freed", status, price) for status, price in FREED),
         *(("paid", status, price) for status, price in PAID),
     ]
     assert seats == [("freed", 3, 0, 8), ("paid", 1, 2, 7)]
-    assert told == [("registration.cancelled", None), ("registration.cancelled", 0), ("registration.confirmed", None)]
+    assert count == [("registration.cancelled", None), ("registration.cancelled", 0), ("registration.confirmed", None)]
 
 
 ROWS = """

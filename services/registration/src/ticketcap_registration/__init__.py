@@ -1,1 +1,1 @@
-"""The registration service: owns schools, events, seats, registrations, the waitlist and check-in."""
+"""Manage schools, events, seats, registrations, the waitlist and check-in."""

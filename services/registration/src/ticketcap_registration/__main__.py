@@ -1,4 +1,4 @@
-"""Serve, or bring the schema up with ``python -m ticketcap_registration migrate``."""
+"""Serve, or bring the schema up with ``migrate`` as the argument."""
 
 from ticketcap_chassis.entry import run
 

@@ -1,4 +1,4 @@
-"""Wires the registration service together: the only place that does."""
+"""Wire the registration service together; no other module does."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +16,7 @@ from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
 from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_memory_back, stop_requested
 from ticketcap_chassis.rpc.server import GrpcServer
-from ticketcap_observability import Telemetry, get_logger, schema
+from ticketcap_observability import Telemetry, get_logger
 
 from ticketcap_registration.announcements.check import AnnouncementCheck
 from ticketcap_registration.announcements.listener import AnnouncementListener
@@ -27,7 +27,7 @@ from ticketcap_registration.jobs.audit import Audit
 from ticketcap_registration.jobs.hold_expiry import HoldExpiry
 from ticketcap_registration.jobs.housekeeping import delete_aged
 from ticketcap_registration.jobs.isolation import IsolationProbe
-from ticketcap_registration.jobs.open_events import OpenEvents
+from ticketcap_registration.jobs.open_events import count_open_events
 from ticketcap_registration.lanes.batch import Batches
 from ticketcap_registration.lanes.lane import LaneLimits
 from ticketcap_registration.lanes.lanes import Lanes
@@ -43,23 +43,27 @@ from ticketcap_registration.store.events import Events
 from ticketcap_registration.store.registrations import Registrations
 from ticketcap_registration.store.schools import Schools
 from ticketcap_registration.store.watchkeeping import Watchkeeping
+from ticketcap_registration.telemetry.announcements import AnnouncementTelemetry
+from ticketcap_registration.telemetry.claims import ClaimTelemetry
+from ticketcap_registration.telemetry.jobs import JobTelemetry
+from ticketcap_registration.telemetry.lanes import LaneTelemetry
 
 _JOBS_CONNECTIONS: Final = 4
 _WRITES_OF_EVENT: Final = 1
-"""Writes past the lanes (check-ins, deletions) of one event at the same time: each holds a connection."""
+"""Writes outside of the lanes (check-ins, deletions) of one event at the same time: each holds a connection."""
 _LANES_POOL: Final = f"{roles.APP}_lanes"
-# Two replicas' transactions on one event follow each other within this; what holds a row longer is no lane.
+# Two replicas' transactions on one event follow each other within this time: no lane holds a row longer.
 _LOCK_SECONDS: Final = 0.1
-# Then others wait for a patient turn too: each event's next try comes soon after its row is free.
+# Short enough that other events with locked rows get their patient turns too.
 _PATIENT_LOCK_SECONDS: Final = 0.5
 _HEALTH_SECONDS: Final = 0.5
 _ANNOUNCEMENT_HEALTH_SECONDS: Final = 0.25
 _IDENTITY_SECONDS: Final = 1.0
 _LONG_TURN_SECONDS: Final = 600.0
-"""How long a turn through all events, or through all that has aged, may take; each of its statements is short."""
+"""How long a turn over all events, or all aged rows, may take; each of its statements is short."""
 _DAY_SECONDS: Final = 86_400
-# Every statement looks rows up by an index, so one plan serves all values and all sizes of a table: made once for a
-# connection, never a scan because the table was nearly empty then, and never compiled.
+# Every statement finds rows by an index, so one plan serves all values and all sizes of a table. It is made once per
+# connection, never scans a table that was nearly empty then, and is never compiled.
 _PLANS: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
 
 _log = get_logger(__name__)
@@ -79,12 +83,12 @@ async def serve(settings: Settings, telemetry: Telemetry) -> None:
 async def running(
     settings: Settings, telemetry: Telemetry, *, stop: Callable[[], object] | None = None
 ) -> AsyncIterator[int]:
-    """Run the service while the code inside does; yields its port. ``stop`` must end the code inside."""
+    """Run the service while the code inside runs; yield its port. ``stop`` must end the code inside."""
     async with AsyncExitStack() as stack:
         connector = settings.connector()
         opened = partial(open_engine, settings.database_url, telemetry=telemetry, session=_PLANS, connector=connector)
         engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
-        # A pool of their own: whatever else waits for the database, the seats' transactions never wait for it.
+        # A pool of their own: the transactions of seats never wait behind other users of the database.
         lanes_engine = await stack.enter_async_context(
             opened(
                 role=roles.APP,
@@ -98,28 +102,27 @@ async def running(
         directory = Directory(jobs_engine)
         stack.push_async_callback(directory.close)
         watchkeeping = Watchkeeping(jobs_engine)
-        lanes = _lanes(settings, lanes_engine, telemetry)
-        telemetry.gauge(schema.LANE_DEPTH, lambda: [(sum(lanes.depths), {})])
-        telemetry.gauge(schema.LANE_ACTIVE, lambda: [(len(lanes.depths), {})])
+        lanes = _lanes(settings, lanes_engine, LaneTelemetry(telemetry))
         hold_expiry = HoldExpiry(watchkeeping, lanes)
         stack.push_async_callback(hold_expiry.close)
         watchers = Watchers()
         listener = AnnouncementListener(
             connection_parameters(settings.database_url),
             watchers,
-            telemetry,
+            AnnouncementTelemetry(telemetry),
             # A connector of its own: a server that ends the listener's connection says nothing about the pool's.
             settings.connector(),
             check_seconds=settings.announcement_check_seconds,
             on_stale=connector.replace_connections,
         )
-        telemetry.gauge(schema.SEAT_ANNOUNCEMENT_AGE, lambda: [(listener.age, {})])
         verifier = settings.verifier()
         server = GrpcServer(telemetry=telemetry, verifier=verifier)
         service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, watchers, verifier)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
 
-        # The lanes' pool is not asked: it shares role and link with the other, and a look would wait behind busy lanes.
+        job_telemetry = JobTelemetry(telemetry)
+        isolation = IsolationProbe(engine, service.events, job_telemetry)
+        # Not the lanes' pool: it shares role and connector with the first, and a check would wait behind busy lanes.
         needs = {engine: roles.APP_NEEDS, jobs_engine: roles.JOBS_NEEDS}
         health = DatabaseHealth(needs, server, ["", SERVICE])
         identity = IdentityHealth(verifier, server)
@@ -134,9 +137,9 @@ async def running(
             # ``announce`` waits until a check is due.
             ("announcement_check", 0.0, TURN_SECONDS, check.announce),
             ("hold_expiry", settings.hold_expiry_seconds, TURN_SECONDS, hold_expiry.look),
-            ("audit", settings.audit_seconds, _LONG_TURN_SECONDS, Audit(watchkeeping, telemetry).run),
-            ("isolation", settings.audit_seconds, TURN_SECONDS, IsolationProbe(engine, service.events, telemetry).run),
-            ("gauges", settings.gauges_seconds, TURN_SECONDS, OpenEvents(watchkeeping, telemetry).look),
+            ("audit", settings.audit_seconds, _LONG_TURN_SECONDS, Audit(watchkeeping, job_telemetry).run),
+            ("isolation", settings.audit_seconds, TURN_SECONDS, isolation.run),
+            ("gauges", settings.gauges_seconds, TURN_SECONDS, partial(count_open_events, watchkeeping, job_telemetry)),
             ("housekeeping", settings.housekeeping_seconds, _LONG_TURN_SECONDS, _housekeeping(settings, watchkeeping)),
         ):
             await stack.enter_async_context(background(every(seconds, work, name=name, limit=limit), stop, name=name))
@@ -151,7 +154,7 @@ async def running(
             await lanes.close(settings.drain_seconds)
 
 
-def _lanes(settings: Settings, engine: AsyncEngine, telemetry: Telemetry) -> Lanes:
+def _lanes(settings: Settings, engine: AsyncEngine, telemetry: LaneTelemetry) -> Lanes:
     rules = SeatRules(offer_seconds=settings.offer_seconds, waitlist_limit=settings.waitlist_limit)
     limits = LaneLimits(
         queue=settings.lane_queue,
@@ -163,7 +166,9 @@ def _lanes(settings: Settings, engine: AsyncEngine, telemetry: Telemetry) -> Lan
         Batches(SeatTransactions(engine, rules, telemetry, lock_seconds=seconds), telemetry)
         for seconds in (_LOCK_SECONDS, _PATIENT_LOCK_SECONDS)
     )
-    return Lanes(ordinary, limits, patient=patient)
+    lanes = Lanes(ordinary, limits, patient=patient)
+    telemetry.observe_depths(lambda: lanes.depths)
+    return lanes
 
 
 def _service(
@@ -177,8 +182,9 @@ def _service(
     verifier: TokenVerifier,
 ) -> RegistrationService:
     manage_tokens, pay_tokens = (_tokens(settings, purpose) for purpose in (Purpose.MANAGE, Purpose.PAY))
-    # Reads always have the other half of the connections: they wait for no row.
+    # Reads have the other half of the connections to themselves: they wait for no row.
     writes = FairSemaphore(max(1, settings.database_connections // 2), per_key=_WRITES_OF_EVENT)
+    claim_telemetry = ClaimTelemetry(telemetry)
     return RegistrationService(
         access=Access(verifier, directory, manage_tokens=manage_tokens, pay_tokens=pay_tokens),
         directory=directory,
@@ -192,11 +198,11 @@ def _service(
             lanes=lanes,
             manage_tokens=manage_tokens,
             pay_tokens=pay_tokens,
-            telemetry=telemetry,
+            telemetry=claim_telemetry,
         ),
         watchers=watchers,
         pay_tokens=pay_tokens,
-        tracer=telemetry.tracer,
+        telemetry=claim_telemetry,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the environment says to the registration service."""
+"""Read the registration service's settings from the environment."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ PRODUCTION_RULES: Final = (
     *secret_rules("manage_token_secret_old"),
     differs_from("manage_token_secret", "jwt_secret", "manage_token_secret_old"),
 )
-"""What production demands of this service."""
+"""The rules of production for this service."""
 
 
 class Settings(IdentitySettings, ServedSettings, DatabaseSettings):
@@ -28,17 +28,17 @@ class Settings(IdentitySettings, ServedSettings, DatabaseSettings):
     database_url: DatabaseUrl
     """As libpq reads it: postgresql://user:password@host:port/database; the login that ran the migrations."""
     manage_token_secret: Secret
-    """Makes the manage tokens and the pay tokens."""
+    """The key of manage tokens and pay tokens."""
     manage_token_secret_old: Secret | None = None
     """Still accepted after MANAGE_TOKEN_SECRET was replaced."""
 
     database_connections: int = Field(default=8, ge=2, le=100)
     lane_queue: int = Field(default=4096, ge=1, le=100_000)
-    """Requests that wait for one event; more are answered RESOURCE_EXHAUSTED."""
+    """Requests that wait for one event; more are refused with RESOURCE_EXHAUSTED."""
     lane_batch: int = Field(default=256, ge=1, le=1000)
     lane_transactions: int = Field(default=4, ge=1, le=50)
     lane_patient_transactions: int = Field(default=2, ge=1, le=50)
-    """Beside those: transactions of events whose rows something else holds locked."""
+    """Transactions beside those, of events whose rows another transaction holds."""
     waitlist_limit: int = Field(default=20_000, ge=0, le=1_000_000)
     offer_seconds: int = Field(default=7200, ge=1, le=604_800)
     """How long a promoted registration of a paid event has to pay."""

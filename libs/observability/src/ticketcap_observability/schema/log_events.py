@@ -14,9 +14,15 @@ EVENTS: Final = (
         "A migration could not look for its database, or make it.",
         ("database", "reason"),
     ),
-    LogEvent("hold.expired", "info", REGISTRATION, "Holds ended by themselves.", ("event_id", "count", "promoted")),
-    LogEvent("hold.expire_failed", "warning", REGISTRATION, "The next round tries again.", ("event_id", "reason")),
-    LogEvent("housekeeping.deleted", "info", REGISTRATION, "Aged rows are gone.", ("table", "rows")),
+    LogEvent("hold.expired", "info", REGISTRATION, "Holds of an event expired.", ("event_id", "count", "promoted")),
+    LogEvent(
+        "hold.expire_failed",
+        "warning",
+        REGISTRATION,
+        "Holds did not expire; the next round retries.",
+        ("event_id", "reason"),
+    ),
+    LogEvent("housekeeping.deleted", "info", REGISTRATION, "Aged rows were deleted.", ("table", "rows")),
     LogEvent(
         "announcements.lost",
         "warning",
@@ -35,6 +41,8 @@ EVENTS: Final = (
         "An event's counters and rows disagree.",
         (
             "event_id",
+            "school_id",
+            "school_slug",
             "confirmed",
             "held",
             "waitlisted",
@@ -52,11 +60,19 @@ EVENTS: Final = (
         "A query for one school saw rows of another.",
         ("where", "event_id", "tables"),
     ),
-    LogEvent("claim.unexpected_error", "error", REGISTRATION, "A claim met a fault of ours.", ("exc_info",)),
-    LogEvent("lane.poisoned_item", "error", REGISTRATION, "One command can't be written.", ("event_id", "exc_info")),
-    LogEvent("lane.batch_failed", "error", REGISTRATION, "A batch met a fault of ours.", ("event_id", "exc_info")),
+    LogEvent("claim.unexpected_error", "error", REGISTRATION, "A claim failed by an unexpected error.", ("exc_info",)),
     LogEvent(
-        "lane.retry", "warning", REGISTRATION, "Nothing was done; tried again.", ("event_id", "reason", "pause_seconds")
+        "lane.poisoned_item", "error", REGISTRATION, "The database can't write one command.", ("event_id", "exc_info")
+    ),
+    LogEvent(
+        "lane.batch_failed", "error", REGISTRATION, "A batch failed by an unexpected error.", ("event_id", "exc_info")
+    ),
+    LogEvent(
+        "lane.retry",
+        "warning",
+        REGISTRATION,
+        "Nothing was done; the batch runs again.",
+        ("event_id", "reason", "pause_seconds"),
     ),
     LogEvent("gateway.listening", "info", GATEWAY, "It listens.", ("address", "registration", "payment")),
     LogEvent("gateway.draining", "info", GATEWAY, "SIGTERM came."),

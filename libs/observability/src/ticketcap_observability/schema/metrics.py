@@ -39,10 +39,10 @@ _KIND: Final = Label("kind", limit=20)
 
 # Registration
 REGISTRATION_CREATED: Final = CounterMetric(
-    "registration.created", "{registration}", REGISTRATION, "Registrations made; a repeat with its key is none."
+    "registration.created", "{registration}", REGISTRATION, "Registrations created; the repeat of a claim creates none."
 )
 REGISTRATION_CONFIRMED: Final = CounterMetric(
-    "registration.confirmed", "{registration}", REGISTRATION, "Registrations that got their place for good."
+    "registration.confirmed", "{registration}", REGISTRATION, "Registrations that became confirmed."
 )
 REGISTRATION_WAITLISTED: Final = CounterMetric(
     "registration.waitlisted", "{registration}", REGISTRATION, "Registrations that joined a waitlist."
@@ -51,7 +51,7 @@ REGISTRATION_DURATION: Final = HistogramMetric(
     "registration.duration",
     "s",
     REGISTRATION,
-    "From a claim understood to its answer. refused: by a rule; failed: a part was down or a fault of ours.",
+    "From the start of a claim to its response. refused: by a rule; failed: by a fault or an unavailable part.",
     (_CLAIM_OUTCOME,),
     DURATION_BUCKETS,
 )
@@ -64,13 +64,13 @@ CAPACITY_UTILIZATION: Final = GaugeMetric(
     series=200,
 )
 CAPACITY_REACHED: Final = CounterMetric(
-    "event.capacity_reached", "{event}", REGISTRATION, "Times that an event's last free spot went."
+    "event.capacity_reached", "{event}", REGISTRATION, "Times that an event's last free spot was reserved."
 )
 ACTIVE_EVENTS: Final = GaugeMetric(
     "school.active_events",
     "{event}",
     REGISTRATION,
-    "Open events of a school that have not begun; the schools with most.",
+    "Open events of a school that have not started; the schools with most.",
     (_SCHOOL, _SCHOOL_SLUG),
     series=200,
 )
@@ -84,7 +84,7 @@ PROMOTION_DELAY: Final = HistogramMetric(
     "waitlist.promotion.delay",
     "s",
     REGISTRATION,
-    "From the decision that frees and promotes (they are one transaction) to a stream that tells of it.",
+    "From the decision that promotes to the event streams of this replica.",
     (),
     _DELAY_BUCKETS,
 )
@@ -94,26 +94,29 @@ SEAT_ANNOUNCEMENT_AGE: Final = GaugeMetric(
     REGISTRATION,
     "Since the listener of seat announcements last received its own check; a stale one makes streams show old seats.",
 )
-HOLD_EXPIRED: Final = CounterMetric("hold.expired", "{hold}", REGISTRATION, "Holds whose time was over.")
+HOLD_EXPIRED: Final = CounterMetric("hold.expired", "{hold}", REGISTRATION, "Holds that expired.")
 LANE_DEPTH: Final = GaugeMetric("lane.depth", "{command}", REGISTRATION, "Commands that wait, over all lanes.")
-LANE_ACTIVE: Final = GaugeMetric("lane.active", "{lane}", REGISTRATION, "Lanes in which something waits.")
+LANE_ACTIVE: Final = GaugeMetric("lane.active", "{lane}", REGISTRATION, "Lanes in which a command waits.")
 LANE_BATCH_SIZE: Final = HistogramMetric(
     "lane.batch.size", "{command}", REGISTRATION, "Commands in one lane transaction.", (), _BATCH_BUCKETS
 )
 LANE_WAIT: Final = HistogramMetric(
-    "lane.wait", "s", REGISTRATION, "How long the oldest command of a batch had waited.", (), QUERY_BUCKETS
+    "lane.wait", "s", REGISTRATION, "Wait of the oldest command of a batch.", (), QUERY_BUCKETS
 )
 LANE_COMMIT: Final = HistogramMetric(
     "lane.commit.duration", "s", REGISTRATION, "The trip that writes a batch and commits it.", (), QUERY_BUCKETS
 )
 AUDIT_DRIFT: Final = GaugeMetric(
-    "capacity.audit.drift", "{event}", REGISTRATION, "Events whose counters and rows disagree, or oversold: always 0."
+    "capacity.audit.drift",
+    "{event}",
+    REGISTRATION,
+    "Events whose counters and rows disagree, or oversold events; 0 is right.",
 )
 ISOLATION_VIOLATION: Final = CounterMetric(
     "tenant.isolation.violation",
     "{violation}",
     REGISTRATION,
-    "Rows of a school that were seen by a query for another: always 0.",
+    "Rows of a school that a query for another school saw; 0 is right.",
     (Label("where", ("probe", "lane")),),
 )
 

@@ -8,18 +8,18 @@ from ticketcap_observability.schema.kinds import GATEWAY, PAYMENT, REGISTRATION,
 SCHOOL_ID: Final = Attribute("school.id", "string", "The school's UUID.")
 SCHOOL_SLUG: Final = Attribute("school.slug", "string", "The school's slug; also in the baggage.")
 EVENT_ID: Final = Attribute("event.id", "string", "The event's id.")
-SPOTS: Final = Attribute("registration.spots", "int", "Spots asked for; of promotions and expiries, their sum.")
-STATUS: Final = Attribute("registration.status", "string", "The status that the claim was answered with.")
+SPOTS: Final = Attribute("registration.spots", "int", "Spots requested; the sum of them for promotions and expiries.")
+STATUS: Final = Attribute("registration.status", "string", "The registration's status in the response.")
 CONFIRMATION_CODE: Final = Attribute(
     "registration.confirmationCode", "string", "Identifies a registration and grants nothing."
 )
 CAPACITY: Final = Attribute("event.capacity", "int", "Spots in all.")
-SPOTS_RESERVED: Final = Attribute("event.spotsReserved", "int", "Spots confirmed or held when it was decided.")
-SPOTS_AVAILABLE: Final = Attribute("event.spotsAvailable", "int", "Spots left when it was decided.")
+SPOTS_RESERVED: Final = Attribute("event.spotsReserved", "int", "Reserved spots before the decision.")
+SPOTS_AVAILABLE: Final = Attribute("event.spotsAvailable", "int", "Available spots before the decision.")
 PROMOTED: Final = Attribute("waitlist.promoted", "int", "How many registrations were promoted.")
 EXPIRED: Final = Attribute("hold.expired", "int", "How many holds expired.")
 BATCH_SIZE: Final = Attribute("batch.size", "int", "Commands in the transaction.")
-BATCH_WAIT_MS: Final = Attribute("batch.wait_ms", "double", "Milliseconds that the oldest of them had waited.")
+BATCH_WAIT_MS: Final = Attribute("batch.wait_ms", "double", "Wait of the oldest command, in milliseconds.")
 PAYMENT_ID: Final = Attribute("payment.id", "string", "The payment's id.")
 PAYMENT_AMOUNT: Final = Attribute("payment.amount_agorot", "int", "The payment's or the refund's amount in agorot.")
 PAYMENT_CCODE: Final = Attribute("payment.ccode", "int", "The CCode of YaadPay's response.")
@@ -30,7 +30,7 @@ OUTBOX_TOPIC: Final = Attribute("outbox.topic", "string", "The kind of the deliv
 CREATE: Final = SpanName(
     "registration.create",
     REGISTRATION,
-    "One claim, from the moment that it is understood to its answer.",
+    "One claim, from its start to its response.",
     SCHOOL_ID,
     SCHOOL_SLUG,
     EVENT_ID,
@@ -41,7 +41,7 @@ CREATE: Final = SpanName(
 CAPACITY_CHECK: Final = SpanName(
     "registration.capacityCheck",
     REGISTRATION,
-    "The decision on seats, made once for a whole batch and drawn into each claim's trace.",
+    "The decision on a batch's seats, shown in the trace of each of its claims.",
     CAPACITY,
     SPOTS_RESERVED,
     SPOTS_AVAILABLE,
@@ -49,13 +49,13 @@ CAPACITY_CHECK: Final = SpanName(
 TRANSACTION: Final = SpanName(
     "registration.transaction",
     REGISTRATION,
-    "A claim's wait for its batch to be committed; linked to the batch.",
+    "A claim's wait for the commit of its batch; linked to the batch.",
     STATUS,
 )
 BATCH: Final = SpanName(
     "registration.batch",
     REGISTRATION,
-    "One lane transaction; linked to every request that it serves.",
+    "One lane transaction; linked to every request in it.",
     EVENT_ID,
     SCHOOL_ID,
     SCHOOL_SLUG,
@@ -63,10 +63,8 @@ BATCH: Final = SpanName(
     BATCH_WAIT_MS,
 )
 CANCEL: Final = SpanName("registration.cancel", REGISTRATION, "One cancellation.", EVENT_ID, SCHOOL_ID, SCHOOL_SLUG)
-PROMOTE: Final = SpanName(
-    "waitlist.promote", REGISTRATION, "Those who were promoted in a batch.", EVENT_ID, SPOTS, PROMOTED
-)
-EXPIRE: Final = SpanName("hold.expire", REGISTRATION, "Holds that ended in a batch.", EVENT_ID, SPOTS, EXPIRED)
+PROMOTE: Final = SpanName("waitlist.promote", REGISTRATION, "The promotions of a batch.", EVENT_ID, SPOTS, PROMOTED)
+EXPIRE: Final = SpanName("hold.expire", REGISTRATION, "The holds that expired in a batch.", EVENT_ID, SPOTS, EXPIRED)
 
 # Spans of the payment service
 PAYMENT_CREATE: Final = SpanName(

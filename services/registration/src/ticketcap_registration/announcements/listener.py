@@ -17,11 +17,12 @@ from typing import Final
 
 import psycopg
 from ticketcap_chassis.database.connector import Connector
-from ticketcap_observability import Telemetry, get_logger, schema
+from ticketcap_observability import get_logger
 
 from ticketcap_registration.announcements.watchers import Watchers
 from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
 from ticketcap_registration.store.seats import CHANNEL
+from ticketcap_registration.telemetry.announcements import AnnouncementTelemetry
 
 _RECONNECT_SECONDS: Final = 1.0
 MISSED_CHECKS: Final = 3
@@ -41,7 +42,7 @@ class AnnouncementListener:
         self,
         parameters: Mapping[str, str],
         watchers: Watchers,
-        telemetry: Telemetry,
+        telemetry: AnnouncementTelemetry,
         connector: Connector,
         *,
         check_seconds: float,
@@ -56,8 +57,8 @@ class AnnouncementListener:
         self._check_seconds = check_seconds
         self._on_stale = on_stale
         self._checked_at = time.monotonic()
-        self._delay = telemetry.histogram(schema.PROMOTION_DELAY)
-        self._lost = telemetry.counter(schema.DB_CONNECTION_ERRORS)
+        self._telemetry = telemetry
+        telemetry.observe_age(lambda: self.age)
 
     @property
     def age(self) -> float:
@@ -75,7 +76,7 @@ class AnnouncementListener:
             try:
                 await self._listen()
             except Exception as error:  # noqa: BLE001 - watchers depend on this loop: no error may end it
-                self._lost.add(1)
+                self._telemetry.connection_lost()
                 _log.warning("announcements.lost", error_type=type(error).__name__, retry_seconds=_RECONNECT_SECONDS)
             await asyncio.sleep(_RECONNECT_SECONDS)
 
@@ -116,4 +117,4 @@ class AnnouncementListener:
             return
         if self._watchers.announce(announcement) and announcement.promoted and announcement.decided_at:
             # Another replica's clock may be ahead of this one's.
-            self._delay.record(max(0.0, time.time() - announcement.decided_at))
+            self._telemetry.promotion_delivered(max(0.0, time.time() - announcement.decided_at))

@@ -1,1 +1,1 @@
-"""The rules, pure: no I/O, no clock of their own. Each module is one topic of the design's domain chapter."""
+"""Hold the rules, without I/O and without a clock of their own."""

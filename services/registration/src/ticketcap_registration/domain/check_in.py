@@ -1,4 +1,4 @@
-"""Who can be checked in, and when a check-in can be taken back."""
+"""Decide whether a registration can be checked in, or its check-in undone."""
 
 from datetime import datetime
 
@@ -7,16 +7,17 @@ from ticketcap_registration.domain.registration import Registration
 from ticketcap_registration.domain.states import RegistrationStatus
 
 
-def check_in(registration: Registration, now: datetime) -> datetime:
-    """Return when the registration is checked in; raise NotConfirmed or AlreadyCheckedIn."""
+def check_in(registration: Registration, now: datetime) -> None:
+    """Check the registration in; raise NotConfirmed or AlreadyCheckedIn."""
     if registration.status is not RegistrationStatus.CONFIRMED:
         raise NotConfirmed(registration.id, registration.status)
     if registration.checked_in_at is not None:
         raise AlreadyCheckedIn(registration.id, registration.checked_in_at)
-    return now
+    registration.checked_in_at = now
 
 
-def can_undo_check_in(registration: Registration) -> None:
-    """Raise NotCheckedIn unless there is a check-in to take back."""
+def undo_check_in(registration: Registration) -> None:
+    """Undo the registration's check-in; raise NotCheckedIn when it has none."""
     if registration.checked_in_at is None:
         raise NotCheckedIn(registration.id)
+    registration.checked_in_at = None

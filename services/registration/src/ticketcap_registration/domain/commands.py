@@ -1,4 +1,4 @@
-"""What can be asked of an event's seats. A lane applies commands one after another."""
+"""Describe the commands on an event's seats."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,10 +10,10 @@ from ticketcap_registration.domain.person import Person
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """Take spots, or join the waitlist.
+    """Reserve spots, or join the waitlist.
 
-    ``id`` and ``confirmation_code`` are those of the registration to make.
-    ``fingerprint`` tells a repeat of the same body from another body with the same key.
+    ``id`` and ``confirmation_code`` are those of the new registration. ``fingerprint`` is the digest of the
+    request's body: the same key with another body is refused.
     """
 
     repeatable: ClassVar[bool] = True
@@ -28,9 +28,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """Give a registration's spots back; ``by_holder`` obeys the cancellation deadline.
+    """Cancel a registration. The cancellation deadline binds it when ``by_holder``.
 
-    ``refund_agorot`` is what an organiser gives back of its payment; None: everything.
+    ``refund_agorot`` is the part of its payment that an organiser refunds; None means everything.
     """
 
     repeatable: ClassVar[bool] = False
@@ -43,7 +43,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmHold:
-    """Its payment is captured: the hold becomes a confirmed registration."""
+    """Confirm a hold whose payment is captured."""
 
     repeatable: ClassVar[bool] = True
     registration_id: UUID
@@ -52,7 +52,7 @@ class ConfirmHold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseHold:
-    """Its payment will not come: the hold's spots go back."""
+    """Cancel a hold whose payment will not come."""
 
     repeatable: ClassVar[bool] = True
     registration_id: UUID
@@ -62,7 +62,7 @@ class ReleaseHold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtendHold:
-    """Keep a live hold for at least ``seconds`` from now."""
+    """Extend a live hold to at least ``seconds`` from now."""
 
     repeatable: ClassVar[bool] = True
     registration_id: UUID
@@ -72,7 +72,7 @@ class ExtendHold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReclaimHold:
-    """The payment of an expired hold has arrived: take its spots again for ``seconds``."""
+    """Hold the spots of an expired hold again for ``seconds``: its payment arrived late."""
 
     repeatable: ClassVar[bool] = True
     registration_id: UUID
@@ -82,7 +82,7 @@ class ReclaimHold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpireHolds:
-    """Give back the spots of holds whose time is over. Every other command does so too."""
+    """Expire the holds whose time is over. Every batch does so first."""
 
     repeatable: ClassVar[bool] = True
     traceparent: str = ""
@@ -90,7 +90,7 @@ class ExpireHolds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeEvent:
-    """Change what the organiser set; more capacity promotes from the waitlist, price 0 confirms every hold."""
+    """Change the organiser's fields. More capacity promotes from the waitlist; price 0 confirms every hold."""
 
     repeatable: ClassVar[bool] = True
     fields: EventFields
@@ -98,11 +98,11 @@ class ChangeEvent:
 
     @property
     def frees(self) -> bool:
-        """Whether it makes the event free, so that every hold must be known."""
+        """Whether it makes the event free: then every hold must be loaded."""
         return self.fields.get("price_agorot") == 0
 
 
 Command = Claim | Cancel | ConfirmHold | ReleaseHold | ExtendHold | ReclaimHold | ExpireHolds | ChangeEvent
-"""``repeatable`` says whether doing it again after an unknown outcome gives the first answer."""
+"""``repeatable`` says whether a second run after an unknown outcome gives the outcome of the first."""
 
 HoldCommand = ConfirmHold | ReleaseHold | ExtendHold | ReclaimHold

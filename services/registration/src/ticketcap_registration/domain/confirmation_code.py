@@ -1,4 +1,4 @@
-"""Codes that people read aloud at the door: random, unique, without look-alikes."""
+"""Make and read the confirmation codes that people read aloud."""
 
 import secrets
 from typing import Final
@@ -10,7 +10,7 @@ ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Letters and digits less I, L, O, 0 and 1."""
 
 LENGTH: Final = 8
-"""31^8 codes, about 8.5e11: two of a million clash once in two full sets; the table's unique index catches that."""
+"""31^8 codes, about 8.5e11: two of a million are equal in every second set, which the unique index catches."""
 
 
 def new_code() -> str:
@@ -19,7 +19,7 @@ def new_code() -> str:
 
 
 def normalized(spelled: str) -> str:
-    """Return a code as stored, from how a person typed or pasted it; raise InvalidInput when it can't be one."""
+    """Return the stored form of a code that a person typed or pasted; raise InvalidInput when it can't be one."""
     code = normalize.confirmation_code(spelled)
     if code is None:
         raise InvalidInput.of("confirmation_code", "must be 1 to 32 letters and digits")

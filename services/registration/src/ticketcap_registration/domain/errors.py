@@ -1,4 +1,4 @@
-"""What the rules refuse, each error named for the fact."""
+"""Name each refusal of the rules."""
 
 from datetime import datetime
 from uuid import UUID
@@ -36,7 +36,7 @@ class EventNotFound(NotFound):
 
 
 class RegistrationNotFound(NotFound):
-    """No such registration for this caller: unknown, another's, or a wrong token."""
+    """Not found, or not visible to this caller: unknown, of another school, or with another token."""
 
     reason = "REGISTRATION_NOT_FOUND"
 
@@ -48,7 +48,7 @@ class RegistrationNotFound(NotFound):
 
 
 class SlugTaken(AlreadyExists):
-    """A school or an event with this slug is there already."""
+    """Another school, or another event of the school, has this slug."""
 
     reason = "SLUG_TAKEN"
 
@@ -97,20 +97,20 @@ class EventFull(FailedPrecondition):
         super().__init__(f"event {event_id} is full and {why}", metadata={"event_id": str(event_id)})
 
 
-class CapacityBelowSold(FailedPrecondition):
-    """The new capacity is less than what is confirmed and held."""
+class CapacityBelowReserved(FailedPrecondition):
+    """The new capacity is below the reserved spots."""
 
-    reason = "CAPACITY_BELOW_SOLD"
+    reason = "CAPACITY_BELOW_RESERVED"
 
-    def __init__(self, event_id: UUID, capacity: int, sold: int) -> None:
+    def __init__(self, event_id: UUID, capacity: int, reserved: int) -> None:
         super().__init__(
-            f"event {event_id} has {sold} spots confirmed or held; its capacity can't become {capacity}",
-            metadata={"event_id": str(event_id), "sold": str(sold)},
+            f"event {event_id} has {reserved} reserved spots; its capacity can't become {capacity}",
+            metadata={"event_id": str(event_id), "reserved": str(reserved)},
         )
 
 
 class EventHasRegistrations(FailedPrecondition):
-    """Only an event that nobody ever registered for can be deleted."""
+    """The event had registrations, so it can't be deleted."""
 
     reason = "EVENT_HAS_REGISTRATIONS"
 
@@ -126,14 +126,14 @@ class AlreadyOver(FailedPrecondition):
 
     def __init__(self, registration_id: UUID, status: RegistrationStatus) -> None:
         super().__init__(
-            f"registration {registration_id} is {status.lower()} already",
+            f"registration {registration_id} is already {status.lower()}",
             reason=f"ALREADY_{status}",
             metadata={"registration_id": str(registration_id)},
         )
 
 
 class CancellationDeadlinePassed(FailedPrecondition):
-    """The holder may not cancel any more; an organiser still can."""
+    """The holder's time to cancel is over; an organiser still can."""
 
     reason = "CANCELLATION_DEADLINE_PASSED"
 
@@ -145,17 +145,17 @@ class CancellationDeadlinePassed(FailedPrecondition):
 
 
 class RefundAboveCost(InvalidInput):
-    """An organiser wants to give back more than the registration cost."""
+    """The refund is larger than the price of the registration."""
 
     reason = "REFUND_TOO_LARGE"
 
     def __init__(self, registration_id: UUID, cost_agorot: int) -> None:
-        of = InvalidInput.of("refund_agorot", f"must be at most {cost_agorot}, what the registration cost")
+        of = InvalidInput.of("refund_agorot", f"must be at most {cost_agorot}, the price of the registration")
         super().__init__(of.message, metadata={"registration_id": str(registration_id)}, fields=of.fields)
 
 
 class RefundByHolder(PermissionDenied):
-    """Only an organiser chooses what a cancelled registration gets back."""
+    """A holder sets a refund; only an organiser may."""
 
     reason = "REFUND_BY_HOLDER"
 
@@ -167,7 +167,7 @@ class RefundByHolder(PermissionDenied):
 
 
 class HoldExpired(FailedPrecondition):
-    """The hold was given back when its time was over; claim again."""
+    """The hold expired and its spots are free again."""
 
     reason = "HOLD_EXPIRED"
 
@@ -215,7 +215,7 @@ class AlreadyCheckedIn(FailedPrecondition):
 
 
 class NotCheckedIn(FailedPrecondition):
-    """There is no check-in to take back."""
+    """The registration has no check-in to undo."""
 
     reason = "NOT_CHECKED_IN"
 
@@ -226,12 +226,14 @@ class NotCheckedIn(FailedPrecondition):
 
 
 class IdempotencyKeyReused(InvalidInput):
-    """The key came before with another body."""
+    """An earlier request had the same key and another body."""
 
     reason = "IDEMPOTENCY_KEY_REUSED"
 
     def __init__(self) -> None:
-        super().__init__("this idempotency key came before with another body; use a new key for a new request")
+        super().__init__(
+            "an earlier request had this idempotency key and another body; use a new key for a new request"
+        )
 
 
 class IdempotencyInFlight(Aborted):
@@ -240,7 +242,7 @@ class IdempotencyInFlight(Aborted):
     reason = "IDEMPOTENCY_IN_FLIGHT"
 
     def __init__(self) -> None:
-        super().__init__("the first request with this idempotency key is still being served; try again shortly")
+        super().__init__("the first request with this idempotency key still runs; try again shortly")
 
 
 class LaneFull(Busy):
@@ -250,7 +252,7 @@ class LaneFull(Busy):
 
     def __init__(self, event_id: UUID, limit: int) -> None:
         super().__init__(
-            f"{limit} requests are waiting for event {event_id} already", metadata={"event_id": str(event_id)}
+            f"{limit} requests wait for event {event_id} already; try again later", metadata={"event_id": str(event_id)}
         )
 
 
@@ -261,7 +263,7 @@ class WaitedTooLong(DeadlineExceeded):
 
     def __init__(self, event_id: UUID) -> None:
         super().__init__(
-            f"the deadline passed before event {event_id} was reached; nothing was done",
+            f"the deadline passed before the turn of this request for event {event_id}; nothing was done",
             metadata={"event_id": str(event_id)},
         )
 

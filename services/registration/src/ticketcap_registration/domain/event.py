@@ -1,4 +1,4 @@
-"""An event: what an organiser sets, and which of it is allowed."""
+"""Create and change events within an organiser's limits."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -7,14 +7,14 @@ from uuid import UUID
 
 from ticketcap_chassis.errors import FieldViolation, InvalidInput
 
-from ticketcap_registration.domain.errors import CapacityBelowSold
+from ticketcap_registration.domain.errors import CapacityBelowReserved, EventHasRegistrations
 from ticketcap_registration.domain.states import EventStatus, WaitlistPolicy
 
 _REQUIRED: Final = ("title", "starts_at", "capacity")
 
 
 class EventFields(TypedDict, total=False):
-    """What an organiser sets; in a change, only what is present changes."""
+    """The fields that an organiser sets; a change holds only those that it changes."""
 
     slug: str
     title: str
@@ -37,8 +37,8 @@ class EventFields(TypedDict, total=False):
 class Event:
     """An event with its seats at one version. Capacity, confirmed, held and waitlisted are in spots.
 
-    ``waitlist_length`` counts registrations; ``waitlist_sequence`` is the number
-    that the last one to join the waitlist got.
+    ``waitlist_length`` counts registrations. ``waitlist_sequence`` is the ``waitlist_seq``
+    of the registration that joined last.
     """
 
     id: UUID
@@ -68,20 +68,20 @@ class Event:
     version: int = 1
 
     @property
-    def sold(self) -> int:
-        """Spots that nobody else can have: confirmed and held."""
+    def reserved(self) -> int:
+        """Confirmed and held spots together."""
         return self.confirmed + self.held
 
     @property
     def available(self) -> int:
-        """Spots left."""
-        return self.capacity - self.sold
+        """Spots that are not reserved."""
+        return self.capacity - self.reserved
 
     @classmethod
-    def opened(cls, *, event_id: UUID, school_id: UUID, spare_slug: str, now: datetime, fields: EventFields) -> "Event":
+    def create(cls, *, event_id: UUID, school_id: UUID, spare_slug: str, now: datetime, fields: EventFields) -> "Event":
         """Return a new event, or raise InvalidInput that names every missing or wrong field.
 
-        ``spare_slug`` is taken when ``fields`` has none.
+        ``spare_slug`` is the slug when ``fields`` has none.
         """
         missing = [FieldViolation(name, "is required") for name in _REQUIRED if name not in fields]
         if missing:
@@ -96,13 +96,19 @@ class Event:
             created_at=now,
             updated_at=now,
         )
-        return event.changed(fields, now)
+        return event.change(fields, now)
 
-    def changed(self, fields: EventFields, now: datetime) -> "Event":
-        """Return the event with ``fields`` changed; raise CapacityBelowSold or InvalidInput."""
+    def change(self, fields: EventFields, now: datetime) -> "Event":
+        """Return the event with ``fields``; raise CapacityBelowReserved or InvalidInput."""
         event = replace(self, **fields, updated_at=now)
         if event.ends_at is not None and event.ends_at <= event.starts_at:
             raise InvalidInput.of("ends_at", "must be after starts_at")
-        if event.capacity < self.sold:
-            raise CapacityBelowSold(self.id, event.capacity, self.sold)
+        if event.capacity < self.reserved:
+            raise CapacityBelowReserved(self.id, event.capacity, self.reserved)
         return event
+
+
+def must_have_no_registrations(event_id: UUID, *, has_any: bool) -> None:
+    """Raise EventHasRegistrations unless the event can be deleted: not even final registrations may exist."""
+    if has_any:
+        raise EventHasRegistrations(event_id)

@@ -1,7 +1,8 @@
-"""The secrets that let their holder act on one registration: a manage token to see and cancel, a pay token to pay.
+"""Issue and verify manage tokens and pay tokens.
 
-A token is derived from the registration's id with a key of the service, so a
-repeated request gets the same one back and the database holds none to steal.
+A manage token lets its holder see and cancel one registration, a pay token pay for it.
+A token is derived from the registration's id with a key of the service: a repeated
+request gets the same one, and the database holds none that could be stolen.
 """
 
 import base64
@@ -13,7 +14,7 @@ from uuid import UUID
 
 
 class Purpose(enum.Enum):
-    """What a token is good for; a token of one purpose is none of another."""
+    """The use of a token; a token of one purpose is invalid for the other."""
 
     MANAGE = b"manage-token:"
     PAY = b"pay-token:"
@@ -21,7 +22,7 @@ class Purpose(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class HolderTokens:
-    """Makes tokens with the first key and accepts those of every key, so that a key can be replaced."""
+    """Issues tokens with the first key and accepts those of every key, so that a key can be replaced."""
 
     purpose: Purpose
     keys: tuple[bytes, ...]
@@ -31,9 +32,9 @@ class HolderTokens:
         return self._token(self.keys[0], registration_id)
 
     def matches(self, registration_id: UUID, token: str) -> bool:
-        """Say whether ``token`` opens this registration, in constant time per key."""
-        given = token.encode()
-        return any([hmac.compare_digest(self._token(key, registration_id).encode(), given) for key in self.keys])  # noqa: C419
+        """Say whether ``token`` is this registration's, in constant time per key."""
+        offered = token.encode()
+        return any([hmac.compare_digest(self._token(key, registration_id).encode(), offered) for key in self.keys])  # noqa: C419
 
     def _token(self, key: bytes, registration_id: UUID) -> str:
         digest = hmac.digest(key, self.purpose.value + registration_id.bytes, hashlib.sha256)

@@ -1,11 +1,11 @@
-"""The seat rules: applies commands to one event in order, and remembers what changed.
+"""Apply commands to one event's seats in order, and record every change.
 
-A ledger lives for one transaction, while the event's row is locked. It is told
-everything it needs beforehand and does no I/O, so the rules are here and
-nowhere else.
+A ledger lives for one transaction, while the event's row is locked. It gets a
+snapshot of everything that it needs and does no I/O, so the seat rules are here
+and nowhere else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -34,12 +34,12 @@ from ticketcap_registration.domain.errors import (
     EventNotOpen,
     EventStarted,
     HoldExpired,
-    IdempotencyKeyReused,
     NotAHold,
     RefundAboveCost,
     RegistrationNotFound,
 )
 from ticketcap_registration.domain.event import Event
+from ticketcap_registration.domain.idempotency import must_be_same_body
 from ticketcap_registration.domain.registration import Registration
 from ticketcap_registration.domain.states import COUNTED, EventStatus, RegistrationStatus, WaitlistPolicy
 from ticketcap_registration.domain.waitlist import picks
@@ -63,7 +63,10 @@ class SeatRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimAnswer:
-    """The first answer to a claim; it stays what it was, whatever happens to the registration later."""
+    """The first answer to a claim. It stays the same when the registration changes later.
+
+    Its ``id`` is the claim's own, unless the claim repeats an earlier one with the same idempotency key.
+    """
 
     id: UUID
     status: RegistrationStatus
@@ -75,44 +78,36 @@ class ClaimAnswer:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """What the store kept of a claim that came before with the same key."""
+    """The answer to a claim, with the fingerprint of the claim's body."""
 
     fingerprint: str
     answer: ClaimAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What the store knew when the transaction began, as far as its commands need it.
+class Snapshot:
+    """The rows that a batch's commands need, as they were when the transaction began.
 
-    ``registrations`` are those that the commands name and the holds that are
-    due; ``waiting`` is the part of the waitlist that can matter, oldest first.
+    ``answers`` are by idempotency key. ``registrations`` are those that the commands name and the holds that are due.
+    ``waiting`` is the part of the waitlist that can matter, oldest first.
     """
 
     now: datetime
-    answers: Mapping[str, StoredAnswer] = field(default_factory=dict)
+    answers: dict[str, StoredAnswer] = field(default_factory=dict)
     live_phones: frozenset[str] = frozenset()
-    registrations: Sequence[Registration] = ()
-    waiting: Sequence[Registration] = ()
+    registrations: list[Registration] = field(default_factory=list)
+    waiting: list[Registration] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A claim's answer, and whether it is the repeat of an earlier one."""
-
-    answer: ClaimAnswer
-    replayed: bool
-
-
-Outcome = Claimed | Registration | Event | None
-"""Claim: Claimed. Cancel and the hold commands: the Registration. ChangeEvent: the Event. ExpireHolds: None."""
+Outcome = ClaimAnswer | Registration | Event | None
+"""Claim: ClaimAnswer. Cancel and the hold commands: the Registration. ChangeEvent: the Event. ExpireHolds: None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A registration that came into its status now, and the traceparent of what caused it.
+    """A registration that entered its status in this batch, and the traceparent of the command that caused it.
 
-    ``refund_agorot`` is what a cancelled one gets back at most; None: everything that it paid.
+    ``refund_agorot`` is the most that a cancelled one gets back; None means everything that it paid.
     """
 
     registration: Registration
@@ -123,36 +118,38 @@ class Transition:
 class SeatLedger:
     """One event's seats during one transaction."""
 
-    def __init__(self, event: Event, known: Known, rules: SeatRules) -> None:
+    def __init__(self, event: Event, snapshot: Snapshot, rules: SeatRules) -> None:
+        self.before: Final = event
+        """The event when the transaction began."""
         self.event = event
-        self.now: Final = known.now
+        self.now: Final = snapshot.now
         self.added: Final[dict[UUID, Registration]] = {}
         self.changed: Final[dict[UUID, Registration]] = {}
         self.transitions: Final[dict[UUID, Transition]] = {}
-        self.answers: Final[dict[UUID, tuple[Claim, ClaimAnswer]]] = {}
+        self.answers: Final[dict[str, StoredAnswer]] = {}
+        """The answers of this batch by idempotency key."""
         self.promoted: Final[list[Registration]] = []
         self.expired: Final[list[Registration]] = []
         self._rules = rules
-        self._stored = dict(known.answers)
-        self._phones = set(known.live_phones)
-        self._waiting = {registration.id: registration for registration in known.waiting}
-        # One object per row: what a command names may also be waiting.
-        self._registrations = self._waiting | {row.id: self._waiting.get(row.id, row) for row in known.registrations}
-        self._before = event
+        self._earlier_answers = snapshot.answers
+        self._phones = set(snapshot.live_phones)
+        self._waiting = {registration.id: registration for registration in snapshot.waiting}
+        # One object per row: a registration that a command names may also be waiting.
+        self._registrations = self._waiting | {row.id: self._waiting.get(row.id, row) for row in snapshot.registrations}
         self._cause = ""
 
     @property
     def touched(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.added or self.changed) or self.event is not self._before
+        return bool(self.added or self.changed) or self.event is not self.before
 
     def apply(self, commands: Sequence[Command]) -> list[Outcome | ServiceError]:
-        """Apply every command in order; one that the rules refuse changes nothing and fails alone."""
+        """Apply every command in order; a command that the rules refuse changes nothing and fails alone."""
         self._expire_due()
         outcomes = [self._try(command) for command in commands]
         if self.touched:
             self.event = replace(self.event, version=self.event.version + 1)
-        return [self.event if isinstance(outcome, Event) else self._settled(outcome) for outcome in outcomes]
+        return [self._final(command, outcome) for command, outcome in zip(commands, outcomes, strict=True)]
 
     def _try(self, command: Command) -> Outcome | ServiceError:
         self._cause = command.traceparent
@@ -168,35 +165,37 @@ class SeatLedger:
             case Cancel():
                 return self._cancel(command)
             case ConfirmHold() | ReleaseHold() | ExtendHold() | ReclaimHold():
-                return self._settle_hold(command)
+                return self._apply_hold(command)
             case ChangeEvent():
                 return self._change(command)
             case ExpireHolds():
                 return None
 
-    def _settled(self, outcome: Outcome | ServiceError) -> Outcome | ServiceError:
-        """Give a claim the state that it has at the end: a later command may have promoted it."""
-        if not isinstance(outcome, Claimed):
-            return outcome
-        registration = self.added.get(outcome.answer.id)
-        if registration is None or registration.status is outcome.answer.status:
-            return outcome
-        claim, _ = self.answers[registration.id]
-        return self._answered(registration, claim)
+    def _final(self, command: Command, outcome: Outcome | ServiceError) -> Outcome | ServiceError:
+        """Return the outcome after the whole batch: a later command may have promoted a claim's registration."""
+        if isinstance(outcome, Event):
+            return self.event
+        if isinstance(command, Claim) and isinstance(outcome, ClaimAnswer):
+            registration = self.added.get(outcome.id)
+            if registration is not None and registration.status is not outcome.status:
+                return self._answer(registration, command)
+        return outcome
 
     # Claims
 
-    def _claim(self, claim: Claim) -> Claimed:
-        if claim.idempotency_key in self._stored:
-            return _replay(self._stored[claim.idempotency_key], claim)
+    def _claim(self, claim: Claim) -> ClaimAnswer:
+        key = claim.idempotency_key
+        if first := self.answers.get(key) or self._earlier_answers.get(key):
+            must_be_same_body(first.fingerprint, claim.fingerprint)
+            return first.answer
         self._must_take_registrations()
         if claim.spots > self.event.max_spots_per_registration:
             raise InvalidInput.of("spots", f"must be at most {self.event.max_spots_per_registration}")
         if claim.person.phone in self._phones:
             raise AlreadyRegistered(self.event.id)
-        registration = self._placed(claim)
+        registration = self._register(claim)
         self._phones.add(claim.person.phone)
-        return self._answered(registration, claim)
+        return self._answer(registration, claim)
 
     def _must_take_registrations(self) -> None:
         if self.event.status is not EventStatus.OPEN:
@@ -204,8 +203,8 @@ class SeatLedger:
         if self._started:
             raise EventStarted(self.event.id)
 
-    def _placed(self, claim: Claim) -> Registration:
-        """Make the registration, in a seat if it fits and nobody must go first, else on the waitlist."""
+    def _register(self, claim: Claim) -> Registration:
+        """Add the registration: with a seat if it fits and overtakes no other, else on the waitlist."""
         fits = claim.spots <= self.event.available and not self._must_queue
         if not fits:
             self._must_have_room_to_wait()
@@ -243,7 +242,7 @@ class SeatLedger:
         if self.event.waitlist_length >= self._rules.waitlist_limit:
             raise EventFull(self.event.id, f"its waitlist holds {self._rules.waitlist_limit} registrations already")
 
-    def _answered(self, registration: Registration, claim: Claim) -> Claimed:
+    def _answer(self, registration: Registration, claim: Claim) -> ClaimAnswer:
         answer = ClaimAnswer(
             id=registration.id,
             status=registration.status,
@@ -252,14 +251,13 @@ class SeatLedger:
             waitlist_position=self.event.waitlist_length if registration.status is WAITLISTED else None,
             hold_expires_at=registration.hold_expires_at,
         )
-        self.answers[registration.id] = (claim, answer)
-        self._stored[claim.idempotency_key] = StoredAnswer(claim.fingerprint, answer)
-        return Claimed(answer, replayed=False)
+        self.answers[claim.idempotency_key] = StoredAnswer(claim.fingerprint, answer)
+        return answer
 
     # Giving spots back
 
     def _cancel(self, command: Cancel) -> Registration:
-        registration = self._named(command.registration_id)
+        registration = self._find(command.registration_id)
         if registration.status in {CANCELLED, EXPIRED}:
             raise AlreadyOver(registration.id, registration.status)
         if registration.checked_in_at is not None:
@@ -272,7 +270,7 @@ class SeatLedger:
         return registration
 
     def _must_be_in_time(self, registration: Registration) -> None:
-        """Hold the holder to the later of two deadlines: as it was agreed, and as the event has it now."""
+        """Apply the later of two deadlines: the registration's own, and the event's of today."""
         hours = self.event.cancellation_deadline_hours
         if registration.cancellation_deadline_hours is not None:
             hours = min(hours, registration.cancellation_deadline_hours)
@@ -287,7 +285,7 @@ class SeatLedger:
         reason: str | None = None,
         refund_agorot: int | None = None,
     ) -> None:
-        """Take a live registration to a final state; its spots go to the waitlist at once."""
+        """Move a live registration to a final state; its spots go to the waitlist at once."""
         self._leave(registration)
         self._enter(registration, status, refund_agorot)
         self._phones.discard(registration.phone)
@@ -306,8 +304,8 @@ class SeatLedger:
 
     # Holds
 
-    def _settle_hold(self, command: HoldCommand) -> Registration:
-        registration = self._named(command.registration_id)
+    def _apply_hold(self, command: HoldCommand) -> Registration:
+        registration = self._find(command.registration_id)
         match command:
             case ConfirmHold():
                 self._confirm(registration)
@@ -341,9 +339,9 @@ class SeatLedger:
             self._changed(registration)
 
     def _reclaim(self, registration: Registration, seconds: int) -> None:
-        """The one way out of EXPIRED: its payment arrived, and the spots are still there.
+        """Hold the spots of an expired hold again, if they are free. This is the only way out of EXPIRED.
 
-        Its terms stay what they were, unless the event is free now: then nothing is owed.
+        Its terms stay, unless the event is free now: then nothing is owed.
         """
         if registration.status is CONFIRMED and registration.price_agorot == 0:
             return
@@ -366,14 +364,14 @@ class SeatLedger:
     # The event itself
 
     def _change(self, command: ChangeEvent) -> Event:
-        self.event = self.event.changed(command.fields, self.now)
+        self.event = self.event.change(command.fields, self.now)
         if self.event.price_agorot == 0:
             self._confirm_every_hold()
         self._promote()
         return self.event
 
     def _confirm_every_hold(self) -> None:
-        """Let a free event have no holds: with nothing to pay, each of them would only expire."""
+        """Confirm every hold of an event that became free: with nothing to pay, each would only expire."""
         for registration in [row for row in self._registrations.values() if row.status is PENDING]:
             registration.price_agorot = 0
             self._confirm(registration)
@@ -385,7 +383,7 @@ class SeatLedger:
     # Promotion
 
     def _promote(self) -> None:
-        """Give free spots to those who wait. Follows whatever may free a spot or unblock the queue."""
+        """Give free spots to the waitlist. Runs after every change that may free a spot or unblock the queue."""
         if self.event.status is EventStatus.CLOSED or self._started:
             return
         for registration in list(picks(self._waiting.values(), self.event.available, self.event.waitlist_policy)):
@@ -395,12 +393,12 @@ class SeatLedger:
             self.promoted.append(registration)
 
     def _agree(self, registration: Registration) -> None:
-        """Copy the event's terms of this moment: whatever changes later, these are charged and refunded."""
+        """Copy the event's terms: these are charged and refunded, also when the event changes later."""
         registration.price_agorot = self.event.price_agorot
         registration.currency = self.event.currency
         registration.cancellation_deadline_hours = self.event.cancellation_deadline_hours
 
-    # Bookkeeping: every change of a counter goes through the four below
+    # Bookkeeping: every change of a counter goes through the next four methods
 
     def _seat(self, registration: Registration, hold_seconds: int) -> None:
         if registration.price_agorot == 0:
@@ -418,7 +416,7 @@ class SeatLedger:
         self._waiting[registration.id] = registration
 
     def _leave(self, registration: Registration) -> None:
-        """Take a registration out of the count that it is in."""
+        """Subtract a registration from the counter of its status."""
         match registration.status:
             case RegistrationStatus.CONFIRMED:
                 self._count(confirmed=-registration.spots)
@@ -440,18 +438,11 @@ class SeatLedger:
         if registration.id not in self.added:
             self.changed[registration.id] = registration
 
-    def _named(self, registration_id: UUID) -> Registration:
+    def _find(self, registration_id: UUID) -> Registration:
         registration = self._registrations.get(registration_id)
         if registration is None:
             raise RegistrationNotFound(str(registration_id))
         return registration
-
-
-def _replay(stored: StoredAnswer, claim: Claim) -> Claimed:
-    if stored.fingerprint != claim.fingerprint:
-        raise IdempotencyKeyReused
-    # The same id: this very claim, run again because its first commit went unheard.
-    return Claimed(stored.answer, replayed=stored.answer.id != claim.id)
 
 
 def _must_be_held(registration: Registration) -> None:
@@ -461,3 +452,17 @@ def _must_be_held(registration: Registration) -> None:
         raise AlreadyOver(registration.id, registration.status)
     if registration.status is not PENDING:
         raise NotAHold(registration.id, registration.status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The decision on one batch: one outcome per command, in their order, and the ledger after the last of them.
+
+    ``began`` and ``ended`` are nanoseconds of the wall clock.
+    """
+
+    commands: Sequence[Command]
+    outcomes: list[Outcome | ServiceError]
+    ledger: SeatLedger
+    began: int
+    ended: int

@@ -1,4 +1,4 @@
-"""Who registers: names as people write them, phones as one number however they are spelled."""
+"""Parse the name, phone and e-mail of an applicant."""
 
 import re
 from dataclasses import dataclass
@@ -23,26 +23,26 @@ class Person:
 
     @classmethod
     def parse(cls, *, name: str, phone: str, email: str | None) -> "Person":
-        """Clean what a caller typed, or raise InvalidInput that names every wrong field."""
+        """Return the person in normal form; raise InvalidInput that names every invalid field."""
         clean_name, number = normalize.person_name(name), israeli_e164(phone)
         address = normalize.email(email) if email is not None else None
-        wrong = []
+        violations = []
         if clean_name is None:
-            wrong.append(FieldViolation("name", "must be 2 to 100 characters and hold a letter"))
+            violations.append(FieldViolation("name", "must have 2 to 100 characters, one of them a letter"))
         if number is None:
-            wrong.append(FieldViolation("phone", "must be a valid Israeli phone number, like 050-123-4567"))
+            violations.append(FieldViolation("phone", "must be a valid Israeli phone number, like 050-123-4567"))
         if email is not None and address is None:
-            wrong.append(FieldViolation("email", "must be a valid e-mail address"))
-        if wrong or clean_name is None or number is None:
-            raise InvalidInput.of_fields(wrong)
+            violations.append(FieldViolation("email", "must be a valid e-mail address"))
+        if violations or clean_name is None or number is None:
+            raise InvalidInput.of_fields(violations)
         return cls(name=clean_name, phone=number, email=address.lower() if address else None)
 
 
 def israeli_e164(spelled: str) -> str | None:
     """Return an Israeli phone number in E.164, or None when ``spelled`` is not one.
 
-    050 123 4567, 050-123-4567, (050) 123-4567 and +972501234567 are one number, and so is each of them as contacts
-    and messengers copy it.
+    050 123 4567, 050-123-4567, (050) 123-4567 and +972501234567 are one number, also with the invisible characters
+    that contacts and messengers copy along.
     """
     plain = normalize.phone(spelled)
     if plain is None:

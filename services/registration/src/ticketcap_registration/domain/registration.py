@@ -1,4 +1,4 @@
-"""A registration: one person's spots in one event."""
+"""Describe one person's registration for an event."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,8 +11,8 @@ from ticketcap_registration.domain.states import RegistrationStatus
 class Registration:
     """One row. ``phone`` is E.164; ``waitlist_seq`` orders the waitlist and is set once, on joining it.
 
-    The three last are its terms: the event's, copied when the registration gets its place or its offer, so that a
-    later change of the event does not touch them. None before, and where an older release wrote the row.
+    The last three fields are its terms. They are copied from the event when the registration gets its seat or its
+    offer, so a later change of the event does not touch them. They are None before that, and in rows of an old release.
     """
 
     id: UUID
@@ -36,5 +36,5 @@ class Registration:
 
     @property
     def cost_agorot(self) -> int:
-        """What all of its spots cost together; 0 when it is free or has no terms yet."""
+        """The price of all its spots in agorot; 0 when it is free or has no terms yet."""
         return (self.price_agorot or 0) * self.spots

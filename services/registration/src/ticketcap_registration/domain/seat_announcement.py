@@ -1,4 +1,4 @@
-"""Describe an event's seats as every replica learns of them after a commit."""
+"""Describe the seats of an event after a commit."""
 
 from dataclasses import dataclass
 from typing import Final

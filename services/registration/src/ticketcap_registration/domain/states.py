@@ -1,11 +1,11 @@
-"""Where a registration and an event can stand."""
+"""Name the states of registrations and events, and the waitlist's policies."""
 
 import enum
 from typing import Final
 
 
 class RegistrationStatus(enum.StrEnum):
-    """A registration's state; see ``COUNTED`` for those that take spots."""
+    """A registration's state; ``COUNTED`` lists those that reserve spots."""
 
     PENDING_PAYMENT = "PENDING_PAYMENT"
     CONFIRMED = "CONFIRMED"
@@ -22,7 +22,7 @@ LIVE: Final = COUNTED | {RegistrationStatus.WAITLISTED}
 
 
 class EventStatus(enum.StrEnum):
-    """Whether an event takes registrations. PAUSED still promotes; CLOSED does not."""
+    """Whether an event takes registrations. PAUSED only promotes; CLOSED does neither."""
 
     OPEN = "OPEN"
     PAUSED = "PAUSED"
@@ -30,7 +30,7 @@ class EventStatus(enum.StrEnum):
 
 
 class WaitlistPolicy(enum.StrEnum):
-    """Who gets a freed spot: the oldest that fits, or strictly the oldest."""
+    """The order of promotion: the oldest registration that fits, or strictly the oldest."""
 
     FIRST_FIT = "FIRST_FIT"
     STRICT_FIFO = "STRICT_FIFO"

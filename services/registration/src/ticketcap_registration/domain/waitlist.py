@@ -1,4 +1,4 @@
-"""Who of the waitlist gets freed spots."""
+"""Pick the waitlisted registrations that get freed spots."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from ticketcap_registration.domain.states import COUNTED, RegistrationStatus, Wa
 
 
 def picks(waiting: Iterable[Registration], available: int, policy: WaitlistPolicy) -> Iterator[Registration]:
-    """Yield who is promoted into ``available`` spots. ``waiting`` is oldest first.
+    """Yield the registrations to promote into ``available`` spots. ``waiting`` is oldest first.
 
-    FIRST_FIT passes over those who do not fit: what is left only shrinks, so
-    none of them fits later. STRICT_FIFO stops at the first of them.
+    FIRST_FIT skips a registration that does not fit: the number of spots only shrinks, so it does not fit later
+    either. STRICT_FIFO stops at the first one that does not fit.
     """
     for registration in waiting:
         if available == 0:
@@ -27,13 +27,12 @@ def picks(waiting: Iterable[Registration], available: int, policy: WaitlistPolic
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """How much of a waitlist a decision must see, so that nobody has to load all of it.
+    """The part of a waitlist that a decision needs; loading all of it would be slow.
 
-    At most ``spots`` can be free, and at most ``leaving`` of those waiting can
-    leave before. Under FIRST_FIT the oldest ``spots // size + leaving`` of each
-    size can matter; under STRICT_FIFO the oldest ``spots + leaving``, and one
-    more that may block. Both policies hold while one is changed for the other:
-    holds that are due expire under the old one.
+    At most ``spots`` can be free, and at most ``leaving`` waiting registrations can be cancelled before. Under
+    FIRST_FIT the oldest ``spots // size + leaving`` of each size can matter; under STRICT_FIFO the oldest
+    ``spots + leaving``, and one more that may block. A change of the policy needs the candidates of both: due holds
+    expire under the old one.
     """
 
     policies: frozenset[WaitlistPolicy]
@@ -41,15 +40,15 @@ class Candidates:
     leaving: int
 
 
-def candidates(event: Event, known: Sequence[Registration], commands: Sequence[Command]) -> Candidates | None:
-    """Return how much of the waitlist ``commands`` can need, or None when they can't promote anyone who waits now.
+def candidates(event: Event, loaded: Sequence[Registration], commands: Sequence[Command]) -> Candidates | None:
+    """Return the part of the waitlist that ``commands`` can need, None when they can't promote any of it.
 
-    ``known`` are the registrations that the commands name and the holds that are due.
+    ``loaded`` are the registrations that the commands name and the holds that are due.
     """
     ends = {command.registration_id for command in commands if isinstance(command, Cancel | ReleaseHold)}
     changes = [command.fields for command in commands if isinstance(command, ChangeEvent)]
-    freed = sum(row.spots for row in known if row.status in COUNTED)
-    leaving = sum(row.status is RegistrationStatus.WAITLISTED and row.id in ends for row in known)
+    freed = sum(row.spots for row in loaded if row.status in COUNTED)
+    leaving = sum(row.status is RegistrationStatus.WAITLISTED and row.id in ends for row in loaded)
     if event.waitlist_length == 0 or not (freed or leaving or changes):
         return None
     raised = sum(max(0, fields.get("capacity", 0) - event.capacity) for fields in changes)

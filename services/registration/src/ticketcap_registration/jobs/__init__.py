@@ -1,1 +1,1 @@
-"""What runs by itself: hold expiry, the audit, the gauges, housekeeping."""
+"""Run the periodic work: expiry, audit, probe, gauges, housekeeping."""

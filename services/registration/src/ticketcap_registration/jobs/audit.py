@@ -1,24 +1,25 @@
-"""Holds the counters of every event against its rows, while everything runs."""
+"""Compare the counters of every event with its rows."""
 
 from dataclasses import asdict
 
-from ticketcap_observability import Telemetry, get_logger, schema
+from ticketcap_observability import get_logger
 
 from ticketcap_registration.store.watchkeeping import Watchkeeping
+from ticketcap_registration.telemetry.jobs import JobTelemetry
 
 _log = get_logger(__name__)
 
 
 class Audit:
-    """Remembers what the last round found: ``drifting`` is the number of events that disagree, always 0."""
+    """Holds the result of the last round: ``drifting`` is the number of events that disagree. It should be 0."""
 
-    def __init__(self, watchkeeping: Watchkeeping, telemetry: Telemetry) -> None:
+    def __init__(self, watchkeeping: Watchkeeping, telemetry: JobTelemetry) -> None:
         self._watchkeeping = watchkeeping
         self.drifting = 0
-        telemetry.gauge(schema.AUDIT_DRIFT, lambda: [(self.drifting, {})])
+        telemetry.observe_drift(lambda: self.drifting)
 
     async def run(self) -> None:
-        """Look at every event once and say loudly what disagrees."""
+        """Check every event once; log each one whose counters disagree."""
         drifts = await self._watchkeeping.drift()
         self.drifting = len(drifts)
         for drift in drifts:

@@ -1,4 +1,4 @@
-"""Nudges the lanes of events whose holds are over, so that their spots move on although nobody asks."""
+"""Send events with due holds through their lanes."""
 
 import asyncio
 from typing import Final
@@ -8,18 +8,18 @@ from ticketcap_chassis.errors import ServiceError
 from ticketcap_observability import get_logger
 
 from ticketcap_registration.domain.commands import ExpireHolds
+from ticketcap_registration.domain.keys import EventKey
 from ticketcap_registration.lanes.lanes import Lanes
-from ticketcap_registration.store.directory import EventKey
 from ticketcap_registration.store.watchkeeping import Watchkeeping
 
 _UNDER_WAY: Final = 2000
-"""Events whose holds are being expired at the same time, at most."""
+"""Events whose holds expire at the same time, at most."""
 
 _log = get_logger(__name__)
 
 
 class HoldExpiry:
-    """Expires the holds of each event by a task of its own: an event that is stuck delays no other's."""
+    """Expires the holds of each event in a task of its own: an event that is stuck delays no other."""
 
     def __init__(self, watchkeeping: Watchkeeping, lanes: Lanes) -> None:
         self._watchkeeping = watchkeeping
@@ -27,14 +27,17 @@ class HoldExpiry:
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
 
     async def look(self) -> None:
-        """Send every event with due holds through its lane; return without waiting for the lanes."""
+        """Send every event with due holds through its lane; return without waiting for the lanes.
+
+        An event whose task still runs is left out: it is never in its lane twice.
+        """
         if len(self._under_way) >= _UNDER_WAY:
             return
         for event in await self._watchkeeping.due_holds(but=list(self._under_way)):
             self._start(event)
 
     async def close(self) -> None:
-        """Cancel what is under way; the next process finds it due."""
+        """Cancel the tasks that still run; the next process finds their holds due."""
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()
@@ -47,14 +50,10 @@ class HoldExpiry:
 
     async def _expire(self, event: EventKey) -> None:
         try:
-            answer = await self._lanes.submit(event, ExpireHolds())
+            applied = await self._lanes.submit(event, ExpireHolds())
         except ServiceError as error:
             _log.warning("hold.expire_failed", event_id=str(event.id), reason=error.reason)
             return
-        if answer.decided.expired:
-            _log.info(
-                "hold.expired",
-                event_id=str(event.id),
-                count=len(answer.decided.expired),
-                promoted=len(answer.decided.promoted),
-            )
+        ledger = applied.decision.ledger
+        if ledger.expired:
+            _log.info("hold.expired", event_id=str(event.id), count=len(ledger.expired), promoted=len(ledger.promoted))

@@ -1,4 +1,4 @@
-"""Deletes idempotency keys and registration changes that nobody can ask for any more."""
+"""Delete aged idempotency keys and registration changes."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ _log = get_logger(__name__)
 
 
 async def delete_aged(watchkeeping: Watchkeeping, *, idempotency_seconds: float, change_log_seconds: float) -> None:
-    """Delete from each table in portions, a bounded number of them; the next round takes more."""
+    """Delete from each table in portions, a bounded number of them; the next round deletes more."""
     for table, seconds in (("idempotency_keys", idempotency_seconds), ("registration_changes", change_log_seconds)):
         deleted = 0
         for _ in range(_PORTIONS):

@@ -1,4 +1,14 @@
-"""Sees one batch of commands through a transaction, whatever fails: every waiter gets an answer of its own."""
+"""Take one batch of commands through a transaction, and through every failure.
+
+Every waiter gets an outcome or an error of its own. The failures, and what follows:
+
+- The rules refuse a command: that command fails alone, in the ledger.
+- Nothing was done (no connection, a lost one before the commit): the batch is tried again, a bounded number of times.
+- A generated value is taken (a confirmation code): the batch is tried again with new values.
+- Another transaction holds the rows: the batch returns to its lane, which waits in another turn.
+- The outcome of the commit is unknown: repeatable commands run again, all others fail with that error.
+- Any other error: one command poisons the batch. Halves of it run alone, until that command stands alone.
+"""
 
 import asyncio
 import time
@@ -6,8 +16,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from opentelemetry import trace
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind
 from ticketcap_chassis.concurrency.slices import in_slices
 from ticketcap_chassis.database.errors import (
     ConstraintViolated,
@@ -17,22 +25,21 @@ from ticketcap_chassis.database.errors import (
     StoreUnavailable,
 )
 from ticketcap_chassis.errors import InternalError, ServiceError
-from ticketcap_observability import Telemetry, get_logger, schema, sentry
+from ticketcap_observability import get_logger
 
 from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command
 from ticketcap_registration.domain.confirmation_code import new_code
 from ticketcap_registration.domain.errors import SlugTaken
-from ticketcap_registration.lanes.seat_metrics import SeatMetrics
-from ticketcap_registration.lanes.seat_transaction import Committed, Decided
-from ticketcap_registration.lanes.waiter import Answer, Waiter
-from ticketcap_registration.store.directory import EventKey
-from ticketcap_registration.store.events import SLUG_TAKEN
-from ticketcap_registration.store.registrations import CODE_TAKEN
+from ticketcap_registration.domain.keys import EventKey
+from ticketcap_registration.domain.ledger import Decision
+from ticketcap_registration.lanes.waiter import Applied, Waiter
+from ticketcap_registration.store.models import CODE_TAKEN, EVENT_SLUG_TAKEN
+from ticketcap_registration.telemetry.lanes import LaneTelemetry, SpanReference
 
 _PAUSES: Final = (0.05, 0.2, 0.8)
 """Seconds before each further try when nothing was done: the database may be starting again."""
 _TRIES_SECONDS: Final = 5.0
-"""No further try after it: callers learn that the database is unavailable before their deadline tells them less."""
+"""No further try after it: UNAVAILABLE tells callers more than their own deadline would."""
 
 _NOTHING_DONE: Final = (StoreUnavailable, NoFreeConnection)
 
@@ -42,116 +49,90 @@ _log = get_logger(__name__)
 class Transaction(Protocol):
     """Runs commands of one event in one transaction; see ``SeatTransactions``."""
 
-    async def run(self, key: EventKey, commands: Sequence[Command]) -> Committed:
-        """Return one outcome per command."""
+    async def run(self, key: EventKey, commands: Sequence[Command]) -> Decision:
+        """Return the committed decision."""
+
+
+class PoisonedBatch(Exception):
+    """The database rejected a row of this batch; the argument names the constraint."""
 
 
 class Batches:
-    """Runs batches. A batch that fails as a whole is halved until what poisons it stands alone."""
+    """Runs batches of any event."""
 
-    def __init__(self, transaction: Transaction, telemetry: Telemetry) -> None:
+    def __init__(self, transaction: Transaction, telemetry: LaneTelemetry) -> None:
         self._transaction = transaction
-        self._tracer = telemetry.tracer
-        self._metrics = SeatMetrics(telemetry)
+        self._telemetry = telemetry
 
     async def run(self, event: EventKey, waiters: Sequence[Waiter], waited_ms: float) -> bool:
-        """Answer every waiter, under one span that is linked to all that are served.
+        """Complete every waiter, under one span that is linked to those of all of them.
 
-        Returns False when another transaction held the rows: nothing was done for those without an answer.
+        Returns False when another transaction held the rows: nothing was done for waiters that are not complete.
         """
-        spans = [waiter.span for waiter in waiters if waiter.span.is_valid and waiter.span.trace_flags.sampled]
-        with self._tracer.start_as_current_span(
-            schema.BATCH,
-            context=trace.set_span_in_context(NonRecordingSpan(spans[0])) if spans else None,
-            kind=SpanKind.INTERNAL,
-            links=[Link(span) for span in spans],
-            attributes={
-                schema.EVENT_ID: str(event.id),
-                schema.SCHOOL_ID: str(event.school.id),
-                schema.SCHOOL_SLUG: event.school.slug,
-                schema.BATCH_SIZE: len(waiters),
-                schema.BATCH_WAIT_MS: waited_ms,
-            },
-            record_exception=False,
-        ) as span:
-            self._metrics.begun(len(waiters), waited_ms / 1000)
+        with self._telemetry.batch(event, [waiter.span for waiter in waiters], waited_ms) as span:
             try:
-                await self._answer_all(event, waiters, span.get_span_context())
+                await self._complete_all(event, waiters, span)
             except Contended as error:
                 _log.warning("lane.retry", event_id=str(event.id), reason=error.reason, pause_seconds=0.0)
                 return False
             return True
 
-    async def _answer_all(self, event: EventKey, waiters: Sequence[Waiter], span: SpanContext) -> None:
+    async def _complete_all(self, event: EventKey, waiters: Sequence[Waiter], span: SpanReference) -> None:
         try:
-            committed = await self._committed(event, [waiter.command for waiter in waiters])
+            decision = await self._commit(event, [waiter.command for waiter in waiters])
         except OutcomeUnknown as error:
-            await self._ask_again(event, waiters, span, error)
+            await self._repeat(event, waiters, span, error)
         except Contended:
-            # Waiting here would hold a turn that other events need: the lane takes another one for it.
+            # Waiting here would hold a turn that other events need: the lane takes another one for this batch.
             raise
         except ServiceError as error:
-            _refuse_all(waiters, error)
-        except Exception as error:  # noqa: BLE001 - a poisoned item may raise anything; it is isolated and logged
+            _reject_all(waiters, error)
+        except Exception as error:  # noqa: BLE001 - a poisoned command may raise anything; it is isolated and logged
             await self._isolate(event, waiters, span, error)
         else:
-            self._tell(event, committed)
-            await _give_all(waiters, committed, span)
+            self._telemetry.committed(event, decision)
+            await _resolve_all(waiters, decision, span)
 
-    def _tell(self, event: EventKey, committed: Committed) -> None:
-        self._metrics.committed(committed)
-        self._tell_moves(event, committed.decided)
-
-    def _tell_moves(self, event: EventKey, decided: Decided) -> None:
-        """Draw into the batch's trace who was promoted and whose hold expired beside what was asked for."""
-        for name, counted, spots in (
-            (schema.EXPIRE, schema.EXPIRED, decided.expired),
-            (schema.PROMOTE, schema.PROMOTED, decided.promoted),
-        ):
-            if spots:
-                attributes: dict[str, str | int] = {schema.EVENT_ID: str(event.id), schema.SPOTS: sum(spots)}
-                attributes[counted] = len(spots)
-                self._tracer.start_span(name, start_time=decided.began, attributes=attributes).end(decided.ended)
-
-    async def _ask_again(
-        self, event: EventKey, waiters: Sequence[Waiter], span: SpanContext, error: OutcomeUnknown
+    async def _repeat(
+        self, event: EventKey, waiters: Sequence[Waiter], span: SpanReference, error: OutcomeUnknown
     ) -> None:
-        """The commit may have happened: repeat what gives the first answer again, say so to the others."""
-        _refuse_all([waiter for waiter in waiters if not waiter.command.repeatable], error)
+        """The commit may have happened: run repeatable commands again, reject the others with ``error``.
+
+        A repeated claim finds its first outcome by its idempotency key, so it has one effect either way.
+        """
+        _reject_all([waiter for waiter in waiters if not waiter.command.repeatable], error)
         again = [waiter for waiter in waiters if waiter.command.repeatable]
         if not again:
             return
         try:
-            committed = await self._committed(
+            # Contended counts here: the server may still be ending the lost connection's transaction.
+            decision = await self._commit(
                 event, [waiter.command for waiter in again], retried=(*_NOTHING_DONE, Contended)
             )
         except ServiceError:
-            _refuse_all(again, error)
+            _reject_all(again, error)
         else:
-            self._tell(event, committed)
-            await _give_all(again, committed, span)
+            self._telemetry.committed(event, decision)
+            await _resolve_all(again, decision, span)
 
-    async def _isolate(self, event: EventKey, waiters: Sequence[Waiter], span: SpanContext, error: Exception) -> None:
+    async def _isolate(self, event: EventKey, waiters: Sequence[Waiter], span: SpanReference, error: Exception) -> None:
         if len(waiters) == 1:
-            _log.error("lane.poisoned_item", event_id=str(event.id), exc_info=error)
-            with sentry.scope(schema.BATCH):
-                sentry.set_school(event.school.slug, event.school.id)
-                sentry.set_event(str(event.id))
-                sentry.report(error)
-            waiters[0].refuse(InternalError("this request can't be processed; the log has it under this trace id"))
+            self._telemetry.poisoned(event, error)
+            waiters[0].reject(InternalError("this request can't be processed; the log has it under this trace id"))
             return
         middle = len(waiters) // 2
-        await self._answer_all(event, waiters[:middle], span)
-        await self._answer_all(event, waiters[middle:], span)
+        # In order: the halves are two transactions, and an earlier command still decides first.
+        await self._complete_all(event, waiters[:middle], span)
+        await self._complete_all(event, waiters[middle:], span)
 
-    async def _committed(
+    async def _commit(
         self,
         event: EventKey,
         commands: Sequence[Command],
         *,
         retried: tuple[type[ServiceError], ...] = _NOTHING_DONE,
-    ) -> Committed:
-        """Try again, a bounded number of times, while nothing was done."""
+    ) -> Decision:
+        """Run the transaction; try again, a bounded number of times, while nothing was done."""
         last_try_at = time.monotonic() + _TRIES_SECONDS
         for pause in _PAUSES:
             try:
@@ -160,42 +141,36 @@ class Batches:
                 if isinstance(error, StoreUnavailable) and time.monotonic() > last_try_at:
                     raise
                 _log.warning("lane.retry", event_id=str(event.id), reason=error.reason, pause_seconds=pause)
+                # This holds the lane's turn: the other lanes would meet the same database.
                 await asyncio.sleep(pause)
             except ConstraintViolated as error:
-                commands = _changed_for(error, commands)
+                commands = _with_new_values(error, commands)
         return await self._transaction.run(event, commands)
 
 
-def _changed_for(error: ConstraintViolated, commands: Sequence[Command]) -> list[Command]:
-    """Return what to try after a unique rule was violated, or raise what it means."""
+def _with_new_values(error: ConstraintViolated, commands: Sequence[Command]) -> list[Command]:
+    """Return the commands to try after a unique constraint was violated, or raise its meaning."""
     if error.constraint == CODE_TAKEN:
-        return [_with_new_code(command) for command in commands]
-    if error.constraint == SLUG_TAKEN:
-        raise SlugTaken("event", _slug_of(commands)) from None
-    # Not a ServiceError: one item of the batch is to blame, and it is found by halving.
+        return [
+            replace(command, confirmation_code=new_code()) if isinstance(command, Claim) else command
+            for command in commands
+        ]
+    if error.constraint == EVENT_SLUG_TAKEN:
+        slugs = (command.fields.get("slug", "") for command in commands if isinstance(command, ChangeEvent))
+        raise SlugTaken("event", next(slugs, "")) from None
+    # Not a ServiceError: one command of the batch is to blame, and halving finds it.
     raise PoisonedBatch(error.constraint) from error
 
 
-class PoisonedBatch(Exception):
-    """The database refused a row of this batch; the argument names the rule."""
-
-
-def _with_new_code(command: Command) -> Command:
-    return replace(command, confirmation_code=new_code()) if isinstance(command, Claim) else command
-
-
-def _slug_of(commands: Sequence[Command]) -> str:
-    return next((command.fields.get("slug", "") for command in commands if isinstance(command, ChangeEvent)), "")
-
-
-def _refuse_all(waiters: Sequence[Waiter], error: ServiceError) -> None:
+def _reject_all(waiters: Sequence[Waiter], error: ServiceError) -> None:
     for waiter in waiters:
-        waiter.refuse(error)
+        waiter.reject(error)
 
 
-async def _give_all(waiters: Sequence[Waiter], committed: Committed, span: SpanContext) -> None:
-    async for waiter, outcome in in_slices(list(zip(waiters, committed.outcomes, strict=True))):
+async def _resolve_all(waiters: Sequence[Waiter], decision: Decision, span: SpanReference) -> None:
+    # In slices: each completed caller has work to do, and 256 of them at once would hold up every other event.
+    async for waiter, outcome in in_slices(list(zip(waiters, decision.outcomes, strict=True))):
         if isinstance(outcome, ServiceError):
-            waiter.refuse(outcome)
+            waiter.reject(outcome)
         else:
-            waiter.give(Answer(outcome, committed.decided, span))
+            waiter.resolve(Applied(outcome, decision, span))

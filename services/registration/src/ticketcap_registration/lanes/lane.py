@@ -1,13 +1,23 @@
-"""One event's queue, flushed into one transaction after another.
+"""Queue one event's commands and flush them batch by batch.
 
-A lane has a task only while something waits. It flushes when the transaction
+A lane has a task only while a command waits. It flushes when the transaction
 before has returned: an idle event pays nothing, a hot one batches by itself.
 
 All lanes share few turns. A turn ends after one try, and a try in an ordinary
 turn waits for locks a moment at most. Where another transaction holds the rows
-longer, the batch goes back to the head of the queue, and the lane's next try
-takes a patient turn: those are a few of their own. So an event whose row stays
-locked costs the other events nothing.
+longer, the batch returns to the head of the queue, and the lane's next try takes
+a patient turn, of which there are a few more. So an event whose row stays locked
+costs the other events nothing.
+
+The states of a waiter, and who may complete it:
+
+- Queued (in ``_queue``). ``_take`` rejects it when its deadline has passed. The end of the lane's task cancels it.
+- In a batch (out of the queue). ``Batches.run`` resolves or rejects it. ``_flush`` rejects it when that left it out.
+- Queued again, at the head, when its rows were locked. ``_put_back`` rejects it after ``patience_seconds``.
+- Complete. Its caller may do that at any moment by leaving, which cancels the future. The first completion counts.
+
+Everything here runs on the event loop, so only an await lets another coroutine in. A claim's idempotency key is in
+``_keys`` from ``submit`` until its waiter leaves queue and batch: a second claim with it is refused meanwhile.
 """
 
 import asyncio
@@ -18,17 +28,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from opentelemetry import trace
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.database.errors import Contended
 from ticketcap_chassis.errors import InternalError
-from ticketcap_observability import get_logger, sentry
+from ticketcap_observability import get_logger
 
 from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command
 from ticketcap_registration.domain.errors import IdempotencyInFlight, LaneFull, WaitedTooLong
+from ticketcap_registration.domain.keys import EventKey
 from ticketcap_registration.lanes.batch import Batches
-from ticketcap_registration.lanes.waiter import Answer, Waiter
-from ticketcap_registration.store.directory import EventKey
+from ticketcap_registration.lanes.waiter import Applied, Waiter
+from ticketcap_registration.telemetry.lanes import current_span, report
 
 _PAUSE_SECONDS: Final = 0.05
 
@@ -37,12 +47,12 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneLimits:
-    """Bounds of lanes; numbers of commands unless told otherwise."""
+    """Bounds of lanes, in commands unless a field says otherwise."""
 
     queue: int = 4096
-    """What waits for one event; more is refused with LaneFull."""
+    """Commands that wait for one event; more are refused with LaneFull."""
     batch: int = 256
-    """What one transaction takes."""
+    """Commands in one transaction."""
     transactions: int = 4
     """Transactions of different events at the same time."""
     patient: int = 2
@@ -53,10 +63,10 @@ class LaneLimits:
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """A kind of turns: what runs a batch in one, and how many lanes have one at the same time."""
+    """A kind of turns: the runner of a batch, and as many slots as lanes may have a turn at the same time."""
 
     batches: Batches
-    places: asyncio.Semaphore
+    slots: asyncio.Semaphore
 
 
 class Lane:
@@ -76,12 +86,12 @@ class Lane:
         self._ordinary = ordinary
         self._patient = patient
         self._on_empty = on_empty
-        self._waiting: deque[Waiter] = deque()
+        self._queue: deque[Waiter] = deque()
         self._keys: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
-    async def submit(self, command: Command) -> Answer:
-        """Wait for the command's turn and return its answer.
+    async def submit(self, command: Command) -> Applied:
+        """Wait for the command's turn; return its outcome.
 
         Raises WaitedTooLong, LaneFull or IdempotencyInFlight before anything is
         done, and otherwise what the rules or the store raise.
@@ -89,7 +99,7 @@ class Lane:
         left = deadlines.remaining()
         if left is not None and left <= 0:
             raise WaitedTooLong(self._event.id)
-        if len(self._waiting) >= self._limits.queue:
+        if len(self._queue) >= self._limits.queue:
             raise LaneFull(self._event.id, self._limits.queue)
         if isinstance(command, Claim):
             if command.idempotency_key in self._keys:
@@ -98,40 +108,47 @@ class Lane:
         waiter = Waiter(
             command,
             deadline=None if left is None else time.monotonic() + left,
-            span=trace.get_current_span().get_span_context(),
-            answer=asyncio.get_running_loop().create_future(),
+            span=current_span(),
+            future=asyncio.get_running_loop().create_future(),
         )
-        self._waiting.append(waiter)
-        self._run()
-        return await waiter.answer
+        # No await from the look-up of this lane to here: the lane can't end before its queue holds the waiter.
+        self._queue.append(waiter)
+        self._start()
+        # A caller that is cancelled here cancels the future and nothing else: its waiter stays queued until ``_take``
+        # drops it, or its batch commits without it.
+        return await waiter.future
 
     @property
     def depth(self) -> int:
         """How many commands wait."""
-        return len(self._waiting)
+        return len(self._queue)
 
     async def drained(self) -> None:
-        """Wait until nothing waits."""
+        """Wait until nothing waits. A cancelled caller does not stop the lane."""
         if self._task is not None:
             await asyncio.shield(self._task)
 
     def cancel(self) -> None:
-        """Give up what waits; its callers are cancelled."""
+        """Cancel the lane's task, and with it every queued waiter."""
         if self._task is not None:
             self._task.cancel()
 
-    def _run(self) -> None:
+    def _start(self) -> None:
         if self._task is None:
-            # The task belongs to the lane: the caller that happens to start it may go at any time.
-            self._task = asyncio.get_running_loop().create_task(self._flush_all(), context=contextvars.Context())
+            # The task and its context belong to the lane: the caller that starts it may leave at any time, and its
+            # trace and deadline must not become those of every later batch.
+            self._task = asyncio.get_running_loop().create_task(
+                self._flush_all(), name=f"lane of event {self._event.id}", context=contextvars.Context()
+            )
 
     async def _flush_all(self) -> None:
         try:
             turns = self._ordinary
-            while self._waiting:
-                # The places are first come, first served, and each lane asks for one at a time: a hot event's next
-                # batch comes after one batch of every event that waits.
-                async with turns.places:
+            while self._queue:
+                # The slots are first come, first served, and each lane waits for one at a time: a hot event's next
+                # batch follows one batch of every event that waits. The batch is taken inside of the turn, so that it
+                # holds all commands that arrived during the wait.
+                async with turns.slots:
                     done = await self._flush(turns.batches, self._take())
                 if done:
                     turns = self._ordinary
@@ -140,61 +157,65 @@ class Lane:
                     # Outside of the turn: rows that fail at once are tried a bounded number of times a second.
                     await asyncio.sleep(_PAUSE_SECONDS)
         finally:
+            # No await from the look at the empty queue to here: a new waiter starts a new task. Only a cancelled task
+            # finds waiters left.
             self._task = None
-            for waiter in self._waiting:
-                waiter.answer.cancel()
-            self._waiting.clear()
+            for waiter in self._queue:
+                waiter.future.cancel()
+            self._queue.clear()
             self._on_empty()
 
     async def _flush(self, batches: Batches, batch: list[Waiter]) -> bool:
-        """Run a batch; False when its rows were locked and it waits again."""
+        """Run a batch; return False when its rows were locked and it is queued again."""
         if not batch:
             return True
         waited_ms = (time.monotonic() - batch[0].entered_at) * 1000
         try:
+            # New waiters are queued during this await; none of them is in ``batch``.
             if not await batches.run(self._event, batch, waited_ms):
                 batch = self._put_back(batch)
                 return False
-        except Exception as error:  # noqa: BLE001 - the lane outlives whatever a batch raises; it is logged
+        except Exception as error:  # noqa: BLE001 - no error of a batch may end the lane; it is logged and reported
             _log.error("lane.batch_failed", event_id=str(self._event.id), exc_info=error)
-            sentry.report(error)
+            report(error)
         finally:
+            # Also on cancellation: every caller gets an answer. A complete waiter ignores this one.
             for waiter in batch:
-                waiter.refuse(InternalError("this request was not answered; ask again with the same key"))
+                waiter.reject(InternalError("this request was not answered; repeat it with the same key"))
                 self._forget(waiter)
         return True
 
     def _put_back(self, batch: list[Waiter]) -> list[Waiter]:
-        """Return a batch to the head of the queue, in its order; return those whose time is over, refused."""
-        over = [waiter for waiter in batch if waiter.answer.done() or self._is_out_of_patience(waiter)]
-        self._waiting.extendleft(waiter for waiter in reversed(batch) if waiter not in over)
+        """Queue a batch again, at the head and in its order; return its complete waiters, and those out of patience."""
+        over = [waiter for waiter in batch if waiter.future.done() or self._is_out_of_patience(waiter)]
+        self._queue.extendleft(waiter for waiter in reversed(batch) if waiter not in over)
         return over
 
     def _is_out_of_patience(self, waiter: Waiter) -> bool:
         if time.monotonic() - waiter.entered_at < self._limits.patience_seconds:
             return False
-        waiter.refuse(Contended())
+        waiter.reject(Contended())
         return True
 
     def _take(self) -> list[Waiter]:
-        """Take the next batch out of the queue. A change of the event itself goes alone."""
+        """Take the next batch out of the queue. A change of the event itself is a batch of its own."""
         batch: list[Waiter] = []
-        while self._waiting and len(batch) < self._limits.batch:
-            changes_event = isinstance(self._waiting[0].command, ChangeEvent)
+        while self._queue and len(batch) < self._limits.batch:
+            changes_event = isinstance(self._queue[0].command, ChangeEvent)
             if changes_event and batch:
                 break
-            waiter = self._waiting.popleft()
-            if self._is_wanted(waiter):
+            waiter = self._queue.popleft()
+            if self._is_pending(waiter):
                 batch.append(waiter)
                 if changes_event:
                     break
         return batch
 
-    def _is_wanted(self, waiter: Waiter) -> bool:
-        """Drop a waiter whose caller has gone or is out of time; nothing was done for it."""
+    def _is_pending(self, waiter: Waiter) -> bool:
+        """Drop a waiter whose caller has left or whose deadline has passed; nothing was done for it."""
         if waiter.is_late:
-            waiter.refuse(WaitedTooLong(self._event.id))
-        if waiter.answer.done():
+            waiter.reject(WaitedTooLong(self._event.id))
+        if waiter.future.done():
             self._forget(waiter)
             return False
         return True

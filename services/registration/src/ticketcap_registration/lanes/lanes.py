@@ -1,4 +1,4 @@
-"""Finds the lane of an event; keeps only lanes in which something waits."""
+"""Find the lane of an event; drop lanes in which nothing waits."""
 
 import asyncio
 from uuid import UUID
@@ -6,10 +6,10 @@ from uuid import UUID
 from ticketcap_chassis.errors import Unavailable
 
 from ticketcap_registration.domain.commands import Command
+from ticketcap_registration.domain.keys import EventKey
 from ticketcap_registration.lanes.batch import Batches
 from ticketcap_registration.lanes.lane import Lane, LaneLimits, Turns
-from ticketcap_registration.lanes.waiter import Answer
-from ticketcap_registration.store.directory import EventKey
+from ticketcap_registration.lanes.waiter import Applied
 
 
 class Lanes:
@@ -22,20 +22,22 @@ class Lanes:
         self._lanes: dict[UUID, Lane] = {}
         self._closing = False
 
-    async def submit(self, event: EventKey, command: Command) -> Answer:
+    async def submit(self, event: EventKey, command: Command) -> Applied:
         """Run ``command`` in its event's lane; see ``Lane.submit`` for what it raises."""
         if self._closing:
             raise Unavailable("this replica is stopping; nothing was done, try again", reason="STOPPING")
+        # No await between the look-up and the queue: the lane is dropped only when nothing waits in it.
         return await self._lane(event).submit(command)
 
     @property
     def depths(self) -> list[int]:
-        """How many commands wait in each lane that is there. Any thread may ask."""
+        """How many commands wait in each lane. Any thread may read it."""
         return [lane.depth for lane in list(self._lanes.values())]
 
     async def close(self, grace: float) -> None:
         """Refuse new commands; give those that wait ``grace`` seconds to finish."""
         self._closing = True
+        # Lanes drop themselves when they are empty: the dictionary changes during the wait.
         draining = [asyncio.create_task(lane.drained()) for lane in self._lanes.values()]
         if draining:
             await asyncio.wait(draining, timeout=grace)

@@ -1,34 +1,36 @@
-"""A caller waiting in a lane: what it wants, how long it still waits, and its answer when it comes."""
+"""Hold a command while it waits in a lane."""
 
 import asyncio
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from opentelemetry.trace import SpanContext
 from ticketcap_chassis.errors import ServiceError
 
 from ticketcap_registration.domain.commands import Command
-from ticketcap_registration.domain.ledger import Outcome
-from ticketcap_registration.lanes.seat_transaction import Decided
+from ticketcap_registration.domain.ledger import Decision, Outcome
+from ticketcap_registration.telemetry.lanes import SpanReference
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A command's outcome, and the batch and the decision that it was part of."""
+class Applied(NamedTuple):
+    """A command's outcome, the decision that it was part of, and the span of its batch."""
 
     outcome: Outcome
-    decided: Decided
-    batch: SpanContext
+    decision: Decision
+    batch: SpanReference
 
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """One command in a lane. ``deadline`` is on the monotonic clock, None without one."""
+    """One command in a lane, and the future that its caller awaits. ``deadline`` is on the monotonic clock.
+
+    The first completion counts: a caller that leaves cancels the future, and every later one is a no-op.
+    """
 
     command: Command
     deadline: float | None
-    span: SpanContext
-    answer: asyncio.Future[Answer]
+    span: SpanReference
+    future: asyncio.Future[Applied]
     entered_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -36,12 +38,12 @@ class Waiter:
         """Whether the caller's deadline has passed."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
-    def give(self, answer: Answer) -> None:
-        """Answer, unless the caller has gone."""
-        if not self.answer.done():
-            self.answer.set_result(answer)
+    def resolve(self, applied: Applied) -> None:
+        """Complete with an outcome."""
+        if not self.future.done():
+            self.future.set_result(applied)
 
-    def refuse(self, error: ServiceError) -> None:
-        """Answer with an error, unless the caller has gone."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
+    def reject(self, error: ServiceError) -> None:
+        """Complete with an error."""
+        if not self.future.done():
+            self.future.set_exception(error)

@@ -1,4 +1,7 @@
-"""Who may make a call: organisers by role, holders by manage token, other services of ours."""
+"""Check the caller's right to a call.
+
+Organisers have roles, holders have tokens, and other services have a role of their own.
+"""
 
 from ticketcap_chassis.errors import Unauthenticated
 from ticketcap_chassis.identity.roles import SERVICES, SUPER_ADMINS, Principal, Role
@@ -8,11 +11,12 @@ from ticketcap_observability import set_school
 
 from ticketcap_registration.domain.errors import RegistrationNotFound
 from ticketcap_registration.domain.holder_token import HolderTokens
-from ticketcap_registration.store.directory import Directory, EventKey, SchoolKey, as_uuid
+from ticketcap_registration.domain.keys import EventKey, SchoolKey, parse_registration_id
+from ticketcap_registration.store.directory import Directory
 
 
 class Access:
-    """Lets callers in, or raises what they are told."""
+    """Returns the key of the caller's school or event; raises Unauthenticated, PermissionDenied or NotFound."""
 
     def __init__(
         self,
@@ -28,24 +32,24 @@ class Access:
         self._directory = directory
 
     async def super_admin(self) -> None:
-        """Let a SUPER_ADMIN in."""
+        """Require a SUPER_ADMIN."""
         (await caller(self._verifier)).require(SUPER_ADMINS)
 
     async def service(self) -> None:
-        """Let another service of ours in."""
+        """Require another service."""
         (await caller(self._verifier)).require(SERVICES | SUPER_ADMINS)
 
     async def hold(self, registration: str, *, manage_token: str, pay_token: str) -> EventKey:
-        """Let another service of ours in, with the holder's token if it passes one on, and find the event."""
+        """Require another service and, if it forwards one, the holder's token; return the event."""
         await self.service()
         if manage_token:
             _must_match(self._manage_tokens, registration, manage_token)
         elif pay_token:
             _must_match(self._pay_tokens, registration, pay_token)
-        return await self._found(registration)
+        return await self._event_of(registration)
 
     async def school(self, school: str, roles: frozenset[Role]) -> SchoolKey:
-        """Let an organiser of ``school`` with one of ``roles`` in; to others it does not exist."""
+        """Require an organiser of ``school`` with one of ``roles``; to others the school does not exist."""
         (await caller(self._verifier)).require_school(school, roles)
         set_school(school)
         key = await self._directory.school(school)
@@ -53,37 +57,36 @@ class Access:
         return key
 
     async def event(self, school: str, event: str, roles: frozenset[Role]) -> EventKey:
-        """Let an organiser of ``school`` with one of ``roles`` in, and find the event."""
+        """Require an organiser of ``school`` with one of ``roles``; return the event."""
         await self.school(school, roles)
         return await self._directory.event(school, event)
 
     async def registration(self, registration: str, manage_token: str, roles: frozenset[Role]) -> tuple[EventKey, bool]:
-        """Let the holder in, or an organiser with one of ``roles``. Return the event, and whether it is the holder.
+        """Require the holder, or an organiser with one of ``roles``. Return the event, and whether the holder calls.
 
-        Whoever has no right to a registration is told that there is none.
+        A registration that the caller has no right to is not found.
         """
         if manage_token:
             _must_match(self._manage_tokens, registration, manage_token)
-            return await self._found(registration), True
+            return await self._event_of(registration), True
         principal = await caller_or_none(self._verifier)
         if principal is None:
             raise Unauthenticated("send the registration's manage token, or an organiser's token")
-        return await self._organised(registration, principal, roles), False
+        return await self._event_of_organiser(registration, principal, roles), False
 
-    async def _organised(self, registration: str, principal: Principal, roles: frozenset[Role]) -> EventKey:
-        event = await self._found(registration)
+    async def _event_of_organiser(self, registration: str, principal: Principal, roles: frozenset[Role]) -> EventKey:
+        event = await self._event_of(registration)
         if not principal.belongs_to(event.school.slug):
             raise RegistrationNotFound(registration)
         principal.require(roles)
         return event
 
-    async def _found(self, registration: str) -> EventKey:
-        event = await self._directory.registration(registration)
+    async def _event_of(self, registration: str) -> EventKey:
+        event = await self._directory.registration(parse_registration_id(registration))
         set_school(event.school.slug, event.school.id)
         return event
 
 
 def _must_match(tokens: HolderTokens, registration: str, token: str) -> None:
-    registration_id = as_uuid(registration)
-    if registration_id is None or not tokens.matches(registration_id, token):
+    if not tokens.matches(parse_registration_id(registration), token):
         raise RegistrationNotFound(registration)

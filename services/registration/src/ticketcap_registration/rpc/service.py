@@ -1,45 +1,46 @@
-"""The servicer: each method lets the caller in, asks the room that answers, and translates."""
+"""Serve each method: check the caller, call the room that decides, translate."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-from uuid import UUID
 
 import grpc.aio
-from opentelemetry.trace import Tracer
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
 from ticketcap_chassis.identity.roles import ADMINS, MANAGERS, VIEWERS
-from ticketcap_observability import schema, set_school, traceparent_of
+from ticketcap_observability import set_school, traceparent_of
 from uuid_utils.compat import uuid7
 
 from ticketcap_registration.announcements.watchers import Watchers
+from ticketcap_registration.domain import cursor
+from ticketcap_registration.domain.check_in import check_in, undo_check_in
 from ticketcap_registration.domain.commands import (
     Cancel,
     ChangeEvent,
-    Command,
     ConfirmHold,
     ExtendHold,
+    HoldCommand,
     ReclaimHold,
     ReleaseHold,
 )
 from ticketcap_registration.domain.confirmation_code import new_code, normalized
-from ticketcap_registration.domain.errors import EventNotFound, RefundByHolder, RegistrationNotFound
+from ticketcap_registration.domain.errors import EventNotFound, RefundByHolder
 from ticketcap_registration.domain.event import Event
 from ticketcap_registration.domain.holder_token import HolderTokens
-from ticketcap_registration.domain.idempotency import fingerprint
+from ticketcap_registration.domain.idempotency import IdempotencyKey, fingerprint
+from ticketcap_registration.domain.keys import EventKey, parse_registration_id
 from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
 from ticketcap_registration.lanes.lanes import Lanes
-from ticketcap_registration.rpc import cursor, translate
+from ticketcap_registration.rpc import translate
 from ticketcap_registration.rpc.access import Access
 from ticketcap_registration.rpc.claims import Claims
 from ticketcap_registration.store.changes import ChangeLog
-from ticketcap_registration.store.directory import Directory, EventKey, as_uuid
+from ticketcap_registration.store.directory import Directory
 from ticketcap_registration.store.events import Events
-from ticketcap_registration.store.keyed import Key
 from ticketcap_registration.store.registrations import Registrations, RegistrationView
 from ticketcap_registration.store.schools import School, Schools
+from ticketcap_registration.telemetry.claims import ClaimTelemetry
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["RegistrationService"].full_name
 _PAGE: Final = 50
@@ -51,7 +52,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationService(pb_grpc.RegistrationServiceServicer):
-    """``ticketcap.registration.v1.RegistrationService``; the proto says what each method is for."""
+    """``ticketcap.registration.v1.RegistrationService``; the proto describes each method."""
 
     access: Access
     directory: Directory
@@ -63,7 +64,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     claims: Claims
     watchers: Watchers
     pay_tokens: HolderTokens
-    tracer: Tracer
+    telemetry: ClaimTelemetry
 
     # Schools
 
@@ -72,8 +73,8 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         slug = translate.slug(request.slug, "slug")
         school = School(id=uuid7(), slug=slug, name=request.name, created_at=datetime.now(UTC))
         body = {"slug": slug, "name": request.name}
-        made = await self.schools.add(school, _key("schools", request.idempotency_key, body))
-        return pb.CreateSchoolResponse(school=translate.school(made.thing), replayed=made.replayed)
+        school, replayed = await self.schools.create(school, _key("schools", request.idempotency_key, body))
+        return pb.CreateSchoolResponse(school=translate.school(school), replayed=replayed)
 
     async def GetSchoolStats(self, request: pb.GetSchoolStatsRequest, context: Context) -> pb.GetSchoolStatsResponse:
         school = await self.access.school(request.school, VIEWERS)
@@ -84,18 +85,18 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     async def CreateEvent(self, request: pb.CreateEventRequest, context: Context) -> pb.CreateEventResponse:
         school = await self.access.school(request.school, ADMINS)
         fields = translate.event_fields(request.fields)
-        event = Event.opened(
+        event = Event.create(
             event_id=uuid7(),
             school_id=school.id,
             spare_slug=f"event-{new_code().lower()}",
             now=datetime.now(UTC),
             fields=fields,
         )
-        made = await self.events.add(event, _key(f"events:{school.id}", request.idempotency_key, fields))
-        return pb.CreateEventResponse(event=translate.event(made.thing, school.slug), replayed=made.replayed)
+        event, replayed = await self.events.create(event, _key(f"events:{school.id}", request.idempotency_key, fields))
+        return pb.CreateEventResponse(event=translate.event(event, school.slug), replayed=replayed)
 
     async def GetEvent(self, request: pb.GetEventRequest, context: Context) -> pb.GetEventResponse:
-        key = await self._public(request.school, request.event)
+        key = await self._public_event(request.school, request.event)
         return pb.GetEventResponse(event=translate.event(await self.events.get(key), key.school.slug))
 
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
@@ -103,8 +104,8 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         school = await self.directory.school(request.school)
         set_school(school.slug, school.id)
         limit = request.limit or _PAGE
-        page = await self.events.open_page(school.id, cursor.read(request.cursor), limit + 1)
-        more = cursor.write((page[limit - 1].starts_at, page[limit - 1].id)) if len(page) > limit else ""
+        page = await self.events.open_page(school.id, cursor.read_page(request.cursor), limit + 1)
+        more = cursor.write_page((page[limit - 1].starts_at, page[limit - 1].id)) if len(page) > limit else ""
         events = [translate.event(event, school.slug) for event in page[:limit]]
         return pb.ListEventsResponse(events=events, next_cursor=more)
 
@@ -112,7 +113,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         key = await self.access.event(request.school, request.event, ADMINS)
         change = ChangeEvent(fields=translate.event_fields(request.fields), traceparent=traceparent_of())
         event = (await self.lanes.submit(key, change)).outcome
-        assert isinstance(event, Event)  # noqa: S101 - what a ChangeEvent is answered with
+        assert isinstance(event, Event)  # noqa: S101 - the outcome of a ChangeEvent
         return pb.UpdateEventResponse(event=translate.event(event, key.school.slug))
 
     async def DeleteEvent(self, request: pb.DeleteEventRequest, context: Context) -> pb.DeleteEventResponse:
@@ -120,7 +121,8 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         return pb.DeleteEventResponse()
 
     async def WatchEvent(self, request: pb.WatchEventRequest, context: Context) -> AsyncIterator[pb.WatchEventResponse]:
-        key = await self._public(request.school, request.event)
+        key = await self._public_event(request.school, request.event)
+        # The watch begins before the read: a change in between is announced, and its version is higher.
         with self.watchers.watch(key.id) as watcher:
             event = await self.events.get(key)
             version = event.version
@@ -146,7 +148,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
 
     async def GetRegistration(self, request: pb.GetRegistrationRequest, context: Context) -> pb.GetRegistrationResponse:
         key, _ = await self.access.registration(request.id, request.manage_token, VIEWERS)
-        return pb.GetRegistrationResponse(registration=await self._shown(key, request.id))
+        return pb.GetRegistrationResponse(registration=await self._registration(key, request.id))
 
     async def ListRegistrations(
         self, request: pb.ListRegistrationsRequest, context: Context
@@ -155,12 +157,12 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         limit = request.limit or _PAGE
         page = await self.registrations.page(
             key,
-            after=cursor.read(request.cursor),
+            after=cursor.read_page(request.cursor),
             limit=limit + 1,
-            status=translate.wanted_status(request.status),
+            status=translate.status_filter(request.status),
         )
         last = page[min(limit, len(page)) - 1].registration if page else None
-        more = cursor.write((last.created_at, last.id)) if last and len(page) > limit else ""
+        more = cursor.write_page((last.created_at, last.id)) if last and len(page) > limit else ""
         items = [self._message(key, view) for view in page[:limit]]
         return pb.ListRegistrationsResponse(items=items, next_cursor=more)
 
@@ -168,7 +170,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         self, request: pb.ExportRegistrationsRequest, context: Context
     ) -> AsyncIterator[pb.ExportRegistrationsResponse]:
         key = await self.access.event(request.school, request.event, VIEWERS)
-        after: cursor.Position | None = None
+        after: cursor.PagePosition | None = None
         while page := await self.registrations.page(key, after=after, limit=_EXPORTED_AT_ONCE):
             items = [translate.registration(view, key.school.slug) for view in page]
             yield pb.ExportRegistrationsResponse(items=items)
@@ -181,48 +183,31 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         if by_holder and request.HasField("refund_agorot"):
             raise RefundByHolder(request.id)
         cancel = Cancel(
-            registration_id=_id(request.id),
+            registration_id=parse_registration_id(request.id),
             by_holder=by_holder,
             reason=translate.reason(request.reason, "reason") if request.HasField("reason") else None,
             refund_agorot=request.refund_agorot if request.HasField("refund_agorot") else None,
             traceparent=traceparent_of(),
         )
-        with self.tracer.start_as_current_span(
-            schema.CANCEL,
-            attributes={
-                schema.EVENT_ID: str(key.id),
-                schema.SCHOOL_ID: str(key.school.id),
-                schema.SCHOOL_SLUG: key.school.slug,
-            },
-            record_exception=False,
-            set_status_on_exception=False,
-        ):
+        with self.telemetry.cancellation(key):
             await self.lanes.submit(key, cancel)
-        return pb.CancelRegistrationResponse(registration=await self._shown(key, request.id))
+        return pb.CancelRegistrationResponse(registration=await self._registration(key, request.id))
 
     # Holds
 
     async def ConfirmHold(self, request: pb.ConfirmHoldRequest, context: Context) -> pb.ConfirmHoldResponse:
-        command = ConfirmHold(registration_id=_id(request.registration_id), traceparent=traceparent_of())
-        return pb.ConfirmHoldResponse(registration=await self._settled(request.registration_id, command))
+        return pb.ConfirmHoldResponse(registration=await self._apply(request, ConfirmHold))
 
     async def ReleaseHold(self, request: pb.ReleaseHoldRequest, context: Context) -> pb.ReleaseHoldResponse:
-        command = ReleaseHold(
-            registration_id=_id(request.registration_id), reason=request.reason or None, traceparent=traceparent_of()
+        return pb.ReleaseHoldResponse(
+            registration=await self._apply(request, ReleaseHold, reason=request.reason or None)
         )
-        return pb.ReleaseHoldResponse(registration=await self._settled(request.registration_id, command))
 
     async def ExtendHold(self, request: pb.ExtendHoldRequest, context: Context) -> pb.ExtendHoldResponse:
-        command = ExtendHold(
-            registration_id=_id(request.registration_id), seconds=request.seconds, traceparent=traceparent_of()
-        )
-        return pb.ExtendHoldResponse(registration=await self._settled(request.registration_id, command))
+        return pb.ExtendHoldResponse(registration=await self._apply(request, ExtendHold, seconds=request.seconds))
 
     async def ReclaimHold(self, request: pb.ReclaimHoldRequest, context: Context) -> pb.ReclaimHoldResponse:
-        command = ReclaimHold(
-            registration_id=_id(request.registration_id), seconds=request.seconds, traceparent=traceparent_of()
-        )
-        return pb.ReclaimHoldResponse(registration=await self._settled(request.registration_id, command))
+        return pb.ReclaimHoldResponse(registration=await self._apply(request, ReclaimHold, seconds=request.seconds))
 
     async def GetHold(self, request: pb.GetHoldRequest, context: Context) -> pb.GetHoldResponse:
         key = await self.access.hold(
@@ -230,7 +215,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         )
         event = await self.events.get(key)
         return pb.GetHoldResponse(
-            registration=await self._shown(key, request.registration_id),
+            registration=await self._registration(key, request.registration_id),
             event=translate.event(event, key.school.slug),
         )
 
@@ -239,50 +224,51 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         changes = await self.changes.after(
             cursor.read_change(request.cursor),
             limit=request.limit or _CHANGES,
-            statuses=[status for wanted in request.statuses if (status := translate.wanted_status(wanted))],
+            statuses=[status for value in request.statuses if (status := translate.status_filter(value))],
         )
         after = cursor.write_change(changes[-1].position) if changes else request.cursor
         return pb.ListChangesResponse(changes=[translate.change(change) for change in changes], cursor=after)
 
-    async def _settled(self, registration: str, command: Command) -> pb.Registration:
+    async def _apply(
+        self,
+        request: pb.ConfirmHoldRequest | pb.ReleaseHoldRequest | pb.ExtendHoldRequest | pb.ReclaimHoldRequest,
+        command: Callable[..., HoldCommand],
+        **fields: Any,
+    ) -> pb.Registration:
+        registration_id = parse_registration_id(request.registration_id)
         await self.access.service()
-        key = await self.directory.registration(registration)
+        key = await self.directory.registration(registration_id)
         set_school(key.school.slug, key.school.id)
-        await self.lanes.submit(key, command)
-        return await self._shown(key, registration)
+        await self.lanes.submit(key, command(registration_id=registration_id, traceparent=traceparent_of(), **fields))
+        return await self._registration(key, request.registration_id)
 
     # Check-in
 
     async def CheckIn(self, request: pb.CheckInRequest, context: Context) -> pb.CheckInResponse:
         key = await self.access.event(request.school, request.event, MANAGERS)
-        view = await self.registrations.check_in(key, normalized(request.confirmation_code))
+        view = await self.registrations.update_check_in(key, check_in, code=normalized(request.confirmation_code))
         return pb.CheckInResponse(registration=translate.registration(view, key.school.slug))
 
     async def UndoCheckIn(self, request: pb.UndoCheckInRequest, context: Context) -> pb.UndoCheckInResponse:
         key = await self.access.event(request.school, request.event, MANAGERS)
-        view = await self.registrations.undo_check_in(key, _id(request.id))
+        view = await self.registrations.update_check_in(
+            key, lambda row, _: undo_check_in(row), registration_id=parse_registration_id(request.id)
+        )
         return pb.UndoCheckInResponse(registration=translate.registration(view, key.school.slug))
 
-    async def _public(self, school: str, event: str) -> EventKey:
+    async def _public_event(self, school: str, event: str) -> EventKey:
         set_school(school)
         key = await self.directory.event(school, event)
         set_school(key.school.slug, key.school.id)
         return key
 
-    async def _shown(self, key: EventKey, registration: str) -> pb.Registration:
-        return self._message(key, await self.registrations.get(key, _id(registration)))
+    async def _registration(self, key: EventKey, registration: str) -> pb.Registration:
+        return self._message(key, await self.registrations.get(key, parse_registration_id(registration)))
 
     def _message(self, key: EventKey, view: RegistrationView) -> pb.Registration:
-        """Return the message for those who may let somebody pay: the holder, the school, the payment service."""
+        """Return the message for callers who may see the pay token: the holder, the school, the payment service."""
         return translate.registration(view, key.school.slug, self.pay_tokens.issue(view.registration.id))
 
 
-def _key(scope: str, key: str, body: Mapping[str, object]) -> Key:
-    return Key(scope=scope, key=key or str(uuid7()), fingerprint=fingerprint(scope, body))
-
-
-def _id(registration: str) -> UUID:
-    registration_id = as_uuid(registration)
-    if registration_id is None:
-        raise RegistrationNotFound(registration)
-    return registration_id
+def _key(scope: str, key: str, body: Mapping[str, object]) -> IdempotencyKey:
+    return IdempotencyKey(scope=scope, key=key or str(uuid7()), fingerprint=fingerprint(scope, body))

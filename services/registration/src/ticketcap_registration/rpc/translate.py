@@ -1,5 +1,6 @@
-"""From the domain's objects to messages and back."""
+"""Translate between objects of the domain and messages."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Final
 
@@ -39,12 +40,12 @@ _PLAIN_FIELDS: Final = frozenset(
 def _datetime(message: Timestamp, field: str) -> datetime:
     try:
         return message.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):  # nanoseconds that are none
-        raise InvalidInput.of(field, "must be a time that exists") from None
+    except (ValueError, OverflowError):  # nanoseconds out of range
+        raise InvalidInput.of(field, "must be a valid time") from None
 
 
 def slug(pasted: str, field: str) -> str:
-    """Return a slug as it is kept; raise InvalidInput when ``pasted`` is none."""
+    """Return the stored form of a slug; raise InvalidInput when ``pasted`` is none."""
     spelled = normalize.slug(pasted)
     if spelled is None:
         raise InvalidInput.of(
@@ -54,7 +55,7 @@ def slug(pasted: str, field: str) -> str:
 
 
 def reason(pasted: str, field: str) -> str:
-    """Return a cancellation's reason as it is kept; raise InvalidInput when it is too long."""
+    """Return the stored form of a cancellation's reason; raise InvalidInput when it is too long."""
     text = normalize.reason(pasted)
     if text is None:
         raise InvalidInput.of(field, "must be at most 500 characters without control characters")
@@ -130,15 +131,15 @@ def seats(of: SeatAnnouncement) -> pb.Seats:
     )
 
 
-def wanted_status(of: pb.RegistrationStatus) -> RegistrationStatus | None:
-    """Return the status that a page is narrowed to, None for every status."""
+def status_filter(of: pb.RegistrationStatus) -> RegistrationStatus | None:
+    """Return the only status to return, None for every status."""
     if of == pb.REGISTRATION_STATUS_UNSPECIFIED:
         return None
     return RegistrationStatus(pb.RegistrationStatus.Name(of)[len(_REGISTRATION) :])
 
 
 def claim_answer(of: ClaimAnswer, *, manage_token: str, pay_token: str | None, replayed: bool) -> pb.RegisterResponse:
-    """Return the message that a claim is answered with."""
+    """Return the response to a claim."""
     return pb.RegisterResponse(
         id=str(of.id),
         status=_REGISTRATION + of.status,
@@ -153,7 +154,7 @@ def claim_answer(of: ClaimAnswer, *, manage_token: str, pay_token: str | None, r
 
 
 def registration(of: RegistrationView, school_slug: str, pay_token: str | None = None) -> pb.Registration:
-    """Return the message of a registration; ``pay_token`` is told of a hold only."""
+    """Return the message of a registration; only a hold has a ``pay_token``."""
     row = of.registration
     is_hold = row.status is RegistrationStatus.PENDING_PAYMENT
     return pb.Registration(
@@ -181,22 +182,8 @@ def registration(of: RegistrationView, school_slug: str, pay_token: str | None =
 
 
 def stats(of: SchoolStats) -> pb.GetSchoolStatsResponse:
-    """Return the message of a school's sums."""
-    return pb.GetSchoolStatsResponse(
-        events=of.events,
-        active_events=of.active_events,
-        registrations=of.registrations,
-        confirmed=of.confirmed,
-        pending_payment=of.pending_payment,
-        waitlisted=of.waitlisted,
-        cancelled=of.cancelled,
-        expired=of.expired,
-        checked_in=of.checked_in,
-        capacity_spots=of.capacity_spots,
-        confirmed_spots=of.confirmed_spots,
-        held_spots=of.held_spots,
-        capacity_utilization=of.capacity_utilization,
-    )
+    """Return the message of a school's sums; its fields have the same names."""
+    return pb.GetSchoolStatsResponse(**asdict(of))
 
 
 def change(of: RegistrationChange) -> pb.RegistrationChange:

@@ -1,4 +1,4 @@
-"""Every line of SQL.
+"""Hold every line of SQL.
 
-``models`` is the schema, ``seats`` what a lane's transaction runs; the others are plain reads and writes.
+``models`` is the schema, ``seats`` the statements of a lane's transaction; the others are plain reads and writes.
 """

@@ -10,13 +10,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap_chassis.database.transactions import open_connection
 
+from ticketcap_registration.domain.cursor import ChangePosition
 from ticketcap_registration.domain.states import RegistrationStatus
 
-_TOPIC: Final = "registration."
-_ALL: Final = tuple(f"{_TOPIC}{status.lower()}" for status in RegistrationStatus)
+_PREFIX: Final = "registration."
 
-# Rows of transactions older than every one that still runs: nothing can be committed before them any more.
-_AFTER: Final = text("""-- changes.after
+# An id is drawn before its transaction commits, so a smaller id may appear after a larger one was read. The reader
+# stops before the oldest transaction that still runs: no row can be committed before its position any more.
+_AFTER: Final = text("""-- changes.after: Read the changes of all schools that follow a position.
 SELECT changes.transaction, changes.id, registration_id, changes.event_id, schools.slug AS school, topic,
        changes.created_at AS changed_at, traceparent, refund_agorot, starts_at, events.cancellation_deadline_hours,
        coalesce(registrations.price_agorot, events.price_agorot) AS price_agorot
@@ -29,20 +30,12 @@ WHERE (changes.transaction, changes.id) > (:transaction, :id)
 ORDER BY changes.transaction, changes.id LIMIT :limit""")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ChangePosition:
-    """Where a reader stands."""
-
-    transaction: int = 0
-    id: int = 0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationChange:
-    """A registration that came into ``status``.
+    """A registration that entered ``status``.
 
-    ``price_agorot`` is its own; ``refund_agorot`` is what a cancelled one gets back at most, None: everything.
-    The event's fields are as they are now.
+    ``price_agorot`` is the registration's own price per spot. ``refund_agorot`` is the most that a cancelled one gets
+    back; None means everything that it paid. ``starts_at`` and ``cancellation_deadline_hours`` are the event's today.
     """
 
     position: ChangePosition
@@ -59,7 +52,7 @@ class RegistrationChange:
 
 
 class ChangeLog:
-    """Reads under the jobs role: of all schools, and no person."""
+    """The change log of all schools. The jobs role reads it, and sees no personal data."""
 
     def __init__(self, jobs_engine: AsyncEngine) -> None:
         self._engine = jobs_engine
@@ -68,15 +61,20 @@ class ChangeLog:
         self, position: ChangePosition, *, limit: int, statuses: Sequence[RegistrationStatus] = ()
     ) -> list[RegistrationChange]:
         """Return at most ``limit`` changes into ``statuses`` (none: into any) that follow ``position``."""
-        topics = [f"{_TOPIC}{status.lower()}" for status in statuses] or list(_ALL)
+        topics = [topic(status) for status in statuses or RegistrationStatus]
         values = {"transaction": position.transaction, "id": position.id, "topics": topics, "limit": limit}
         async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_AFTER, values)).mappings().all()
         return [_change(dict(row)) for row in rows]
 
 
+def topic(status: RegistrationStatus) -> str:
+    """Return the topic of changes into ``status``."""
+    return _PREFIX + status.lower()
+
+
 def _change(row: dict[str, object]) -> RegistrationChange:
     position = ChangePosition(row.pop("transaction"), row.pop("id"))  # type: ignore[arg-type]  # two integers
-    status = RegistrationStatus(str(row.pop("topic")).removeprefix(_TOPIC).upper())
+    status = RegistrationStatus(str(row.pop("topic")).removeprefix(_PREFIX).upper())
     traceparent = str(row.pop("traceparent") or "")
     return RegistrationChange(position=position, status=status, traceparent=traceparent, **row)  # type: ignore[arg-type]  # by the SELECT

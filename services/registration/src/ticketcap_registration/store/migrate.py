@@ -1,4 +1,4 @@
-"""Brings the schema to the newest version."""
+"""Bring the schema to the newest version."""
 
 from pathlib import Path
 from typing import Final

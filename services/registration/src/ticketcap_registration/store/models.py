@@ -1,4 +1,4 @@
-"""The schema. The migrations make it; a test holds the two against each other."""
+"""Declare the schema. The migrations create it; a test compares the two."""
 
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -20,12 +20,18 @@ from ticketcap_chassis.database.tables import one_of
 
 from ticketcap_registration.domain.states import COUNTED, LIVE, EventStatus, RegistrationStatus, WaitlistPolicy
 
+# Constraints whose violation has a meaning to callers.
+SCHOOL_SLUG_TAKEN: Final = "schools_slug_key"
+EVENT_SLUG_TAKEN: Final = "events_school_id_slug_key"
+CODE_TAKEN: Final = "registrations_confirmation_code_key"
+HAS_REGISTRATIONS: Final = "registrations_school_id_event_id_fkey"
+
 LIVE_STATUSES: Final = one_of(LIVE)
 COUNTED_STATUSES: Final = one_of(COUNTED)
 
 
 class Base(DeclarativeBase):
-    """Times carry their zone; counts are integers."""
+    """The metadata of every table. Times have a time zone."""
 
     metadata = tables.metadata()
     type_annotation_map: ClassVar[dict[Any, Any]] = tables.TYPES
@@ -121,7 +127,7 @@ class RegistrationRow(Base):
         CheckConstraint("status <> 'WAITLISTED' OR waitlist_seq IS NOT NULL", name="waitlisted_has_position"),
         CheckConstraint("status <> 'PENDING_PAYMENT' OR hold_expires_at IS NOT NULL", name="hold_has_end"),
         CheckConstraint("checked_in_at IS NULL OR status = 'CONFIRMED'", name="checked_in_is_confirmed"),
-        # NULL passes: an older release that still runs beside this one writes no terms.
+        # NULL passes: an older release beside this one writes no terms.
         CheckConstraint("status <> 'PENDING_PAYMENT' OR price_agorot > 0", name="hold_costs"),
         Index(
             "registrations_one_live_per_phone",

@@ -1,33 +1,31 @@
-"""Reads registrations, and checks people in."""
+"""Read registrations, and write their check-ins."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select, tuple_, update
+from sqlalchemy import Select, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ticketcap_chassis.concurrency.fair_semaphore import FairSemaphore
 
-from ticketcap_registration.domain.check_in import can_undo_check_in, check_in
+from ticketcap_registration.domain.cursor import PagePosition
 from ticketcap_registration.domain.errors import CodeNotFound, RegistrationNotFound
+from ticketcap_registration.domain.keys import EventKey
 from ticketcap_registration.domain.registration import Registration
 from ticketcap_registration.domain.states import RegistrationStatus
-from ticketcap_registration.store.directory import EventKey
 from ticketcap_registration.store.models import EventRow, RegistrationRow
 from ticketcap_registration.store.rows import registration_of
 from ticketcap_registration.store.transactions import school_transaction
 
-CODE_TAKEN: Final = "registrations_confirmation_code_key"
 _COLUMNS: Final = RegistrationRow.__table__.columns
 _AGE: Final = (RegistrationRow.created_at, RegistrationRow.id)
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrationView:
-    """A registration as it is shown: with its event's slug, and its place in the waitlist (from 1) while it waits."""
+    """A registration with its event's slug and, while it waits, its position in the waitlist, which counts from 1."""
 
     registration: Registration
     event_slug: str
@@ -35,17 +33,17 @@ class RegistrationView:
 
 
 class Registrations:
-    """Every statement about registrations that is not a lane's."""
+    """Every statement on registrations but those of a lane."""
 
     def __init__(self, engine: AsyncEngine, writes: FairSemaphore) -> None:
         self._engine = engine
         self._writes = writes
 
     async def get(self, event: EventKey, registration_id: UUID) -> RegistrationView:
-        """Return one registration with its place in the waitlist, or raise RegistrationNotFound."""
+        """Return one registration with its waitlist position, or raise RegistrationNotFound."""
         async with school_transaction(self._engine, event.school.id) as connection:
             row = (
-                (await connection.execute(_shown().where(RegistrationRow.id == registration_id)))
+                (await connection.execute(_views().where(RegistrationRow.id == registration_id)))
                 .mappings()
                 .one_or_none()
             )
@@ -58,12 +56,12 @@ class Registrations:
         self,
         event: EventKey,
         *,
-        after: tuple[datetime, UUID] | None,
+        after: PagePosition | None,
         limit: int,
         status: RegistrationStatus | None = None,
     ) -> list[RegistrationView]:
-        """Return at most ``limit`` registrations made later than ``after``, oldest first, with waitlist positions."""
-        rows = _shown().where(RegistrationRow.event_id == event.id).order_by(*_AGE).limit(limit)
+        """Return at most ``limit`` registrations after ``after``, oldest first, with waitlist positions."""
+        rows = _views().where(RegistrationRow.event_id == event.id).order_by(*_AGE).limit(limit)
         if status is not None:
             rows = rows.where(RegistrationRow.status == status)
         if after is not None:
@@ -72,42 +70,36 @@ class Registrations:
         async with school_transaction(self._engine, event.school.id) as connection:
             return [_view(row) for row in (await connection.execute(query)).mappings()]
 
-    async def check_in(self, event: EventKey, code: str) -> RegistrationView:
-        """Mark the registration with this confirmation code as arrived; raise what ``domain.check_in`` refuses."""
-        async with self._locked(event, RegistrationRow.confirmation_code == code) as (connection, view, now):
-            await _arrived(connection, view.registration, check_in(view.registration, now))
-        return view
+    async def update_check_in(
+        self,
+        event: EventKey,
+        rule: Callable[[Registration, datetime], None],
+        *,
+        code: str | None = None,
+        registration_id: UUID | None = None,
+    ) -> RegistrationView:
+        """Apply ``rule`` to the registration with this confirmation code or id, and store its ``checked_in_at``.
 
-    async def undo_check_in(self, event: EventKey, registration_id: UUID) -> RegistrationView:
-        """Take a check-in back; raise what ``domain.check_in`` refuses."""
-        async with self._locked(event, RegistrationRow.id == registration_id) as (connection, view, _):
-            can_undo_check_in(view.registration)
-            await _arrived(connection, view.registration, None)
-        return view
-
-    @asynccontextmanager
-    async def _locked(
-        self, event: EventKey, which: ColumnElement[bool]
-    ) -> AsyncIterator[tuple[AsyncConnection, RegistrationView, datetime]]:
-        """Lock one registration: a lane that would cancel it waits, then sees what was done here, or was first."""
-        query = _shown().add_columns(func.statement_timestamp().label("now"))
-        query = query.where(RegistrationRow.event_id == event.id, which).with_for_update(of=RegistrationRow)
+        The registration's row stays locked meanwhile: a lane that would cancel it waits, or was first.
+        Raises CodeNotFound, or the errors of ``rule``, which gets the database's time.
+        """
+        named = RegistrationRow.id == registration_id if code is None else RegistrationRow.confirmation_code == code
+        query = _views().add_columns(func.statement_timestamp().label("now"))
+        query = query.where(RegistrationRow.event_id == event.id, named).with_for_update(of=RegistrationRow)
         async with self._writes.slot(event.id), school_transaction(self._engine, event.school.id) as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
             if row is None:
                 raise CodeNotFound(event.id)
             values = dict(row)
             now = values.pop("now")
-            yield connection, _view(values), now
+            view = _view(values)
+            rule(view.registration, now)
+            change = update(RegistrationRow).where(RegistrationRow.id == view.registration.id)
+            await connection.execute(change.values(checked_in_at=view.registration.checked_in_at))
+        return view
 
 
-async def _arrived(connection: AsyncConnection, registration: Registration, at: datetime | None) -> None:
-    change = update(RegistrationRow).where(RegistrationRow.id == registration.id)
-    await connection.execute(change.values(checked_in_at=at))
-    registration.checked_in_at = at
-
-
-def _shown() -> Select[Any]:
+def _views() -> Select[Any]:
     return select(*_COLUMNS, EventRow.slug.label("event_slug")).join(EventRow, EventRow.id == RegistrationRow.event_id)
 
 
@@ -115,7 +107,7 @@ def _with_positions(rows: Select[Any], event: EventKey) -> Select[Any]:
     """Add waitlist positions to some rows of an event.
 
     One statement numbers the waitlist and reads the rows, so all positions are of one moment. The numbering reads
-    only the waitlist's index. A row that left the waitlist keeps its ``waitlist_seq``, so the join compares statuses.
+    only the waitlist's index. A row that left the waitlist has its ``waitlist_seq`` still, so statuses are compared.
     """
     page = rows.subquery("page")
     waiting = (

@@ -1,4 +1,4 @@
-"""Under which roles the service works, and which tables are bound by row-level security."""
+"""Name the database roles and the tables that row-level security binds."""
 
 from typing import Final
 
@@ -6,10 +6,10 @@ APP: Final = "registration_app"
 """Sees and writes one school at a time."""
 
 JOBS: Final = "registration_jobs"
-"""Sees ids and counts of all schools, never a person; deletes what has aged."""
+"""Sees ids and counts of all schools, no personal data; deletes aged rows."""
 
 TABLES: Final = ("schools", "events", "registrations", "idempotency_keys", "registration_changes")
-"""Where a row belongs to one school."""
+"""Tables whose rows belong to one school each."""
 
 APP_NEEDS: Final = {
     "SELECT": TABLES,
@@ -18,4 +18,4 @@ APP_NEEDS: Final = {
     "DELETE": ("events",),
 }
 JOBS_NEEDS: Final = {"SELECT": TABLES, "DELETE": ("idempotency_keys", "registration_changes")}
-"""The privileges that each role works with; the health check asks for them."""
+"""The privileges that each role needs; the health check looks for them."""

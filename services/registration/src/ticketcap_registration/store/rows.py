@@ -1,4 +1,4 @@
-"""Turns rows into the domain's objects."""
+"""Turn rows into objects of the domain."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,22 +1,19 @@
-"""Reads and writes schools."""
+"""Read and write schools."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import insert, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from ticketcap_chassis.database.errors import ConstraintViolated
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ticketcap_registration.domain.errors import SlugTaken
-from ticketcap_registration.store.keyed import Key, Keyed, Made
-from ticketcap_registration.store.models import SchoolRow
+from ticketcap_registration.domain.idempotency import IdempotencyKey
+from ticketcap_registration.store.idempotency import CreatedOnce
+from ticketcap_registration.store.models import SCHOOL_SLUG_TAKEN, SchoolRow
 from ticketcap_registration.store.transactions import school_transaction
 
-_SLUG_TAKEN: Final = "schools_slug_key"
-
-_STATS: Final = text("""-- schools.stats
+_STATS: Final = text("""-- schools.stats: Add up the events and registrations of one school.
 SELECT totals.*, people.*
 FROM (
   SELECT count(*) AS events,
@@ -53,7 +50,7 @@ class School:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchoolStats:
-    """A school's events added up: registrations, except where spots are named; utilization is 0 to 1."""
+    """Sums over a school's events, in registrations unless a field names spots; utilization is 0 to 1."""
 
     events: int
     active_events: int
@@ -71,28 +68,18 @@ class SchoolStats:
 
 
 class Schools:
-    """Every statement about schools."""
+    """Every statement on schools."""
 
     def __init__(self, engine: AsyncEngine, jobs_engine: AsyncEngine) -> None:
         self._engine = engine
-        self._keyed = Keyed(School, engine=engine, jobs_engine=jobs_engine)
+        self._created = CreatedOnce(School, SchoolRow, SCHOOL_SLUG_TAKEN, engine=engine, jobs_engine=jobs_engine)
 
-    async def add(self, school: School, key: Key) -> Made[School]:
-        """Open a tenant once per key; raise SlugTaken or IdempotencyKeyReused."""
-
-        async def make(connection: AsyncConnection) -> School:
-            await connection.execute(insert(SchoolRow), asdict(school))
-            return school
-
-        try:
-            return await self._keyed.make(key, school.id, school.created_at, make)
-        except ConstraintViolated as refused:
-            if refused.constraint == _SLUG_TAKEN:
-                raise SlugTaken("school", school.slug) from None
-            raise
+    async def create(self, school: School, key: IdempotencyKey) -> tuple[School, bool]:
+        """Create a school once per key; see ``CreatedOnce.create``."""
+        return await self._created.create(school, key, school.id)
 
     async def stats(self, school_id: UUID) -> SchoolStats:
-        """Add a school's events up."""
+        """Return the sums over a school's events and registrations."""
         async with school_transaction(self._engine, school_id) as connection:
             row = (await connection.execute(_STATS, {"school_id": school_id})).mappings().one()
         return SchoolStats(**row)

@@ -1,17 +1,16 @@
-"""What a lane's transaction runs: lock the event, load what its commands need, write what they decided.
+"""Lock an event, load the rows of a batch, write its decision.
 
-These statements go past SQLAlchemy's execution, straight to the driver: in a
-pipeline they share their trips to the database, which is most of what an idle
-event's registration waits for. Rows travel as JSON, one statement for all of a
-batch, and look-ups are made row by row through an index (LATERAL … LIMIT 1): a
-plan that was made while a table was empty stays right when it has grown.
+These statements bypass SQLAlchemy and go straight to the driver: in a pipeline
+they share trips to the database, and these trips are most of the time that an
+idle event's registration takes. Rows travel as JSON, one statement for all of a
+batch. Look-ups go row by row through an index (LATERAL … LIMIT 1), so a plan that
+was made while a table was empty is still right when it has grown.
 """
 
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,24 +24,25 @@ from ticketcap_observability import SqlTelemetry
 
 from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command, ExpireHolds
 from ticketcap_registration.domain.event import Event
-from ticketcap_registration.domain.ledger import SeatLedger, StoredAnswer
+from ticketcap_registration.domain.keys import EventKey
+from ticketcap_registration.domain.ledger import SeatLedger, Snapshot
 from ticketcap_registration.domain.registration import Registration
 from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
 from ticketcap_registration.domain.states import WaitlistPolicy
 from ticketcap_registration.domain.waitlist import Candidates
-from ticketcap_registration.store.directory import EventKey
+from ticketcap_registration.store.changes import topic
 from ticketcap_registration.store.models import LIVE_STATUSES, EventRow, RegistrationRow
 from ticketcap_registration.store.rows import event_of
 
 CHANNEL: Final = "ticketcap_seats"
-"""Where every committed change of an event's seats is announced (NOTIFY)."""
+"""The channel of seat announcements (NOTIFY). Releases share it."""
 
 DUE_HOLDS_AT_ONCE: Final = 500
 """Holds that one transaction expires at most; the next one takes the rest."""
 
 _POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # untyped upstream
 _EVENT: Final = ", ".join(column.name for column in EventRow.__table__.columns)
-_EVENT_CHANGING: Final = [
+_EVENT_UPDATED: Final = [
     column.name for column in EventRow.__table__.columns if column.name not in {"id", "school_id", "created_at"}
 ]
 _REGISTRATION: Final = ", ".join(column.name for column in RegistrationRow.__table__.columns)
@@ -50,15 +50,16 @@ _RECORD: Final = ", ".join(
     f"{column.name} {column.type.compile(_POSTGRESQL)}" for column in RegistrationRow.__table__.columns
 )
 _TERMS: Final = ("price_agorot", "currency", "cancellation_deadline_hours")
-_CHANGING: Final = ("status", "hold_expires_at", "cancelled_at", "cancel_reason", *_TERMS)
+_UPDATED: Final = ("status", "hold_expires_at", "cancelled_at", "cancel_reason", *_TERMS)
 
+# The transaction sees one school, and no statement of it waits longer than this for a lock.
 ENTER: Final = """SELECT set_config('ticketcap.school_id', %(school_id)s, true),
   set_config('lock_timeout', %(lock_timeout)s, true)"""
 
-LOCK: Final = f"""-- seats.lock
+LOCK: Final = f"""-- seats.lock: Lock the event's row until the transaction ends.
 SELECT {_EVENT} FROM events WHERE id = %(event_id)s FOR NO KEY UPDATE"""
 
-LOAD: Final = f"""-- seats.load
+LOAD: Final = f"""-- seats.load: Read every row that the commands of a batch name, and the holds that are due.
 WITH named AS (
   SELECT {_REGISTRATION} FROM registrations
   WHERE id = ANY(CAST(%(registration_ids)s AS uuid[])) AND event_id = %(event_id)s FOR NO KEY UPDATE
@@ -67,34 +68,34 @@ WITH named AS (
   WHERE event_id = %(event_id)s AND status = 'PENDING_PAYMENT' AND hold_expires_at <= statement_timestamp()
   ORDER BY hold_expires_at LIMIT {DUE_HOLDS_AT_ONCE}
 ), freed AS (
-  -- Every live hold, when the event is to be free: each of them is confirmed. As many as there are places at most.
+  -- All live holds of an event that becomes free: each is confirmed. Their number is bounded by the capacity.
   SELECT {_REGISTRATION} FROM registrations
   WHERE %(frees)s AND event_id = %(event_id)s AND status = 'PENDING_PAYMENT'
     AND hold_expires_at > statement_timestamp() AND id <> ALL(CAST(%(registration_ids)s AS uuid[]))
 )
 SELECT json_build_object(
   'now', statement_timestamp(),
-  'answers', (SELECT json_object_agg(wanted.key, found.kept)
-    FROM unnest(CAST(%(keys)s AS text[])) AS wanted (key), LATERAL (
-      SELECT json_build_object('fingerprint', fingerprint, 'answer', answer) AS kept
-      FROM idempotency_keys WHERE scope = %(scope)s AND key = wanted.key LIMIT 1) AS found),
-  'live_phones', (SELECT json_agg(wanted.phone)
+  'answers', coalesce((SELECT json_object_agg(claim.key, found.stored)
+    FROM unnest(CAST(%(keys)s AS text[])) AS claim (key), LATERAL (
+      SELECT json_build_object('fingerprint', fingerprint, 'answer', answer) AS stored
+      FROM idempotency_keys WHERE scope = %(scope)s AND key = claim.key LIMIT 1) AS found), '{{}}'),
+  'live_phones', coalesce((SELECT json_agg(claim.phone)
     FROM unnest(CAST(%(phones)s AS text[])
-                || ARRAY(SELECT phone FROM named WHERE status = 'EXPIRED')) AS wanted (phone), LATERAL (
+                || ARRAY(SELECT phone FROM named WHERE status = 'EXPIRED')) AS claim (phone), LATERAL (
       SELECT 1 FROM registrations
-      WHERE event_id = %(event_id)s AND phone = wanted.phone AND status IN ({LIVE_STATUSES}) LIMIT 1) AS found),
-  'registrations', (SELECT json_agg(known) FROM (
-    SELECT * FROM named UNION ALL SELECT * FROM due UNION ALL SELECT * FROM freed) AS known)
+      WHERE event_id = %(event_id)s AND phone = claim.phone AND status IN ({LIVE_STATUSES}) LIMIT 1) AS found), '[]'),
+  'registrations', coalesce((SELECT json_agg(loaded) FROM (
+    SELECT * FROM named UNION ALL SELECT * FROM due UNION ALL SELECT * FROM freed) AS loaded), '[]')
 )::text"""
 
-WAITING_BY_SIZE: Final = f"""-- seats.waiting_by_size
+WAITING_BY_SIZE: Final = f"""-- seats.waiting_by_size: Read the oldest of each size that FIRST_FIT can promote.
 SELECT json_agg(waiting ORDER BY waiting.waitlist_seq)::text
 FROM generate_series(1, least(%(spots)s, 100)) AS size, LATERAL (
   SELECT {_REGISTRATION} FROM registrations
   WHERE event_id = %(event_id)s AND status = 'WAITLISTED' AND spots = size
   ORDER BY waitlist_seq LIMIT %(spots)s / size + %(leaving)s) AS waiting"""
 
-WAITING: Final = f"""-- seats.waiting
+WAITING: Final = f"""-- seats.waiting: Read the head of the waitlist that STRICT_FIFO can promote.
 SELECT json_agg(waiting ORDER BY waiting.waitlist_seq)::text
 FROM (
   SELECT {_REGISTRATION} FROM registrations
@@ -103,41 +104,31 @@ FROM (
 
 _WAITING: Final = {WaitlistPolicy.FIRST_FIT: WAITING_BY_SIZE, WaitlistPolicy.STRICT_FIFO: WAITING}
 
-CHANGE: Final = f"""-- seats.change
-UPDATE registrations AS mine SET {", ".join(f"{name} = theirs.{name}" for name in (*_CHANGING, "waitlist_seq"))}
-FROM jsonb_to_recordset(CAST(%(changed)s AS jsonb)) AS theirs ({_RECORD})
-WHERE mine.id = theirs.id"""
+CHANGE: Final = f"""-- seats.change: Update the registrations that a batch changed.
+UPDATE registrations SET {", ".join(f"{name} = changed.{name}" for name in (*_UPDATED, "waitlist_seq"))}
+FROM jsonb_to_recordset(CAST(%(changed)s AS jsonb)) AS changed ({_RECORD})
+WHERE registrations.id = changed.id"""
 
-WRITE: Final = f"""-- seats.write
-WITH added AS (
+WRITE: Final = f"""-- seats.write: Insert a batch's registrations, answers and changes, update the event, announce.
+WITH new_registrations AS (
   INSERT INTO registrations ({_REGISTRATION})
   SELECT {_REGISTRATION} FROM jsonb_to_recordset(CAST(%(added)s AS jsonb)) AS r ({_RECORD})
-), answered AS (
+), new_answers AS (
   INSERT INTO idempotency_keys (scope, key, school_id, fingerprint, answer, created_at)
   SELECT %(scope)s, key, %(school_id)s, fingerprint, answer, %(now)s
   FROM jsonb_to_recordset(CAST(%(answers)s AS jsonb)) AS a (key text, fingerprint text, answer jsonb)
-), told AS (
+), new_changes AS (
   INSERT INTO registration_changes (school_id, event_id, registration_id, topic, traceparent, created_at, refund_agorot)
   SELECT %(school_id)s, %(event_id)s, registration_id, topic, nullif(traceparent, ''), %(now)s, refund_agorot
-  FROM jsonb_to_recordset(CAST(%(news)s AS jsonb))
-    AS n (registration_id uuid, topic text, traceparent text, refund_agorot bigint)
+  FROM jsonb_to_recordset(CAST(%(changes)s AS jsonb))
+    AS c (registration_id uuid, topic text, traceparent text, refund_agorot bigint)
 )
-UPDATE events SET {", ".join(f"{name} = %({name})s" for name in _EVENT_CHANGING)}
+UPDATE events SET {", ".join(f"{name} = %({name})s" for name in _EVENT_UPDATED)}
 WHERE id = %(event_id)s
 RETURNING pg_notify('{CHANNEL}', %(seats)s)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What the store knows of the things that a batch's commands name."""
-
-    now: datetime
-    answers: dict[str, StoredAnswer] | None = None
-    live_phones: frozenset[str] | None = None
-    registrations: list[Registration] | None = None
-
-
-_loaded: Final = TypeAdapter(Loaded)
+_snapshot: Final = TypeAdapter(Snapshot)
 _registrations: Final = TypeAdapter(list[Registration])
 _list: Final = TypeAdapter(list[dict[str, Any]])
 
@@ -148,7 +139,7 @@ def claims_scope(event_id: UUID) -> str:
 
 
 class SeatConnection:
-    """One transaction on one event's seats: two trips to the database, a third when somebody may be promoted."""
+    """One transaction on one event's seats: two trips to the database, a third when it may promote."""
 
     def __init__(self, connection: LimitedConnection, statements: SqlTelemetry) -> None:
         self._connection = connection
@@ -156,15 +147,14 @@ class SeatConnection:
 
     async def lock(
         self, key: EventKey, commands: Sequence[Command], *, lock_seconds: float
-    ) -> tuple[Event, Loaded] | None:
-        """Begin, lock the event's row until the end, and load what ``commands`` name; None when there is no event.
+    ) -> tuple[Event, Snapshot] | None:
+        """Begin, lock the event's row until the end, and load the rows of ``commands``; None when there is no event.
 
-        No statement of the transaction waits longer than ``lock_seconds`` for a lock; Contended then.
-
-        The statements travel together, but each sees what was committed before it began: the look-ups see
-        everything that the transaction before this one wrote.
+        The snapshot holds no waitlist. Raises Contended when a statement waits longer than ``lock_seconds`` for a lock.
         """
         with self._statements.measured(LOCK):
+            # The statements travel together, and the server runs them one after another. Each sees everything that was
+            # committed before it began: LOAD begins under the lock, so it sees all that the lock's last holder wrote.
             async with self._connection.pipeline():
                 await self._connection.limit_transaction()
                 await self._connection.execute(
@@ -174,20 +164,20 @@ class SeatConnection:
                 await locked.execute(LOCK, {"event_id": key.id})
                 loaded = await self._connection.execute(LOAD, _named(key, commands))
             row = await locked.fetchone()
-            known = await loaded.fetchone()
-        if row is None or known is None:
+            rows = await loaded.fetchone()
+        if row is None or rows is None:
             return None
-        return event_of(row), _loaded.validate_json(known[0])
+        return event_of(row), _snapshot.validate_json(rows[0])
 
-    async def waiting(self, event: Event, wanted: Candidates) -> list[Registration]:
-        """Return the part of the waitlist that a decision can need, oldest first."""
+    async def waiting(self, event: Event, needed: Candidates) -> list[Registration]:
+        """Return the part of the waitlist that the decision can need, oldest first."""
         bounds = {
             "event_id": event.id,
-            "spots": min(wanted.spots, event.waitlisted),
-            "leaving": wanted.leaving,
+            "spots": min(needed.spots, event.waitlisted),
+            "leaving": needed.leaving,
         }
         found: dict[UUID, Registration] = {}
-        for policy in wanted.policies:
+        for policy in needed.policies:
             with self._statements.measured(_WAITING[policy]):
                 row = await (await self._connection.execute(_WAITING[policy], bounds)).fetchone()
             rows = _registrations.validate_json(row[0] if row and row[0] else "[]")
@@ -195,11 +185,11 @@ class SeatConnection:
         return sorted(found.values(), key=lambda registration: registration.waitlist_seq or 0)
 
     async def commit(self, ledger: SeatLedger) -> None:
-        """Write everything that a ledger changed, announce the event's seats, and commit."""
+        """Write the changes of a ledger, announce the event's seats, and commit; raise OutcomeUnknown."""
         with self._statements.measured(WRITE), unknown_when_lost():
             async with self._connection.pipeline():
                 if ledger.changed:
-                    # First: a phone that is freed here may register again in the statement below.
+                    # First: a phone that a cancellation frees here may register again in the statement below.
                     await self._connection.execute(CHANGE, {"changed": _json(list(ledger.changed.values()))})
                 await self._connection.execute(WRITE, _written(ledger))
                 await self._connection.commit()
@@ -207,7 +197,7 @@ class SeatConnection:
 
 @asynccontextmanager
 async def seat_connection(engine: AsyncEngine, statements: SqlTelemetry) -> AsyncIterator[SeatConnection]:
-    """Lend a connection for one transaction; what it does not commit is undone."""
+    """Lend a connection for one transaction; without a commit it is rolled back."""
     async with open_driver_connection(engine) as connection:
         yield SeatConnection(connection, statements)
 
@@ -235,7 +225,7 @@ def _written(ledger: SeatLedger) -> dict[str, Any]:
         "now": ledger.now,
         "added": _json(list(ledger.added.values())),
         "answers": _list.dump_json(_answers(ledger)).decode(),
-        "news": _list.dump_json(_news(ledger)).decode(),
+        "changes": _list.dump_json(_changes(ledger)).decode(),
         "seats": SeatAnnouncement.of(event, promoted=len(ledger.promoted), decided_at=time.time()).to_json(),
     }
 
@@ -245,21 +235,21 @@ def _json(rows: list[Registration]) -> str:
 
 
 def _event_values(event: Event) -> dict[str, Any]:
-    return {name: getattr(event, name) for name in _EVENT_CHANGING}
+    return {name: getattr(event, name) for name in _EVENT_UPDATED}
 
 
 def _answers(ledger: SeatLedger) -> list[dict[str, Any]]:
     return [
-        {"key": claim.idempotency_key, "fingerprint": claim.fingerprint, "answer": asdict(answer)}
-        for claim, answer in ledger.answers.values()
+        {"key": key, "fingerprint": stored.fingerprint, "answer": asdict(stored.answer)}
+        for key, stored in ledger.answers.items()
     ]
 
 
-def _news(ledger: SeatLedger) -> list[dict[str, Any]]:
+def _changes(ledger: SeatLedger) -> list[dict[str, Any]]:
     return [
         {
             "registration_id": transition.registration.id,
-            "topic": f"registration.{transition.registration.status.lower()}",
+            "topic": topic(transition.registration.status),
             "traceparent": transition.traceparent,
             "refund_agorot": transition.refund_agorot,
         }

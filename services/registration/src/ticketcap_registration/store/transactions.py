@@ -1,4 +1,4 @@
-"""One transaction for one school."""
+"""Open a transaction for one school."""
 
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID

@@ -1,1 +1,1 @@
-"""The schema's history, run by ``python -m ticketcap_registration migrate``."""
+"""Hold the schema's history, run by ``python -m ticketcap_registration migrate``."""

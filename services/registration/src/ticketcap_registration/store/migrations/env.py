@@ -1,4 +1,4 @@
-"""How Alembic reaches the database and the schema."""
+"""Lead Alembic to the database and the schema."""
 
 from ticketcap_chassis.database.upgrade import run
 

@@ -1,0 +1,26 @@
+"""Measure the listener of seat announcements."""
+
+from collections.abc import Callable
+
+from ticketcap_observability import Telemetry, schema
+
+
+class AnnouncementTelemetry:
+    """Measures the listener's age, its lost connections, and the delay of promotions."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._delay = telemetry.histogram(schema.PROMOTION_DELAY)
+        self._lost = telemetry.counter(schema.DB_CONNECTION_ERRORS)
+
+    def observe_age(self, age: Callable[[], float]) -> None:
+        """Read the seconds since the last check whenever metrics are read."""
+        self._telemetry.gauge(schema.SEAT_ANNOUNCEMENT_AGE, lambda: [(age(), {})])
+
+    def promotion_delivered(self, seconds: float) -> None:
+        """Measure the time from the decision that promoted to its watchers."""
+        self._delay.record(seconds)
+
+    def connection_lost(self) -> None:
+        """Count a connection that failed or delivered no check."""
+        self._lost.add(1)
