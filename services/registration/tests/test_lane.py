@@ -300,6 +300,13 @@ async def test_a_lane_without_work_is_forgotten(lanes: Lanes) -> None:
     assert not lanes._lanes
 
 
+async def test_a_command_without_time_opens_no_lane(lanes: Lanes) -> None:
+    """Nothing would ever drop a lane in which nothing was queued."""
+    with deadlines.within(0.0), pytest.raises(WaitedTooLong):
+        await lanes.submit(KEY, claim(1))
+    assert not lanes._lanes
+
+
 class Locked:
     """Transactions on many events; those on a locked one find the rows held by another transaction."""
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
+from ticketcap_registration.domain.errors import RefundByHolder
 from ticketcap_registration.domain.event import EventFields
 from ticketcap_registration.domain.person import Person
 
@@ -39,6 +40,11 @@ class Cancel:
     reason: str | None = None
     refund_agorot: int | None = None
     traceparent: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise RefundByHolder for a holder that sets its own refund."""
+        if self.by_holder and self.refund_agorot is not None:
+            raise RefundByHolder(self.registration_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

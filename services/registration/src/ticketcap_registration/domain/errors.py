@@ -159,10 +159,10 @@ class RefundByHolder(PermissionDenied):
 
     reason = "REFUND_BY_HOLDER"
 
-    def __init__(self, registration: str) -> None:
+    def __init__(self, registration_id: UUID) -> None:
         super().__init__(
-            f"only an organiser sets refund_agorot of registration {registration}; leave it out",
-            metadata={"registration_id": registration},
+            f"only an organiser sets refund_agorot of registration {registration_id}; leave it out",
+            metadata={"registration_id": str(registration_id)},
         )
 
 

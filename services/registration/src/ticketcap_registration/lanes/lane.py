@@ -28,7 +28,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ticketcap_chassis import deadlines
 from ticketcap_chassis.database.errors import Contended
 from ticketcap_chassis.errors import InternalError
 from ticketcap_observability import get_logger
@@ -90,15 +89,12 @@ class Lane:
         self._keys: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
-    async def submit(self, command: Command) -> Applied:
-        """Wait for the command's turn; return its outcome.
+    async def submit(self, command: Command, left: float | None = None) -> Applied:
+        """Wait for the command's turn, ``left`` seconds at most; return its outcome.
 
-        Raises WaitedTooLong, LaneFull or IdempotencyInFlight before anything is
-        done, and otherwise what the rules or the store raise.
+        Raises LaneFull, IdempotencyInFlight or WaitedTooLong before anything is done, and otherwise the errors of the
+        rules and the store.
         """
-        left = deadlines.remaining()
-        if left is not None and left <= 0:
-            raise WaitedTooLong(self._event.id)
         if len(self._queue) >= self._limits.queue:
             raise LaneFull(self._event.id, self._limits.queue)
         if isinstance(command, Claim):

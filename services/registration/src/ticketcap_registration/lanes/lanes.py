@@ -3,9 +3,11 @@
 import asyncio
 from uuid import UUID
 
+from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import Unavailable
 
 from ticketcap_registration.domain.commands import Command
+from ticketcap_registration.domain.errors import WaitedTooLong
 from ticketcap_registration.domain.keys import EventKey
 from ticketcap_registration.lanes.batch import Batches
 from ticketcap_registration.lanes.lane import Lane, LaneLimits, Turns
@@ -23,11 +25,15 @@ class Lanes:
         self._closing = False
 
     async def submit(self, event: EventKey, command: Command) -> Applied:
-        """Run ``command`` in its event's lane; see ``Lane.submit`` for what it raises."""
+        """Run ``command`` in its event's lane within the caller's deadline; raise the errors of ``Lane.submit``."""
         if self._closing:
             raise Unavailable("this replica is stopping; nothing was done, try again", reason="STOPPING")
+        left = deadlines.remaining()
+        # Before the look-up: a lane in which nothing was ever queued would never be dropped.
+        if left is not None and left <= 0:
+            raise WaitedTooLong(event.id)
         # No await between the look-up and the queue: the lane is dropped only when nothing waits in it.
-        return await self._lane(event).submit(command)
+        return await self._lane(event).submit(command, left)
 
     @property
     def depths(self) -> list[int]:

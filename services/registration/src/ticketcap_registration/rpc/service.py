@@ -25,7 +25,7 @@ from ticketcap_registration.domain.commands import (
     ReleaseHold,
 )
 from ticketcap_registration.domain.confirmation_code import new_code, normalized
-from ticketcap_registration.domain.errors import EventNotFound, RefundByHolder
+from ticketcap_registration.domain.errors import EventNotFound
 from ticketcap_registration.domain.event import Event
 from ticketcap_registration.domain.holder_token import HolderTokens
 from ticketcap_registration.domain.idempotency import IdempotencyKey, fingerprint
@@ -180,8 +180,6 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         self, request: pb.CancelRegistrationRequest, context: Context
     ) -> pb.CancelRegistrationResponse:
         key, by_holder = await self.access.registration(request.id, request.manage_token, MANAGERS)
-        if by_holder and request.HasField("refund_agorot"):
-            raise RefundByHolder(request.id)
         cancel = Cancel(
             registration_id=parse_registration_id(request.id),
             by_holder=by_holder,
