@@ -12,7 +12,7 @@ from ticketcap_registration.domain.keys import EventKey
 from ticketcap_registration.lanes.lanes import Lanes
 from ticketcap_registration.store.watchkeeping import Watchkeeping
 
-_UNDER_WAY: Final = 2000
+_RUNNING_AT_ONCE: Final = 2000
 """Events whose holds expire at the same time, at most."""
 
 _log = get_logger(__name__)
@@ -24,29 +24,29 @@ class HoldExpiry:
     def __init__(self, watchkeeping: Watchkeeping, lanes: Lanes) -> None:
         self._watchkeeping = watchkeeping
         self._lanes = lanes
-        self._under_way: dict[UUID, asyncio.Task[None]] = {}
+        self._running: dict[UUID, asyncio.Task[None]] = {}
 
     async def look(self) -> None:
         """Send every event with due holds through its lane; return without waiting for the lanes.
 
         An event whose task still runs is left out: it is never in its lane twice.
         """
-        if len(self._under_way) >= _UNDER_WAY:
+        if len(self._running) >= _RUNNING_AT_ONCE:
             return
-        for event in await self._watchkeeping.due_holds(but=list(self._under_way)):
+        for event in await self._watchkeeping.due_holds(but=list(self._running)):
             self._start(event)
 
     async def close(self) -> None:
         """Cancel the tasks that still run; the next process finds their holds due."""
-        tasks = list(self._under_way.values())
+        tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _start(self, event: EventKey) -> None:
         task = asyncio.create_task(self._expire(event), name=f"expire holds of {event.id}")
-        self._under_way[event.id] = task
-        task.add_done_callback(lambda _: self._under_way.pop(event.id, None))
+        self._running[event.id] = task
+        task.add_done_callback(lambda _: self._running.pop(event.id, None))
 
     async def _expire(self, event: EventKey) -> None:
         try:
