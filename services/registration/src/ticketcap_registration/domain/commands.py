@@ -10,36 +10,48 @@ from ticketcap_registration.domain.person import Person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class _Caused:
+    """A command, and the traceparent of the request that caused it."""
+
+    repeatable: ClassVar[bool] = True
+    """Whether a second run after an unknown outcome gives the outcome of the first."""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OnRegistration(_Caused):
+    """A command on one registration."""
+
+    registration_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim(_Caused):
     """Reserve spots, or join the waitlist.
 
     ``id`` and ``confirmation_code`` are those of the new registration. ``fingerprint`` is the digest of the
     request's body: the same key with another body is refused.
     """
 
-    repeatable: ClassVar[bool] = True
     id: UUID
     confirmation_code: str
     person: Person
     spots: int
     idempotency_key: str
     fingerprint: str
-    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
+class Cancel(_OnRegistration):
     """Cancel a registration. The cancellation deadline binds it when ``by_holder``.
 
     ``refund_agorot`` is the part of its payment that an organiser refunds; None means everything.
     """
 
     repeatable: ClassVar[bool] = False
-    registration_id: UUID
     by_holder: bool
     reason: str | None = None
     refund_agorot: int | None = None
-    traceparent: str = ""
 
     def __post_init__(self) -> None:
         """Raise RefundByHolder for a holder that sets its own refund."""
@@ -48,59 +60,41 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConfirmHold:
+class ConfirmHold(_OnRegistration):
     """Confirm a hold whose payment is captured."""
 
-    repeatable: ClassVar[bool] = True
-    registration_id: UUID
-    traceparent: str = ""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseHold:
+class ReleaseHold(_OnRegistration):
     """Cancel a hold whose payment will not come."""
 
-    repeatable: ClassVar[bool] = True
-    registration_id: UUID
     reason: str | None = None
-    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExtendHold:
+class ExtendHold(_OnRegistration):
     """Extend a live hold to at least ``seconds`` from now."""
 
-    repeatable: ClassVar[bool] = True
-    registration_id: UUID
     seconds: int
-    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReclaimHold:
+class ReclaimHold(_OnRegistration):
     """Hold the spots of an expired hold again for ``seconds``: its payment arrived late."""
 
-    repeatable: ClassVar[bool] = True
-    registration_id: UUID
     seconds: int
-    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExpireHolds:
+class ExpireHolds(_Caused):
     """Expire the holds whose time is over. Every batch does so first."""
 
-    repeatable: ClassVar[bool] = True
-    traceparent: str = ""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeEvent:
+class ChangeEvent(_Caused):
     """Change the organiser's fields. More capacity promotes from the waitlist; price 0 confirms every hold."""
 
-    repeatable: ClassVar[bool] = True
     fields: EventFields
-    traceparent: str = ""
 
     @property
     def frees(self) -> bool:
@@ -109,6 +103,5 @@ class ChangeEvent:
 
 
 Command = Claim | Cancel | ConfirmHold | ReleaseHold | ExtendHold | ReclaimHold | ExpireHolds | ChangeEvent
-"""``repeatable`` says whether a second run after an unknown outcome gives the outcome of the first."""
 
 HoldCommand = ConfirmHold | ReleaseHold | ExtendHold | ReclaimHold

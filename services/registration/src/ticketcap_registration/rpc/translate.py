@@ -1,8 +1,8 @@
 """Translate between objects of the domain and messages."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from ticketcap.registration.v1 import registration_pb2 as pb
@@ -16,11 +16,12 @@ from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
 from ticketcap_registration.domain.states import EventStatus, RegistrationStatus, WaitlistPolicy
 from ticketcap_registration.store.changes import RegistrationChange
 from ticketcap_registration.store.registrations import RegistrationView
-from ticketcap_registration.store.schools import School, SchoolStats
+from ticketcap_registration.store.schools import School
 
 _REGISTRATION: Final = "REGISTRATION_STATUS_"
 _EVENT: Final = "EVENT_STATUS_"
 _POLICY: Final = "WAITLIST_POLICY_"
+# Fields of the same name and type in ``Event``, ``EventFields`` and their messages.
 _PLAIN_FIELDS: Final = frozenset(
     {
         "title",
@@ -74,24 +75,15 @@ def event(of: Event, school_slug: str) -> pb.Event:
         school=school_slug,
         school_id=str(of.school_id),
         slug=of.slug,
-        title=of.title,
-        description=of.description,
-        location=of.location,
+        **{name: getattr(of, name) for name in _PLAIN_FIELDS},
         starts_at=timestamp(of.starts_at),
         ends_at=timestamp(of.ends_at),
         status=_EVENT + of.status,
-        capacity=of.capacity,
         confirmed=of.confirmed,
         held=of.held,
         waitlisted=of.waitlisted,
         available=of.available,
-        max_spots_per_registration=of.max_spots_per_registration,
-        price_agorot=of.price_agorot,
-        currency=of.currency,
-        waitlist_enabled=of.waitlist_enabled,
         waitlist_policy=_POLICY + of.waitlist_policy,
-        hold_seconds=of.hold_seconds,
-        cancellation_deadline_hours=of.cancellation_deadline_hours,
         version=of.version,
         created_at=timestamp(of.created_at),
         updated_at=timestamp(of.updated_at),
@@ -181,9 +173,9 @@ def registration(of: RegistrationView, school_slug: str, pay_token: str | None =
     )
 
 
-def stats(of: SchoolStats) -> pb.GetSchoolStatsResponse:
+def stats(sums: Mapping[str, Any]) -> pb.GetSchoolStatsResponse:
     """Return the message of a school's sums; its fields have the same names."""
-    return pb.GetSchoolStatsResponse(**asdict(of))
+    return pb.GetSchoolStatsResponse(**sums)
 
 
 def change(of: RegistrationChange) -> pb.RegistrationChange:

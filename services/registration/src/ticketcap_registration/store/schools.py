@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import text
@@ -48,25 +48,6 @@ class School:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchoolStats:
-    """Sums over a school's events, in registrations unless a field names spots; utilization is 0 to 1."""
-
-    events: int
-    active_events: int
-    registrations: int
-    confirmed: int
-    pending_payment: int
-    waitlisted: int
-    cancelled: int
-    expired: int
-    checked_in: int
-    capacity_spots: int
-    confirmed_spots: int
-    held_spots: int
-    capacity_utilization: float
-
-
 class Schools:
     """Every statement on schools."""
 
@@ -78,8 +59,11 @@ class Schools:
         """Create a school once per key; see ``CreatedOnce.create``."""
         return await self._created.create(school, key, school.id)
 
-    async def stats(self, school_id: UUID) -> SchoolStats:
-        """Return the sums over a school's events and registrations."""
+    async def stats(self, school_id: UUID) -> dict[str, Any]:
+        """Return the sums over a school's events and registrations, by the names of the statement's columns.
+
+        They are in registrations unless a name says spots. ``capacity_utilization`` is 0 to 1.
+        """
         async with school_transaction(self._engine, school_id) as connection:
             row = (await connection.execute(_STATS, {"school_id": school_id})).mappings().one()
-        return SchoolStats(**row)
+        return dict(row)

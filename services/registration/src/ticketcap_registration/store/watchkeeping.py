@@ -102,19 +102,15 @@ class Watchkeeping:
         """Return the events whose counters and rows disagree; there should be none. Reads them in portions."""
         found: list[Drift] = []
         after = _BEFORE_ALL
-        while event_ids := await self._next_events(after):
-            found += await self._drift_of(event_ids)
-            after = event_ids[-1]
-        return found
-
-    async def _next_events(self, after: UUID) -> Sequence[UUID]:
-        async with open_connection(self._engine) as connection:
-            return (await connection.execute(_NEXT_EVENTS, {"after": after})).scalars().all()
-
-    async def _drift_of(self, event_ids: Sequence[UUID]) -> list[Drift]:
-        async with open_connection(self._engine) as connection:
-            rows = await connection.execute(_DRIFT, {"event_ids": list(event_ids)})
-            return [Drift(**row) for row in rows.mappings()]
+        while True:
+            # A connection per portion: the audit must not hold one of the few from the other jobs.
+            async with open_connection(self._engine) as connection:
+                event_ids = (await connection.execute(_NEXT_EVENTS, {"after": after})).scalars().all()
+                if not event_ids:
+                    return found
+                rows = await connection.execute(_DRIFT, {"event_ids": list(event_ids)})
+                found += [Drift(**row) for row in rows.mappings()]
+                after = event_ids[-1]
 
     async def fullest_events(self, limit: int) -> list[tuple[EventKey, float]]:
         """Return at most ``limit`` open events, the fullest first, each with the reserved share of its capacity."""
