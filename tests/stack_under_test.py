@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import jwt
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import ServiceProcess, free_port
+from ticketcap_testing.stack import ServiceProcess, free_port
 
 SECRET = "the secret of the end-to-end tests, long enough"
 EVENTS = "/api/v1/schools/herzl/events"

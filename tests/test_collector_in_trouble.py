@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import ServiceProcess, free_port, postgres_server
 from ticketcap_local.traffic import Rush, rush
-from ticketcap_local.troubled_collector import TROUBLES
+from ticketcap_testing.stack import ServiceProcess, free_port, postgres_server
+from ticketcap_testing.troubled_collector import TROUBLES
 
 from tests.stack_under_test import EVENTS, SECRET, bearer, serves
 
@@ -117,7 +117,7 @@ def served(folder: Path, database: EmbeddedPostgres, collector_port: int) -> Ite
 def collector(folder: Path, trouble: str) -> Iterator[int]:
     """Run a collector; yields its port."""
     port = free_port()
-    argv = [sys.executable, "-m", "ticketcap_local.troubled_collector", str(port), trouble]
+    argv = [sys.executable, "-m", "ticketcap_testing.troubled_collector", str(port), trouble]
     with ServiceProcess("collector", argv, {}, ready=lambda: lives(f"http://127.0.0.1:{port}/"), folder=folder):
         yield port
 

@@ -16,8 +16,8 @@ import httpx
 import psycopg
 import pytest
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.silent_proxy import SilentProxy
-from ticketcap_local.testing import free_port
+from ticketcap_testing.silent_proxy import SilentProxy
+from ticketcap_testing.stack import free_port
 
 from tests.stack_under_test import EVENTS, Stack
 from tests.stack_under_test import stack as run_stack

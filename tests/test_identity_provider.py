@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from ticketcap_local.identity_provider import AUDIENCE, ISSUER, IdentityProvider
+from ticketcap_testing.identity_provider import AUDIENCE, ISSUER, IdentityProvider
 
 from tests.stack_under_test import EVENTS, Stack
 from tests.stack_under_test import stack as run_stack

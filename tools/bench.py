@@ -20,8 +20,8 @@ from pathlib import Path
 import httpx
 from bench_payments import opening
 from ticketcap_local.http_client import HttpConnection
-from ticketcap_local.testing import free_port
 from ticketcap_local.traffic import Rush, rush
+from ticketcap_testing.stack import free_port
 
 TICKETCAP = Path(sys.executable).parent / "ticketcap"
 EVENTS = "/api/v1/schools/herzl/events"

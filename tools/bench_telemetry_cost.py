@@ -30,9 +30,9 @@ from typing import Final
 import httpx
 import jwt
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import ServiceProcess, free_port
 from ticketcap_local.traffic import Rush, rush
-from ticketcap_local.troubled_collector import TROUBLES
+from ticketcap_testing.stack import ServiceProcess, free_port
+from ticketcap_testing.troubled_collector import TROUBLES
 
 SECRET: Final = "a secret of the bench, long enough for anybody"  # noqa: S105 - of no system
 EVENTS: Final = "/api/v1/schools/herzl/events"
@@ -186,7 +186,7 @@ class Bench:
     def _collector(self, trouble: str) -> int:
         if trouble not in self._collectors:
             port = self._collectors[trouble] = free_port()
-            argv = [sys.executable, "-m", "ticketcap_local.troubled_collector", str(port), trouble]
+            argv = [sys.executable, "-m", "ticketcap_testing.troubled_collector", str(port), trouble]
             self._running.enter_context(
                 ServiceProcess("collector", argv, {}, ready=lambda: accepts("127.0.0.1", port), folder=self._folder)
             )

@@ -3,7 +3,7 @@
 import gzip
 import zlib
 
-from ticketcap_local.http_stand_in import HttpStandIn, StandInHandler
+from ticketcap_testing.http_server import HttpStandIn, StandInHandler
 
 
 class Recorder(HttpStandIn):

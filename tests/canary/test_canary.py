@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from ticketcap_local.testing import ServiceProcess
+from ticketcap_testing.stack import ServiceProcess
 
 from tests.canary.people import People, Planted
 from tests.canary.planting import break_handlers, plant

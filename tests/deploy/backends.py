@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import httpx
 import yaml
-from ticketcap_local.testing import ServiceProcess, free_port
+from ticketcap_testing.stack import ServiceProcess, free_port
 
 from tests.canary.recorder import Recorder
 from tests.stack_under_test import answers

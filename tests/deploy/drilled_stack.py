@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ticketcap_local.testing import ServiceProcess, free_port
+from ticketcap_testing.stack import ServiceProcess, free_port
 
 TICKETCAP: Final = Path(sys.executable).parent / "ticketcap"
 _PARTS: Final = ("GATEWAY", "REGISTRATION", "PAYMENT")

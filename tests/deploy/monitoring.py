@@ -19,8 +19,8 @@ from typing import Any, Final
 
 import httpx
 import yaml
-from ticketcap_local.http_stand_in import HttpStandIn, StandInHandler
-from ticketcap_local.testing import ServiceProcess, free_port
+from ticketcap_testing.http_server import HttpStandIn, StandInHandler
+from ticketcap_testing.stack import ServiceProcess, free_port
 
 from tests.deploy import debian
 

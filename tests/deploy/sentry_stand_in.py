@@ -5,7 +5,7 @@ import re
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ticketcap_local.http_stand_in import HttpStandIn, StandInHandler
+from ticketcap_testing.http_server import HttpStandIn, StandInHandler
 
 TOKEN: Final = "sntrys_a-token-nobody-may-see"
 _PAGE: Final = 2

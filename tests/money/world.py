@@ -21,8 +21,8 @@ from psycopg.rows import dict_row
 from ticketcap.payment.v1 import payment_pb2_grpc
 from ticketcap.registration.v1 import registration_pb2_grpc
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import ServiceProcess, free_port
 from ticketcap_payment.steps import Step
+from ticketcap_testing.stack import ServiceProcess, free_port
 
 from tests.money.schedule import Kill
 from tests.stack_under_test import answers, serves

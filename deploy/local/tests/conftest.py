@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ticketcap_local.state import Running, StateFolder
-from ticketcap_local.testing import free_port
+from ticketcap_testing.stack import free_port
 
 _REPLACED = ("DATABASE_URL", "PAYMENT_DATABASE_URL", "YAADPAY_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from ticketcap_local.drills.ground import CannotDrill, Ground
 from ticketcap_local.drills.watching import AlertWatch
-from ticketcap_local.http_stand_in import HttpStandIn, StandInHandler
 from ticketcap_local.settings import StackSettings
 from ticketcap_local.state import Running, StateFolder
+from ticketcap_testing.http_server import HttpStandIn, StandInHandler
 
 
 class Prometheus(HttpStandIn):

@@ -16,8 +16,8 @@ from ticketcap_chassis.identity.roles import Principal, Role
 from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_local.sink import serving
 from ticketcap_local.state import Running, StateFolder
-from ticketcap_local.testing import free_port
 from ticketcap_local.trace_store import TraceStore
+from ticketcap_testing.stack import free_port
 
 TICKETCAP = Path(sys.executable).parent / "ticketcap"
 Done = subprocess.CompletedProcess[str]

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from ticketcap_local.postgres import EmbeddedPostgres, PostgresError, binaries
-from ticketcap_local.testing import free_port
+from ticketcap_testing.stack import free_port
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from ticketcap_local.part import PartError
 from ticketcap_local.postgres import EmbeddedPostgres, PostgresError
 from ticketcap_local.postgres_part import PostgresPart
-from ticketcap_local.testing import free_port
+from ticketcap_testing.stack import free_port
 
 
 class SlowServer(EmbeddedPostgres):

@@ -21,8 +21,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from ticketcap_local.http_client import HttpConnection
 from ticketcap_local.ports import is_free
 from ticketcap_local.sink import serving
-from ticketcap_local.testing import ServiceProcess, free_port
 from ticketcap_local.trace_store import TraceStore
+from ticketcap_testing.stack import ServiceProcess, free_port
 
 
 def exported(*spans: Span, service: str = "gateway") -> traces.ExportTraceServiceRequest:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.silent_proxy import SilentProxy
-from ticketcap_local.testing import fresh_database, postgres_server
 from ticketcap_observability import configure_logging
+from ticketcap_testing.silent_proxy import SilentProxy
+from ticketcap_testing.stack import fresh_database, postgres_server
 
 
 @pytest.fixture(scope="session")

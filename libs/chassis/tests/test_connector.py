@@ -22,8 +22,8 @@ from ticketcap_chassis.database.transactions import (
     open_transaction,
     translate_errors,
 )
-from ticketcap_local.silent_proxy import SilentProxy
 from ticketcap_observability import Telemetry
+from ticketcap_testing.silent_proxy import SilentProxy
 
 LIMITS = PoolLimits(size=3, checkout_timeout=1.5, connect_timeout=1.0, answer_timeout=1.0)
 ONE = text("SELECT 1")

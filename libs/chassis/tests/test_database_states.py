@@ -26,8 +26,8 @@ from ticketcap_chassis.errors import Unavailable
 from ticketcap_chassis.health import DatabaseHealth
 from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import fresh_database
 from ticketcap_observability import Telemetry
+from ticketcap_testing.stack import fresh_database
 
 NEEDS = {"SELECT": ["places"], "INSERT": ["places"]}
 PID = "SELECT pg_backend_pid()"

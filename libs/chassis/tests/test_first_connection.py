@@ -17,9 +17,9 @@ from ticketcap_chassis.database.engine import create_engine
 from ticketcap_chassis.database.first_connection import must_connect
 from ticketcap_chassis.database.limits import PoolLimits
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import free_port, postgres_server
 from ticketcap_observability import Telemetry
 from ticketcap_registration.store.migrate import migrate
+from ticketcap_testing.stack import free_port, postgres_server
 
 from tests.deploy.debian import program
 

@@ -9,7 +9,7 @@ import pytest
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import ServiceError, Unauthenticated, Unavailable
 from ticketcap_chassis.identity.tokens import NO_KEYS, KeyLimits, KeyState, TokenVerifier
-from ticketcap_local.identity_provider import AUDIENCE, ISSUER, Fault, IdentityProvider
+from ticketcap_testing.identity_provider import AUDIENCE, ISSUER, Fault, IdentityProvider
 
 QUICK = KeyLimits(fetch=2.0, refresh=0.05, stale=0.2, pause=0.05)
 CALLERS = 40
@@ -59,7 +59,7 @@ async def test_one_fetch_serves_all_callers(provider: IdentityProvider) -> None:
     verifier = verifier_of(provider)
     token = provider.token()
     assert set(await asyncio.gather(*(outcome(verifier, token) for _ in range(CALLERS)))) == {"OWNER"}
-    assert provider.asked == 1
+    assert provider.requests == 1
 
 
 async def test_callers_wait_within_their_own_deadline(provider: IdentityProvider) -> None:
@@ -70,7 +70,7 @@ async def test_callers_wait_within_their_own_deadline(provider: IdentityProvider
     async with asyncio.timeout(PATIENCE):
         outcomes = await asyncio.gather(*(outcome(verifier, token, 0.2) for _ in range(CALLERS)))
     assert set(outcomes) == {NO_KEYS}
-    assert provider.asked == 1
+    assert provider.requests == 1
 
 
 async def test_an_answer_that_comes_byte_by_byte_has_a_limit(provider: IdentityProvider) -> None:
@@ -86,11 +86,11 @@ async def test_a_caller_that_leaves_ends_no_other_callers_fetch(provider: Identi
     provider.fault = "slow"
     verifier = verifier_of(provider)
     first, second = (asyncio.create_task(outcome(verifier, provider.token())) for _ in range(2))
-    while not provider.asked:
+    while not provider.requests:
         await asyncio.sleep(0.01)
     first.cancel()
     assert await second == "OWNER"
-    assert provider.asked == 1
+    assert provider.requests == 1
 
 
 @pytest.mark.parametrize("fault", ["silent", "trickle", "error", "redirect", "garbage", "empty", "huge"])
@@ -151,7 +151,7 @@ async def test_invented_key_ids_do_not_flood_the_provider(provider: IdentityProv
         assert await outcome(verifier, invented) == "TOKEN_INVALID"
     with pytest.raises(Unauthenticated):
         await verifier.verify(jwt.encode({"sub": "x"}, "s" * 40, algorithm="HS256"))
-    assert provider.asked <= 2
+    assert provider.requests <= 2
 
 
 async def test_a_provider_that_is_away_answers_unavailable(provider: IdentityProvider) -> None:

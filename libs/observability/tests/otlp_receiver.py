@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from ticketcap_local.http_stand_in import HttpStandIn, StandInHandler
+from ticketcap_testing.http_server import HttpStandIn, StandInHandler
 
 _REQUESTS: dict[str, type[Message]] = {
     "/v1/logs": ExportLogsServiceRequest,

@@ -19,10 +19,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceResponse,
 )
-from ticketcap_local.http_stand_in import HttpStandIn, StandInHandler
 from ticketcap_observability.otlp import LOST, Delivery
 from ticketcap_observability.otlp_grpc import TRACES, GrpcSender
 from ticketcap_observability.settings import TlsFiles
+from ticketcap_testing.http_server import HttpStandIn, StandInHandler
 
 ANSWERS = {
     "traces": ExportTraceServiceResponse(

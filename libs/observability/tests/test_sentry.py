@@ -20,7 +20,6 @@ import pytest
 import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
-from ticketcap_local.testing import free_port
 from ticketcap_observability import (
     HttpTelemetry,
     InMemoryTelemetry,
@@ -32,6 +31,7 @@ from ticketcap_observability import (
     set_school,
 )
 from ticketcap_observability.sentry import Sentry, SentrySettings, options
+from ticketcap_testing.stack import free_port
 
 DSN = "http://key@127.0.0.1:9/1"
 EVENT_ID = "0192f3c4-1111-7abc-8def-0123456789ab"

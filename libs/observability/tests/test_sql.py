@@ -10,8 +10,8 @@ from sqlalchemy import NullPool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as SqlTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from ticketcap_local.testing import postgres_server
 from ticketcap_observability import InMemoryTelemetry, SqlTelemetry, Telemetry, instrument_engine, schema
+from ticketcap_testing.stack import postgres_server
 
 NAMED = text("-- things.find: Find things, from whom they are.\nSELECT CAST(:value AS text)")
 

@@ -14,10 +14,10 @@ import opentelemetry.environment_variables
 import opentelemetry.sdk.environment_variables
 import pytest
 from ticketcap_local.sink import serving
-from ticketcap_local.testing import free_port
 from ticketcap_local.trace_store import TraceStore
 from ticketcap_observability import Telemetry, current_trace_id
 from ticketcap_observability.settings import TelemetrySettings
+from ticketcap_testing.stack import free_port
 
 WRONG = [
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),

@@ -14,7 +14,7 @@ from ticketcap_gateway.testing import (
     RunningGateway,
     running_gateway,
 )
-from ticketcap_local.identity_provider import AUDIENCE, ISSUER, IdentityProvider
+from ticketcap_testing.identity_provider import AUDIENCE, ISSUER, IdentityProvider
 
 STATS = "/api/v1/schools/herzl/stats"
 EVENT = "/api/v1/schools/herzl/events/football"
@@ -124,4 +124,4 @@ async def test_a_silent_provider_costs_a_caller_its_own_deadline_at_most(
         token = bearer(provider)
         answers = await asyncio.gather(*(client.get(STATS, headers=token) for _ in range(30)))
     assert {answer.status_code for answer in answers} == {503}
-    assert provider.asked == 1
+    assert provider.requests == 1

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from payment_under_test import Ground, World, simulator_process, world
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import migrated_template, postgres_server
 from ticketcap_observability import configure_logging
 from ticketcap_payment.store.migrate import migrate as migrate_money
 from ticketcap_registration.store.migrate import migrate as migrate_seats
+from ticketcap_testing.stack import migrated_template, postgres_server
 
 
 @pytest.fixture(autouse=True)

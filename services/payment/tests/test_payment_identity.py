@@ -9,9 +9,9 @@ from service_under_test import SECRET
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis.errors import Unavailable
 from ticketcap_chassis.rpc.status import from_rpc_error
-from ticketcap_local.identity_provider import IdentityProvider
-from ticketcap_local.testing import free_port
 from ticketcap_local.tokens import make_token
+from ticketcap_testing.identity_provider import IdentityProvider
+from ticketcap_testing.stack import free_port
 
 # The payment service verifies with a provider that is down; what it calls still takes the shared secret.
 EXPIRED: dict[str, Any] = {

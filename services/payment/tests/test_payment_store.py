@@ -19,7 +19,6 @@ from ticketcap_chassis.database.engine import create_engine as engine_of_role
 from ticketcap_chassis.database.engine import driver_url
 from ticketcap_chassis.database.errors import ConstraintViolated
 from ticketcap_chassis.database.limits import PoolLimits
-from ticketcap_local.testing import fresh_database
 from ticketcap_observability import Telemetry
 from ticketcap_payment.domain.order import new_order
 from ticketcap_payment.domain.payment import Payment
@@ -29,6 +28,7 @@ from ticketcap_payment.store.models import Base, PaymentRow
 from ticketcap_payment.store.outbox import Outbox, Topic
 from ticketcap_payment.store.payments import Role
 from ticketcap_payment.store.transactions import school_transaction
+from ticketcap_testing.stack import fresh_database
 from uuid_utils.compat import uuid7
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 import pytest
 from payment_under_test import GOOD_CARD, KEY, MASOF, PASSP, Simulator, simulator_client
 from ticketcap_chassis import deadlines
-from ticketcap_local.testing import free_port
 from ticketcap_observability import InMemoryTelemetry, Telemetry
 from ticketcap_payment.domain.order import new_order
 from ticketcap_payment.telemetry import PaymentTelemetry
@@ -25,6 +24,7 @@ from ticketcap_payment.yaadpay.client import (
 from ticketcap_payment.yaadpay.response import Outcome
 from ticketcap_payment.yaadpay.return_query import parse_return
 from ticketcap_payment.yaadpay.wire import parse
+from ticketcap_testing.stack import free_port
 
 IMMEDIATE_DEBIT = "5253360000000101"
 LOST = ["timeout_after", "reset_after", "html_after", "empty_after", "cut_after", "http_500_after"]

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from service_under_test import Replica, migrated_database, replica
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import postgres_server
 from ticketcap_observability import configure_logging
+from ticketcap_testing.stack import postgres_server
 
 
 @pytest.fixture(autouse=True)

@@ -18,11 +18,11 @@ from ticketcap_chassis.database.engine import driver_url
 from ticketcap_chassis.errors import ServiceError
 from ticketcap_chassis.rpc.status import from_rpc_error
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import fresh_database
 from ticketcap_observability import InMemoryTelemetry, Telemetry
 from ticketcap_registration.main import running
 from ticketcap_registration.settings import Settings
 from ticketcap_registration.store.migrate import migrate
+from ticketcap_testing.stack import fresh_database
 
 SECRET = "a secret of the tests, long enough for HS256"
 Metadata = tuple[tuple[str, str], ...]

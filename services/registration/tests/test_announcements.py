@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from service_under_test import Replica, migrated_database, replica
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import free_port
+from ticketcap_testing.stack import free_port
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

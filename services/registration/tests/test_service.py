@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from service_under_test import OWNER, SERVICE, SUPER_ADMIN, Replica, after, claim, refusal, replica, token
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import free_port
 from ticketcap_registration.store.migrate import migrate
+from ticketcap_testing.stack import free_port
 
 CONFIRMED = pb.REGISTRATION_STATUS_CONFIRMED
 WAITLISTED = pb.REGISTRATION_STATUS_WAITLISTED

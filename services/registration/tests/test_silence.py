@@ -12,7 +12,7 @@ import pytest
 from service_under_test import Replica, claim, migrated_database, refusal, replica
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.silent_proxy import SilentProxy
+from ticketcap_testing.silent_proxy import SilentProxy
 
 ANSWER_SECONDS = 2.0
 

@@ -7,8 +7,8 @@ from service_under_test import OWNER, SERVICE, Replica, after, refusal
 from stepwise_migration import migrate_to, plain_login
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import fresh_database
 from ticketcap_registration.store.migrate import migrate
+from ticketcap_testing.stack import fresh_database
 
 HOLDS = 600
 """More than one transaction expires."""

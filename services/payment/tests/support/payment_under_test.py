@@ -22,11 +22,11 @@ from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
 from ticketcap.registration.v1 import registration_pb2 as registration_pb
 from ticketcap_chassis.database.engine import driver_url
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import ServiceProcess, free_port, fresh_database
 from ticketcap_observability import InMemoryTelemetry, Telemetry
 from ticketcap_payment.main import running
 from ticketcap_payment.settings import Settings
 from ticketcap_payment.steps import Step
+from ticketcap_testing.stack import ServiceProcess, free_port, fresh_database
 
 # The vendor's public test terminal.
 MASOF: Final = "0010131918"

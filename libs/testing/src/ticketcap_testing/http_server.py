@@ -1,17 +1,17 @@
-"""HTTP servers of tests: each on a free loopback port, in threads, while the code inside runs."""
+"""Serve HTTP in a thread, with answers that the test decides."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from ticketcap_local.testing import free_port
+from ticketcap_testing.stack import free_port
 
 
 class StandInHandler(BaseHTTPRequestHandler):
-    """Serves one connection; says nothing on the terminal."""
+    """Serve one connection and log nothing; subclasses implement ``serve``."""
 
     def serve(self) -> None:
-        """Answer one request, whatever its method."""
+        """Answer one request of any method."""
         raise NotImplementedError
 
     def do_GET(self) -> None:
@@ -27,7 +27,7 @@ class StandInHandler(BaseHTTPRequestHandler):
         self.serve()
 
     def body(self) -> bytes:
-        """Return what was sent along."""
+        """Return the body of the request."""
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def answer(self, status: int = 200, content: bytes = b"", headers: dict[str, str] | None = None) -> None:
@@ -40,11 +40,11 @@ class StandInHandler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *_: Any) -> None:  # noqa: A002 - named by the base class
-        """Say nothing."""
+        """Log nothing."""
 
 
 class HttpStandIn:
-    """Stands in for a server of somebody else's."""
+    """Listens on a free loopback port between ``__enter__`` and ``close``."""
 
     def __init__(self, handler: type[StandInHandler]) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", free_port()), handler)
@@ -64,7 +64,7 @@ class HttpStandIn:
         self.close()
 
     def close(self) -> None:
-        """Answer nobody any more; a second time does nothing."""
+        """Refuse connections from now on; a second call is a no-op."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._server.server_close()

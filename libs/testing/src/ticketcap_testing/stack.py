@@ -1,4 +1,4 @@
-"""What tests across packages need: free ports, a throw-away PostgreSQL, real processes that never outlive the test."""
+"""Provide free ports, throw-away databases and service processes to tests."""
 
 import os
 import random
@@ -18,22 +18,22 @@ from ticketcap_local.postgres import EmbeddedPostgres
 
 _PORTS: Final = range(10_000, 32_000)
 _POLL_SECONDS: Final = 0.02
-_given: Final[set[int]] = set()
+_handed_out: Final[set[int]] = set()
 
 
 def free_port() -> int:
-    """Return a free port below 32768 (where the system hands out none by itself), each one once per process."""
+    """Return a free port below 32768, where the system assigns none; each port once per process."""
     for _ in range(1000):
         port = random.choice(_PORTS)  # noqa: S311 - any port will do
-        if port not in _given and is_free(port):
-            _given.add(port)
+        if port not in _handed_out and is_free(port):
+            _handed_out.add(port)
             return port
     raise OSError("no free port below 32768")
 
 
 @contextmanager
 def postgres_server(*, fsync: bool = False) -> Iterator[EmbeddedPostgres]:
-    """Run a PostgreSQL of its own in a temporary folder."""
+    """Run a PostgreSQL server in a temporary folder while the code inside runs."""
     with tempfile.TemporaryDirectory(prefix="ticketcap-test-") as folder:
         server = EmbeddedPostgres(Path(folder) / "data", free_port(), fsync=fsync)
         server.start()
@@ -44,7 +44,7 @@ def postgres_server(*, fsync: bool = False) -> Iterator[EmbeddedPostgres]:
 
 
 def migrated_template(server: EmbeddedPostgres, migrate: Callable[[str], None]) -> str:
-    """Return the name of a database that ``migrate`` has brought up once: a copy of it is quicker than migrating."""
+    """Return the name of a database that ``migrate`` brought to head: a copy of it is quicker than migrating."""
     name = f"template_{migrate.__module__.replace('.', '_')}"
     server.create_database(name)
     migrate(server.url(name))
@@ -53,7 +53,7 @@ def migrated_template(server: EmbeddedPostgres, migrate: Callable[[str], None]) 
 
 @contextmanager
 def fresh_database(server: EmbeddedPostgres, *, template: str = "template1") -> Iterator[str]:
-    """Yield the address of a new database, a copy of ``template``; it is dropped afterwards."""
+    """Yield the URL of a new database, a copy of ``template``; drop it afterwards."""
     name = f"test_{secrets.token_hex(6)}"
     server.create_database(name, template=template)
     try:
@@ -64,7 +64,7 @@ def fresh_database(server: EmbeddedPostgres, *, template: str = "template1") -> 
 
 
 class ServiceProcess:
-    """One service as a real process. It ends with the code inside, and with the test's process whatever happens."""
+    """One service as a real process. It ends with the code inside, and with the test's process at the latest."""
 
     def __init__(
         self,
@@ -105,14 +105,14 @@ class ServiceProcess:
 
     @property
     def runs(self) -> bool:
-        """Whether it was started and has not ended."""
+        """True between start and exit."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start and wait until it is ready; raise RuntimeError with its last lines when it is not in time."""
+        """Start and wait until it is ready; raise RuntimeError with the end of its log after ``start_seconds``."""
         prefix = ["setpriv", "--pdeathsig", "KILL", "--"] if sys.platform == "linux" else []
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - the test names the command
                 [*prefix, *self._argv],
                 env=self._env,
                 stdin=subprocess.DEVNULL,
@@ -124,28 +124,28 @@ class ServiceProcess:
         while not self._ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                raise RuntimeError(f"{self.name} did not get ready:\n{self.output()[-3000:]}")
+                raise RuntimeError(f"{self.name} was not ready in time:\n{self.output()[-3000:]}")
             time.sleep(_POLL_SECONDS)
 
     def kill(self) -> None:
-        """Kill it, with whatever it started, as a power cut would (SIGKILL)."""
+        """Send SIGKILL to it and its children, as a power cut would."""
         if self._process is not None and self.runs:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def terminate(self, seconds: float = 20.0) -> int:
-        """Ask it to stop (SIGTERM) and return its exit code; raise TimeoutExpired when it does not."""
+        """Send SIGTERM and return the exit code; raise TimeoutExpired after ``seconds``."""
         assert self._process is not None  # noqa: S101 - started before
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(seconds)
 
     def output(self) -> str:
-        """Return everything that it wrote."""
+        """Return its log."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
 
 def _plain_environment() -> dict[str, str]:
-    """Return the environment without settings of TicketCap that the developer may have."""
-    ours = ("OTEL_", "SENTRY_", "TICKETCAP_", "DATABASE_", "JWT_", "DEPLOYMENT_", "LISTEN_", "LOG_")
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    """Return the environment without the developer's own TicketCap settings."""
+    prefixes = ("OTEL_", "SENTRY_", "TICKETCAP_", "DATABASE_", "JWT_", "DEPLOYMENT_", "LISTEN_", "LOG_")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     return {**plain, "GRPC_VERBOSITY": "ERROR", "PYTHONUNBUFFERED": "1"}

@@ -1,6 +1,6 @@
-"""A collector of OTLP over HTTP for tests and benches: takes everything and keeps nothing, or is in trouble.
+"""Serve OTLP over HTTP as a collector in trouble.
 
-``python -m ticketcap_local.troubled_collector PORT TROUBLE``; see ``TROUBLES``.
+Tests and benches run it: ``python -m ticketcap_testing.troubled_collector PORT TROUBLE``; see ``TROUBLES``.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _AT_ONCE: Final = struct.pack("ii", 1, 0)
 
 
 async def serve(port: int, trouble: str) -> None:
-    """Listen on the loopback's ``port`` for ever."""
+    """Listen on the loopback's ``port`` until cancelled."""
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

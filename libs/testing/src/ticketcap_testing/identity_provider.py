@@ -1,4 +1,4 @@
-"""Stand in for an identity provider in tests: real keys over real HTTP, and every way to fail."""
+"""Stand in for an identity provider: real keys over real HTTP, with faults."""
 
 import contextlib
 import http.server
@@ -10,9 +10,9 @@ from typing import Any, Final, Literal, Self
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
-
 from ticketcap_local.ports import is_free
-from ticketcap_local.testing import free_port
+
+from ticketcap_testing.stack import free_port
 
 ISSUER: Final = "https://login.example.org"
 AUDIENCE: Final = "ticketcap-tests"
@@ -24,12 +24,12 @@ _WAIT_SECONDS: Final = 5.0
 
 
 class IdentityProvider:
-    """Publishes the keys of its key ids and signs tokens with them. ``fault`` is how it answers from now on."""
+    """Publishes keys by key id and signs tokens with them. ``fault`` is the fault of every answer from now on."""
 
     def __init__(self) -> None:
         self.port = free_port()
         self.fault: Fault = ""
-        self.asked = 0
+        self.requests = 0
         self._keys: dict[str, rsa.RSAPrivateKey] = {}
         self._released = threading.Event()
         self._server: http.server.ThreadingHTTPServer | None = None
@@ -44,7 +44,7 @@ class IdentityProvider:
 
     @property
     def url(self) -> str:
-        """The address of its keys."""
+        """The URL of the key set."""
         return f"http://127.0.0.1:{self.port}/jwks"
 
     @property
@@ -53,7 +53,7 @@ class IdentityProvider:
         return self._server is not None
 
     def start(self) -> None:
-        """Listen, at the same address each time."""
+        """Listen on the same port each time."""
         deadline = time.monotonic() + _WAIT_SECONDS
         while not is_free(self.port) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -62,7 +62,7 @@ class IdentityProvider:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self) -> None:
-        """Refuse connections from now on, and end those that it has."""
+        """Refuse connections from now on and close open ones."""
         self._released.set()
         if self._server is not None:
             self._server.shutdown()
@@ -70,11 +70,11 @@ class IdentityProvider:
             self._server = None
 
     def rotate(self, *kids: str) -> None:
-        """Publish the keys of ``kids`` and no others."""
+        """Publish exactly the keys of ``kids``."""
         self._keys = {kid: self._keys.get(kid) or rsa.generate_private_key(65537, 2048) for kid in kids}
 
     def token(self, role: str = "OWNER", school: str | None = "herzl", *, kid: str = "one", **claims: Any) -> str:
-        """Return a token that the key ``kid`` signs, or an unpublished key where the provider has none of that id."""
+        """Return a token signed by the key ``kid``; an unknown ``kid`` gets a key that is not published."""
         plain = {"sub": "tester", "role": role, "iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 3600}
         owned = plain if school is None else plain | {"school": school}
         key = self._keys.get(kid) or rsa.generate_private_key(65537, 2048)
@@ -86,7 +86,7 @@ class IdentityProvider:
         return json.dumps({"keys": [] if self.fault == "empty" else keys}).encode()
 
     def _answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        self.asked += 1
+        self.requests += 1
         fault, body = self.fault, self._document()
         if fault == "silent":
             self._released.wait()
@@ -108,7 +108,7 @@ class IdentityProvider:
 
         class Keys(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                with contextlib.suppress(OSError):  # who asked has gone
+                with contextlib.suppress(OSError):  # the client closed the connection
                     provider._answer(self)
 
             def log_message(self, *_: object) -> None:

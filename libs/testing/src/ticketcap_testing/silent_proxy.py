@@ -1,4 +1,4 @@
-"""Carry TCP connections for tests, until they fall silent or lead elsewhere."""
+"""Forward TCP connections that can fall silent or lead to another port."""
 
 import asyncio
 import contextlib
@@ -7,19 +7,19 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-from ticketcap_local.testing import free_port
+from ticketcap_testing.stack import free_port
 
 _CHUNK: Final = 65_536
 _HOST: Final = "127.0.0.1"
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class SilentProxy:
-    """A way to a port of the loopback, in a thread of its own.
+    """A proxy to a loopback port, in a thread of its own.
 
-    A silent connection stays open and carries nothing more, not even its end: the other side sees neither the bytes nor
-    that anybody left, as behind a firewall that has forgotten the connection.
+    A silent connection stays open and forwards nothing, not even its end, as behind a firewall that
+    dropped the connection from its table.
     """
 
     def __init__(self, target: int) -> None:
@@ -44,13 +44,13 @@ class SilentProxy:
         self._loop.close()
 
     def led(self, url: str) -> str:
-        """Return a URL of the target as one of this way to it."""
+        """Return ``url`` of the target with the proxy's port."""
         return url.replace(f"{_HOST}:{self._target}", f"{_HOST}:{self.port}")
 
     def silence(self, *, only_answers: bool = False) -> int:
-        """Let every connection fall silent, or only what comes back from the target; new ones work.
+        """Silence every open connection, or only its answers; new connections work.
 
-        Return how many there are.
+        Return the number of open connections.
         """
 
         def silence() -> int:
@@ -61,15 +61,15 @@ class SilentProxy:
         return self._do(silence)
 
     def lead_to(self, target: int) -> None:
-        """Lead new connections to another port; those that there are stay where they are."""
+        """Lead new connections to another port; open connections stay."""
 
         def lead() -> None:
             self._target = target
 
         self._do(lead)
 
-    def _do(self, what: Callable[[], Answer]) -> Answer:
-        async def do() -> Answer:
+    def _do(self, what: Callable[[], Result]) -> Result:
+        async def do() -> Result:
             return what()
 
         return asyncio.run_coroutine_threadsafe(do(), self._loop).result(10)
@@ -99,7 +99,7 @@ class SilentProxy:
             return
         connection = _Connection((reader, writer), onwards)
         self._connections.add(connection)
-        # Cancelled when the proxy ends; asyncio's streams want no cancelled handler.
+        # The proxy cancels this handler when it ends; asyncio logs a cancelled handler as an error.
         with contextlib.suppress(asyncio.CancelledError):
             await connection.carry()
         self._connections.discard(connection)
@@ -109,7 +109,7 @@ Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class _Connection:
-    """Both ends of one connection."""
+    """The client's and the target's end of one connection."""
 
     def __init__(self, near: Ends, far: Ends) -> None:
         self._near = near
@@ -117,7 +117,7 @@ class _Connection:
         self.silent: set[str] = set()
 
     async def carry(self) -> None:
-        """Carry both directions until both have ended."""
+        """Forward both directions until both have ended."""
         await asyncio.gather(
             self._one_way("requests", self._near[0], self._far[1]),
             self._one_way("answers", self._far[0], self._near[1]),
@@ -132,7 +132,7 @@ class _Connection:
         except OSError:
             pass
         if way in self.silent:
-            # Stays open, for as long as the proxy is there.
+            # A silent connection stays open until the proxy ends.
             await asyncio.Event().wait()
         writer.close()
 
