@@ -1,4 +1,4 @@
-"""What the sink takes in, and how much of it: counted as a real collector counts, and refused for a while on demand."""
+"""Count spans as a collector does, and refuse them for a while on demand."""
 
 import time
 from typing import Final
@@ -7,42 +7,45 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from ticketcap_local.trace_store import TraceStore
 
-REFUSED_SECONDS_AT_MOST: Final = 60.0
-"""By itself the sink takes everything again after that, whatever becomes of whoever asked."""
+MAX_REFUSE_SECONDS: Final = 60.0
+"""The sink accepts spans again after that, even when the process that asked for the refusal has died."""
 _HELP: Final = {
-    "otelcol_receiver_accepted_spans_total": "Spans that were taken.",
-    "otelcol_receiver_refused_spans_total": "Spans that were refused, as if memory were full.",
+    "otelcol_receiver_accepted_spans_total": "Accepted spans.",
+    "otelcol_receiver_refused_spans_total": "Spans refused as if memory were full.",
 }
 
 
-class Full(Exception):
-    """Spans are refused at the moment; whoever sends them may try again."""
+class Refused(Exception):
+    """The sink refuses spans at the moment; the sender may retry."""
+
+    def __init__(self) -> None:
+        super().__init__("the sink refuses spans for a while: retry")
 
 
 class Intake:
-    """Stands before ``store``."""
+    """The entry to ``store``."""
 
     def __init__(self, store: TraceStore) -> None:
         self._store = store
-        self._full_until = 0.0
+        self._refuses_until = 0.0
         self._counts = dict.fromkeys(_HELP, 0)
 
     def refuse(self, seconds: float) -> None:
-        """Refuse what comes within ``seconds``, 60 at most; 0: take it."""
-        self._full_until = time.monotonic() + min(max(seconds, 0.0), REFUSED_SECONDS_AT_MOST)
+        """Refuse spans for ``seconds``, at most 60; 0 accepts them again."""
+        self._refuses_until = time.monotonic() + min(max(seconds, 0.0), MAX_REFUSE_SECONDS)
 
-    def take(self, request: ExportTraceServiceRequest) -> None:
-        """Keep spans; raise Full."""
+    def add(self, request: ExportTraceServiceRequest) -> None:
+        """Store spans; raise Refused."""
         accepted, refused = _HELP
         spans = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
-        if time.monotonic() < self._full_until:
+        if time.monotonic() < self._refuses_until:
             self._counts[refused] += spans
-            raise Full
+            raise Refused
         self._counts[accepted] += spans
         self._store.add(request)
 
-    def page(self) -> str:
-        """Return what Prometheus reads, under the names of a collector."""
+    def metrics_page(self) -> str:
+        """Return both counters as Prometheus' text, under the names of a collector."""
         return "".join(
             f"# HELP {name} {_HELP[name]}\n# TYPE {name} counter\n"
             f'{name}{{receiver="otlp",service_name="ticketcap-sink"}} {count}\n'

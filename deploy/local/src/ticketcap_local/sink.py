@@ -1,18 +1,18 @@
-"""An OTLP collector for one machine: takes traces over gRPC and HTTP, keeps the newest, shows them as JSON.
+"""Receive OTLP on one machine: store the newest traces and show them as JSON.
 
-Metrics and logs are taken and dropped. Prometheus may read it as it reads a collector.
+The sink accepts metrics and logs and drops them. Prometheus can scrape it as it scrapes a collector.
 """
 
 import asyncio
-import json
 import signal
+import socket
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
 
 import grpc.aio
+import uvicorn
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as logs_grpc
@@ -20,19 +20,40 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metr
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as metrics_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as traces_grpc
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
-from ticketcap_local.intake import Full, Intake
+from ticketcap_local.intake import Intake, Refused
 from ticketcap_local.settings import HOST, StackSettings
 from ticketcap_local.trace_store import TraceStore
 
 _MAX_BODY: Final = 16 * 1024 * 1024
-_MAX_HEAD: Final = 16 * 1024
-_IDLE_SECONDS: Final = 75.0
-_SHOWN: Final = 20
-_SHOWN_AT_MOST: Final = 1000
+"""Bytes of one export, before and after decompression."""
+_DEFAULT_LIMIT: Final = 20
+_MAX_LIMIT: Final = 1000
 
-Answer = tuple[str, str, bytes]
-"""Status, content type, content."""
+
+@asynccontextmanager
+async def serving(store: TraceStore, grpc_port: int, http_port: int) -> AsyncIterator[None]:
+    """Listen on both ports while the code inside runs."""
+    intake = Intake(store)
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", _MAX_BODY)])
+    traces_grpc.add_TraceServiceServicer_to_server(_Traces(intake), server)
+    metrics_grpc.add_MetricsServiceServicer_to_server(_Metrics(), server)
+    logs_grpc.add_LogsServiceServicer_to_server(_Logs(), server)
+    server.add_insecure_port(f"{HOST}:{grpc_port}")
+    await server.start()
+    http = _http_server(intake, store)
+    serve = asyncio.create_task(http.serve([socket.create_server((HOST, http_port))]))
+    try:
+        yield
+    finally:
+        http.should_exit = True
+        await serve
+        await server.stop(0.2)
 
 
 class _Traces(traces_grpc.TraceServiceServicer):
@@ -41,9 +62,9 @@ class _Traces(traces_grpc.TraceServiceServicer):
 
     async def Export(self, request: traces.ExportTraceServiceRequest, context: Any) -> Any:  # noqa: N802
         try:
-            self._intake.take(request)
-        except Full:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the sink refuses spans for a while")
+            self._intake.add(request)
+        except Refused as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         return traces.ExportTraceServiceResponse()
 
 
@@ -57,116 +78,103 @@ class _Logs(logs_grpc.LogsServiceServicer):
         return logs.ExportLogsServiceResponse()
 
 
-@asynccontextmanager
-async def serving(store: TraceStore, grpc_port: int, http_port: int) -> AsyncIterator[None]:
-    """Listen on both ports while the code inside runs."""
-    intake = Intake(store)
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", _MAX_BODY)])
-    traces_grpc.add_TraceServiceServicer_to_server(_Traces(intake), server)
-    metrics_grpc.add_MetricsServiceServicer_to_server(_Metrics(), server)
-    logs_grpc.add_LogsServiceServicer_to_server(_Logs(), server)
-    server.add_insecure_port(f"{HOST}:{grpc_port}")
-    await server.start()
-    http = await asyncio.start_server(_HttpSink(store, intake).serve, HOST, http_port, limit=_MAX_HEAD)
-    try:
+class _HttpServer(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to ``main``, which stops both servers."""
         yield
-    finally:
-        http.close()
-        await server.stop(0.2)
+
+
+def _http_server(intake: Intake, store: TraceStore) -> uvicorn.Server:
+    sink = _HttpSink(intake, store)
+    app = Starlette(
+        routes=[
+            Route("/v1/traces", sink.export_traces, methods=["POST"]),
+            Route("/v1/{signal:str}", sink.drop, methods=["POST"]),
+            Route("/api/refuse", sink.refuse, methods=["POST"]),
+            Route("/api/traces", sink.newest),
+            Route("/api/traces/{trace_id}", sink.trace),
+            Route("/metrics", sink.metrics),
+        ],
+        exception_handlers={HTTPException: _problem},
+    )
+    return _HttpServer(uvicorn.Config(app, lifespan="off", access_log=False, log_level="error", timeout_keep_alive=75))
 
 
 class _HttpSink:
-    """The little HTTP that OTLP needs, two pages of JSON, and one for Prometheus."""
+    """OTLP over HTTP, the traces as JSON, and a page for Prometheus."""
 
-    def __init__(self, store: TraceStore, intake: Intake) -> None:
-        self._store = store
+    def __init__(self, intake: Intake, store: TraceStore) -> None:
         self._intake = intake
+        self._store = store
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def export_traces(self, request: Request) -> Response:
+        if "json" in request.headers.get("content-type", ""):
+            raise HTTPException(415, "JSON is not supported: send OTLP as protobuf")
+        content = await _content(request)
         try:
-            while await self._one(reader, writer):
-                pass
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, TimeoutError):
-            pass  # a client that left, or that sent what no exporter sends
-        except asyncio.CancelledError:
-            pass  # the sink stops while an exporter keeps its connection; nothing awaits this task
-        finally:
-            writer.close()
+            self._intake.add(traces.ExportTraceServiceRequest.FromString(content))
+        except Refused as error:
+            raise HTTPException(503, str(error)) from error
+        except DecodeError as error:
+            raise HTTPException(400, f"the body is not OTLP over protobuf: {error}") from error
+        return Response(media_type="application/x-protobuf")
 
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        async with asyncio.timeout(_IDLE_SECONDS):
-            head = await reader.readuntil(b"\r\n\r\n")
-            request_line, *lines = head.decode("latin-1").split("\r\n")
-            headers = {
-                name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-            }
-            length = headers.get("content-length", "0")
-            if not length.isdecimal() or int(length) > _MAX_BODY or "transfer-encoding" in headers:
-                await _send(writer, _json("413 Content Too Large", {"error": f"a body has at most {_MAX_BODY} bytes"}))
-                return False
-            body = await reader.readexactly(int(length))
-        method, target, *_ = [*request_line.split(" "), ""]
+    async def drop(self, request: Request) -> Response:
+        if request.path_params["signal"] not in {"metrics", "logs"}:
+            raise HTTPException(404, "unknown signal: send traces, metrics or logs")
+        await _content(request)
+        return Response(media_type="application/x-protobuf")
+
+    async def refuse(self, request: Request) -> Response:
         try:
-            answer = self._answer(method, target, headers, body)
-        except ValueError as error:  # an address or a number that is none
-            answer = _json("400 Bad Request", {"error": str(error)})
-        await _send(writer, answer)
-        return headers.get("connection", "").lower() != "close"
+            self._intake.refuse(float(request.query_params.get("seconds", "0")))
+        except ValueError as error:
+            raise HTTPException(400, "seconds: must be a number") from error
+        return Response()
 
-    def _answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
-        url = urlsplit(target)
-        if method == "POST" and url.path in {"/v1/traces", "/v1/metrics", "/v1/logs"}:
-            return self._export(url.path, headers, body)
-        if method == "POST" and url.path == "/api/refuse":
-            self._intake.refuse(float(parse_qs(url.query).get("seconds", ["0"])[0]))
-            return "200 OK", "text/plain", b""
-        if method == "GET" and url.path == "/metrics":
-            return "200 OK", "text/plain; version=0.0.4", self._intake.page().encode()
-        if method == "GET" and url.path == "/api/traces":
-            return _json("200 OK", self._newest(parse_qs(url.query)))
-        if method == "GET" and url.path.startswith("/api/traces/"):
-            trace = self._store.get(url.path.removeprefix("/api/traces/"))
-            return _json("200 OK", trace.as_json()) if trace else _json("404 Not Found", {"error": "no such trace"})
-        return _json("404 Not Found", {"error": "try GET /api/traces"})
+    async def newest(self, request: Request) -> Response:
+        query = request.query_params
+        limit = query.get("limit", "")
+        count = min(int(limit), _MAX_LIMIT) if limit.isdecimal() else _DEFAULT_LIMIT
+        found = self._store.newest(count, service=query.get("service", ""), name=query.get("name", ""))
+        return JSONResponse({"traces": [trace.as_json() for trace in found]})
 
-    def _export(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
-        if "json" in headers.get("content-type", ""):
-            return _json("415 Unsupported Media Type", {"error": "send OTLP as protobuf"})
-        try:
-            content = _unzipped(body) if headers.get("content-encoding") == "gzip" else body
-            if path == "/v1/traces":
-                self._intake.take(traces.ExportTraceServiceRequest.FromString(content))
-        except Full:
-            return _json("503 Service Unavailable", {"error": "spans are refused for a while"})
-        except (DecodeError, zlib.error, ValueError) as error:
-            return _json("400 Bad Request", {"error": f"not OTLP over protobuf: {error}"})
-        return "200 OK", "application/x-protobuf", b""
+    async def trace(self, request: Request) -> Response:
+        trace = self._store.get(request.path_params["trace_id"])
+        if trace is None:
+            raise HTTPException(404, "no such trace")
+        return JSONResponse(trace.as_json())
 
-    def _newest(self, query: dict[str, list[str]]) -> dict[str, Any]:
-        limit = query.get("limit", [str(_SHOWN)])[0]
-        count = min(int(limit), _SHOWN_AT_MOST) if limit.isdigit() else _SHOWN
-        found = self._store.newest(count, service=query.get("service", [""])[0], name=query.get("name", [""])[0])
-        return {"traces": [trace.as_json() for trace in found]}
+    async def metrics(self, _request: Request) -> Response:
+        return PlainTextResponse(self._intake.metrics_page(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
 
-def _unzipped(body: bytes) -> bytes:
-    """Return the content of a gzip body; raise ValueError when it is too large, before it fills the memory."""
-    unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    content = unzip.decompress(body, _MAX_BODY)
+async def _problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for no other exception
+    return JSONResponse({"error": error.detail}, error.status_code)
+
+
+async def _content(request: Request) -> bytes:
+    """Return the body, decompressed; raise HTTPException 413 or 400 before it fills the memory."""
+    too_large = HTTPException(413, f"the body is larger than {_MAX_BODY} bytes")
+    if int(request.headers.get("content-length", "0")) > _MAX_BODY:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            raise too_large
+    if request.headers.get("content-encoding") != "gzip":
+        return bytes(body)
+    try:
+        unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        content = unzip.decompress(body, _MAX_BODY)
+    except zlib.error as error:
+        raise HTTPException(400, f"the body is not gzip: {error}") from error
     if not unzip.eof:
-        raise ValueError(f"it is cut off, or larger than {_MAX_BODY} bytes")
+        raise HTTPException(400, f"the gzip body is cut off, or larger than {_MAX_BODY} bytes")
     return content
-
-
-def _json(status: str, content: object) -> Answer:
-    return status, "application/json", json.dumps(content, ensure_ascii=False).encode()
-
-
-async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
-    status, content_type, content = answer
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(content)}\r\n\r\n"
-    writer.write(head.encode() + content)
-    await writer.drain()
 
 
 async def main() -> None:
