@@ -1,1 +1,1 @@
-"""Sentry as files: ``python -m deploy.sentry apply`` puts them there, ``… release`` registers what was deployed."""
+"""Configure Sentry from files, and register releases."""

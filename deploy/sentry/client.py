@@ -1,4 +1,4 @@
-"""Sentry's HTTP API, as little of it as is needed: JSON in and out, pages followed, repeats and waits bounded."""
+"""Call Sentry's HTTP API with JSON, pages and bounded retries."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,12 +19,12 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class SentryError(Exception):
-    """What could not be done, where and why; never holds the token."""
+    """A call failed; the message names it and never contains the token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentrySettings:
-    """Which project of which organization, and by whose right."""
+    """The project, its organization and the token."""
 
     url: str
     token: str = field(repr=False)
@@ -34,20 +34,20 @@ class SentrySettings:
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> "SentrySettings":
         """Read SENTRY_URL, SENTRY_AUTH_TOKEN, SENTRY_ORG and SENTRY_PROJECT; raise SentryError."""
-        wanted = ("SENTRY_AUTH_TOKEN", "SENTRY_ORG", "SENTRY_PROJECT")
-        if missing := [name for name in wanted if not environ.get(name)]:
+        names = ("SENTRY_AUTH_TOKEN", "SENTRY_ORG", "SENTRY_PROJECT")
+        if missing := [name for name in names if not environ.get(name)]:
             raise SentryError(f"{', '.join(missing)}: not set")
         url = (environ.get("SENTRY_URL") or "https://sentry.io").rstrip("/")
         parts = urlsplit(url)
-        # A token that travels in the clear is everybody's.
+        # Over plain HTTP everyone on the way can read the token.
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
             raise SentryError("SENTRY_URL: must begin with https://")
-        token, organization, project = (environ[name] for name in wanted)
+        token, organization, project = (environ[name] for name in names)
         return cls(url=url, token=token, organization=organization, project=project)
 
 
 class SentryApi:
-    """Calls for one organization and project. Paths are given in parts, so that none needs quoting by hand."""
+    """Calls for one organization and project. Methods take paths in parts and quote them."""
 
     def __init__(self, settings: SentrySettings, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.organization = settings.organization
@@ -65,11 +65,11 @@ class SentryApi:
         self._client.close()
 
     def of_organization(self, *parts: str) -> str:
-        """Return the path of something that belongs to the organization."""
+        """Return a path below the organization."""
         return _path("organizations", self.organization, *parts)
 
     def of_project(self, *parts: str) -> str:
-        """Return the path of something that belongs to the project."""
+        """Return a path below the project."""
         return _path("projects", self.organization, self.project, *parts)
 
     def get(self, path: str) -> Json:
@@ -77,7 +77,7 @@ class SentryApi:
         return self._call("GET", path).json()
 
     def post(self, path: str, body: Json) -> Json:
-        """Make an object and return it."""
+        """Create an object and return it."""
         return self._call("POST", path, body).json()
 
     def put(self, path: str, body: Json) -> Json:
@@ -103,7 +103,7 @@ class SentryApi:
             try:
                 answer = self._client.request(method, path, json=body, params=query)
             except httpx.TransportError as error:
-                # A POST whose answer is lost may have made something: whoever runs this again finds it by its name.
+                # A POST may have created its object before the response was lost; the next run finds it by name.
                 if left and method != "POST":
                     self._sleep(1.0)
                     continue
@@ -118,8 +118,8 @@ class SentryApi:
 
 
 def _wait(answer: httpx.Response) -> float:
-    asked = answer.headers.get("Retry-After", "1")
-    return min(float(asked) if asked.isdecimal() else 1.0, _LONGEST_WAIT)
+    delay = answer.headers.get("Retry-After", "1")
+    return min(float(delay) if delay.isdecimal() else 1.0, _LONGEST_WAIT)
 
 
 def _path(*parts: str) -> str:

@@ -3,13 +3,14 @@
 import json
 import re
 from typing import Any, Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ticketcap_testing.http_server import HttpStandIn, StandInHandler
 
 TOKEN: Final = "sntrys_a-token-nobody-may-see"
 _PAGE: Final = 2
 _ONE: Final = re.compile(r"(.+)/(\d+)")
+_RELEASE: Final = re.compile(r"(.+/releases)/([^/]+)")
 
 
 class SentryStandIn(HttpStandIn):
@@ -66,15 +67,21 @@ class SentryStandIn(HttpStandIn):
             self.project.update(body or {})
             self._answer(handler, 200, self.project)
         elif handler.command == "GET":
-            self._get(handler, path, int(parse_qs(parts.query).get("cursor", ["0"])[0]))
+            self._get(handler, path, dict(parse_qsl(parts.query)))
         else:
             self._write(handler, path, body)
 
-    def _get(self, handler: StandInHandler, path: str, offset: int) -> None:
+    def _get(self, handler: StandInHandler, path: str, query: dict[str, str]) -> None:
+        offset = int(query.get("cursor", "0"))
         if one := _ONE.fullmatch(path):
             self._answer(handler, 200, self._find(one[1], one[2]))
             return
-        items = self.lists.get(path, [])
+        items = [
+            item
+            for item in self.lists.get(path, [])
+            if item.get("status", "open") == query.get("status", "open")
+            and item.get("version", "").startswith(query.get("query", ""))
+        ]
         more = "true" if len(items) > offset + _PAGE else "false"
         link = f'<http://next>; rel="next"; results="{more}"; cursor="{offset + _PAGE}"'
         shown = items[offset : offset + _PAGE]
@@ -87,6 +94,13 @@ class SentryStandIn(HttpStandIn):
             self._find(one[1], one[2]).update(body)
             self._answer(handler, 200, body)
             return
+        if handler.command == "PUT" and (release := _RELEASE.fullmatch(path)):
+            found = next(item for item in self.lists[release[1]] if item["version"] == release[2])
+            found.update(body)
+            self._answer(handler, 200, found)
+            return
+        if "version" in body:
+            body["projects"] = [{"slug": slug} for slug in body["projects"]]
         items = self.lists.setdefault(path, [])
         same = [item for item in items if "version" in body and item["version"] == body["version"]]
         if same:

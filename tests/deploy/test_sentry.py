@@ -138,13 +138,27 @@ def test_a_release_is_told_with_its_new_commits_and_its_deploy_once(sentry: Sent
     assert "dana" not in str(told).lower()
     deploys = sentry.lists[f"{RELEASES}/ticketcap@0.1.0+{third}/deploys"]
     assert sorted(deploy["environment"] for deploy in deploys) == ["production", "staging"]
-    assert "deploy to production: was there" in said
+    assert "deploy to production: already registered" in said
 
 
 def test_a_release_without_git_is_told_as_well(sentry: SentryStandIn) -> None:
     """A build that knows no sha has no commits to tell."""
     said = call(sentry, "release", SENTRY_RELEASE="ticketcap@0.1.0+dev")
-    assert said == ["release ticketcap@0.1.0+dev: 0 commits", "deploy to production: told"]
+    assert said == ["release ticketcap@0.1.0+dev: 0 commits", "deploy to production: registered"]
+
+
+def test_all_but_the_newest_ten_releases_are_archived(sentry: SentryStandIn) -> None:
+    """Oldest releases only, once; releases of other projects stay open."""
+    sentry.lists[RELEASES] = [
+        {"version": "ticketcap@0.0.1+shared", "projects": [{"slug": "ticketcap"}, {"slug": "web"}]}
+    ]
+    for number in range(12):
+        call(sentry, "release", "--release", f"ticketcap@0.1.{number}+dev")
+    archived = {item["version"] for item in sentry.lists[RELEASES] if item.get("status") == "archived"}
+    assert archived == {"ticketcap@0.1.0+dev", "ticketcap@0.1.1+dev"}
+    sentry.requests.clear()
+    call(sentry, "release", "--release", "ticketcap@0.1.11+dev")
+    assert not [request for request in sentry.requests if request.startswith("PUT")]
 
 
 def test_a_busy_sentry_is_asked_again_and_not_for_ever(sentry: SentryStandIn) -> None:
