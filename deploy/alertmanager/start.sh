@@ -1,23 +1,23 @@
 #!/bin/sh
-# Start Alertmanager with the receivers that the environment names; with none it shows alerts and tells nobody.
+# Start Alertmanager with the receivers that the environment names; without any it shows alerts and sends none.
 #
 #   ALERT_SLACK_URL_FILE       a file with the address of a Slack incoming web hook
 #   ALERT_SLACK_CHANNEL        #ticketcap-alerts
-#   ALERT_EMAIL_TO             who gets pages and tickets by e-mail; needs ALERT_EMAIL_FROM and ALERT_SMTP (host:port)
+#   ALERT_EMAIL_TO             gets pages and tickets by e-mail; needs ALERT_EMAIL_FROM and ALERT_SMTP (host:port)
 #   ALERT_SMTP_USER, ALERT_SMTP_PASSWORD_FILE
 #   ALERT_WEBHOOK_URL          gets everything, as Alertmanager's JSON
 #
 #   start.sh --print           writes the configuration to the standard output and starts nothing
 set -eu
 
-base=${ALERT_BASE_CONFIG:-/etc/alertmanager/alertmanager.yml}
+base=${ALERT_BASE_CONFIG:-$(dirname "$0")/alertmanager.yml}
 
 fail() {
   echo "start.sh: $1" >&2
   exit 1
 }
 
-# A value goes into single quotes in YAML: what would end them is no channel, address or path.
+# Values go into single quotes in YAML. No channel, address or path contains a quote or a line break.
 plain() {
   case $2 in
     *"'"* | *'
@@ -39,7 +39,7 @@ if [ -n "$email_to" ]; then
   [ -n "$email_from" ] || fail "ALERT_EMAIL_TO is set, ALERT_EMAIL_FROM is not"
   [ -n "$smtp" ] || fail "ALERT_EMAIL_TO is set, ALERT_SMTP is not"
 fi
-# A file that is missing is found out now, not when the first alert can't be sent.
+# A missing file stops the start, instead of failing the first alert.
 for file in "$slack_file" "$smtp_password_file"; do
   [ -z "$file" ] || [ -r "$file" ] || fail "$file can't be read"
 done
@@ -84,7 +84,7 @@ configuration() {
   for receiver in page ticket notice; do
     echo "  - name: $receiver"
     slack
-    # What is only good to know fills no mailbox.
+    # Notices go to no mailbox.
     [ "$receiver" = notice ] || email
     hook
   done

@@ -214,10 +214,10 @@ def _prometheus_config(folder: Path, targets: Mapping[str, str], hurry: int, scr
         {**jobs[name], "static_configs": [{"targets": [address]}]} for name, address in targets.items()
     ]
     config["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [targets["alertmanager"]]}]}]
-    (folder / "rules").mkdir()
-    for path in (DEPLOY / "prometheus/rules").glob("*.yml"):
+    debian.check("sh", DEPLOY / "prometheus/start.sh", "--write", folder / "rules")
+    for path in (folder / "rules").glob("*.yml"):
         rules = hurry_up(yaml.safe_load(path.read_text()), hurry)
-        (folder / "rules" / path.name).write_text(yaml.safe_dump(rules, sort_keys=False))
+        path.write_text(yaml.safe_dump(rules, sort_keys=False))
     config = hurry_up(config, hurry)
     if scrape_seconds is not None:
         config["global"]["scrape_interval"] = f"{scrape_seconds * 1000:.0f}ms"
@@ -240,5 +240,5 @@ def alertmanager_config(settings: Mapping[str, str]) -> str:
         "sh",
         DEPLOY / "alertmanager/start.sh",
         "--print",
-        env={"ALERT_BASE_CONFIG": str(DEPLOY / "alertmanager/alertmanager.yml"), **settings},
+        env=settings,
     )

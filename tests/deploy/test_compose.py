@@ -32,7 +32,7 @@ def run(*command: str) -> None:
         ("hadolint", "deploy/local/simulator/Dockerfile", *(f"services/{name}/Dockerfile" for name in OWN)),
         (
             *("shellcheck", ".ci/run", "deploy/docker/exercise.sh", "deploy/docker/stand-in-postgres.sh"),
-            *("deploy/alertmanager/start.sh", "deploy/programs/build.sh"),
+            *("deploy/alertmanager/start.sh", "deploy/prometheus/start.sh", "deploy/programs/build.sh"),
         ),
     ],
     ids=lambda command: command[0],

@@ -43,6 +43,20 @@ def test_a_page_keeps_back_what_it_explains(tmp_path: Path) -> None:
         assert watch.firing() == {"TargetDown"}
 
 
+def test_every_alert_links_its_runbook_in_full() -> None:
+    """Below the repository's address, or another one; a value that is no address stops the start."""
+    start = DEPLOY / "prometheus/start.sh"
+    rules = debian.check("sh", start, "--print")
+    assert rules.count("runbook_url: ") == rules.count(
+        "runbook_url: https://github.com/kartis-info/ticketcap/blob/main/docs/runbooks/"
+    )
+    rules = debian.check("sh", start, "--print", env={"RUNBOOK_BASE_URL": "https://wiki.example.org/ticketcap/"})
+    assert "runbook_url: https://wiki.example.org/ticketcap/docs/runbooks/capacity-drift.md" in rules
+    for wrong in ("wiki", "https://x/'", "https://x/|e id"):
+        with pytest.raises(AssertionError, match="RUNBOOK_BASE_URL"):
+            debian.check("sh", start, "--print", env={"RUNBOOK_BASE_URL": wrong})
+
+
 def test_hurrying_shortens_durations_and_nothing_else() -> None:
     """Windows, offsets and waits; not names, label values or numbers."""
     assert hurried("rate(x[10m]) unless y offset 1h > 5") == "rate(x[3000ms]) unless y offset 18000ms > 5"

@@ -1,10 +1,11 @@
 """Run Debian's Prometheus and Alertmanager over the embedded stack.
 
-Rules and routes are those of deploy/; only the addresses are the stack's own.
+Rules and routes are those of production; only the addresses are the stack's own.
 """
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,19 +16,30 @@ from ticketcap_local.settings import HOST, StackSettings
 from ticketcap_local.state import StateFolder
 
 _DEPLOY: Final = Path(__file__).resolve().parents[3]
-_RULES: Final = _DEPLOY / "prometheus/rules"
+_WRITE_RULES: Final = _DEPLOY / "prometheus/start.sh"
 _ROUTES: Final = _DEPLOY / "alertmanager/alertmanager.yml"
 _INTERVAL: Final = "5s"
-"""Shorter than production's 15 s: a person watches."""
+"""Shorter than production's 15 s: a person waits for the result."""
 
 
 def parts(settings: StackSettings, state: StateFolder) -> list[ServicePart]:
     """Return both programs as parts; raise PartError when one is not installed."""
+    prometheus_program = _program("prometheus")
+    alertmanager_program = _program("prometheus-alertmanager", "alertmanager")
     folder = settings.state_dir / "monitoring"
     folder.mkdir(exist_ok=True)
     # A copy: the drill alert-delivery-failing edits the file that Alertmanager reads.
     routes = alertmanager_config(settings)
     routes.write_text(_ROUTES.read_text())
+    # start.sh completes the runbooks' links, as in production; RUNBOOK_BASE_URL reaches it from the environment.
+    done = subprocess.run(
+        ["sh", str(_WRITE_RULES), "--write", str(_rules(settings))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise PartError(done.stderr.strip())
     config = folder / "prometheus.json"
     config.write_text(json.dumps(prometheus_config(settings), indent=2))
     prometheus, alertmanager = settings.prometheus_port, settings.alertmanager_port
@@ -35,7 +47,7 @@ def parts(settings: StackSettings, state: StateFolder) -> list[ServicePart]:
         ServicePart(
             name="alertmanager",
             argv=[
-                _program("prometheus-alertmanager", "alertmanager"),
+                alertmanager_program,
                 f"--config.file={routes}",
                 f"--storage.path={folder / 'alertmanager'}",
                 f"--web.listen-address={HOST}:{alertmanager}",
@@ -49,7 +61,7 @@ def parts(settings: StackSettings, state: StateFolder) -> list[ServicePart]:
         ServicePart(
             name="prometheus",
             argv=[
-                _program("prometheus"),
+                prometheus_program,
                 f"--config.file={config}",
                 f"--storage.tsdb.path={folder / 'prometheus'}",
                 "--storage.tsdb.retention.time=2d",
@@ -68,6 +80,10 @@ def alertmanager_config(settings: StackSettings) -> Path:
     return settings.state_dir / "monitoring/alertmanager.yml"
 
 
+def _rules(settings: StackSettings) -> Path:
+    return settings.state_dir / "monitoring/rules"
+
+
 def prometheus_config(settings: StackSettings) -> dict[str, Any]:
     """Return Prometheus' configuration; JSON is YAML too. The trace sink stands for the collector."""
     ports = {
@@ -81,7 +97,7 @@ def prometheus_config(settings: StackSettings) -> dict[str, Any]:
         ports["otel-collector"] = settings.otlp_http_port
     return {
         "global": {"scrape_interval": _INTERVAL, "evaluation_interval": _INTERVAL},
-        "rule_files": [str(_RULES / "*.yml")],
+        "rule_files": [str(_rules(settings) / "*.yml")],
         "alerting": {"alertmanagers": [_targets(settings.alertmanager_port)]},
         "scrape_configs": [{"job_name": job, **_targets(port)} for job, port in ports.items()],
     }

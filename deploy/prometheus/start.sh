@@ -1,0 +1,43 @@
+#!/bin/sh
+# Start Prometheus over the rules, each with a full link to its runbook.
+#
+#   RUNBOOK_BASE_URL      where the repository's files can be read; the rules name files below it
+#
+#   start.sh --print          writes the rules to the standard output and starts nothing
+#   start.sh --write FOLDER   writes the rules to FOLDER and starts nothing
+set -eu
+
+here=$(dirname "$0")
+base=${RUNBOOK_BASE_URL:-https://github.com/kartis-info/ticketcap/blob/main}
+
+case $base in
+  http://* | https://*) ;;
+  *) echo "start.sh: RUNBOOK_BASE_URL must begin with http:// or https://" >&2; exit 1 ;;
+esac
+case $base in
+  *[\|\&\"\'\ ]* | *\\*)
+    echo "start.sh: RUNBOOK_BASE_URL holds a character that no address has unescaped" >&2; exit 1 ;;
+esac
+
+rules() {
+  sed "s|runbook_url: docs/|runbook_url: ${base%/}/docs/|" "$@"
+}
+
+write() {
+  mkdir -p "$1"
+  for file in "$here"/rules/*.yml; do
+    rules "$file" >"$1/${file##*/}"
+  done
+}
+
+case ${1:-} in
+  --print) rules "$here"/rules/*.yml ;;
+  --write) write "$2" ;;
+  *)
+    # The image's file system is read-only but for /tmp.
+    mkdir -p /tmp/prometheus
+    write /tmp/prometheus/rules
+    cp "$here/prometheus.yml" /tmp/prometheus/prometheus.yml
+    exec /bin/prometheus --config.file=/tmp/prometheus/prometheus.yml "$@"
+    ;;
+esac
