@@ -1,4 +1,4 @@
-"""A stack of one's own for a test: free ports, a temporary folder, and its process."""
+"""Start a stack of the test's own on free ports."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ _REPLACED = ("DATABASE_URL", "PAYMENT_DATABASE_URL", "YAADPAY_BASE_URL", "OTEL_E
 
 
 class RunningStack:
-    """A command that runs a stack, and what it said."""
+    """A command that runs a stack, and its output."""
 
     def __init__(self, argv: Sequence[str | Path], environment: Mapping[str, str], log_file: Path) -> None:
         self.state = StateFolder(Path(environment["TICKETCAP_STATE_DIR"]))

@@ -1,4 +1,6 @@
-"""A stack of tiny parts for tests: `fake_stack.py` runs `up` over them, `fake_stack.py http|grpc PORT` is one of them.
+"""Run a stack of tiny parts, or one of them.
+
+`fake_stack.py` runs `up` over them; `fake_stack.py http|grpc PORT` runs one.
 
 FAKE_FAULT=dies: the front ends before it is ready. FAKE_FAULT=stubborn: the front ignores SIGTERM.
 """
@@ -82,7 +84,7 @@ def parts(settings: StackSettings, state: StateFolder) -> Sequence[Part]:
 
 
 async def fill(_gateway_url: str, _jwt_secret: str) -> None:
-    """There is nobody to register here."""
+    """Create no demo school: the tiny parts have no API."""
 
 
 def main(arguments: list[str]) -> None:

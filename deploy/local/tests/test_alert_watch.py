@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ticketcap_local.drills.ground import CannotDrill, Ground
-from ticketcap_local.drills.watching import AlertWatch
+from ticketcap_local.drills.alert_watch import AlertWatch
+from ticketcap_local.drills.target import CannotDrill, Target
 from ticketcap_local.settings import StackSettings
 from ticketcap_local.state import Running, StateFolder
 from ticketcap_testing.http_server import HttpStandIn, StandInHandler
@@ -41,9 +41,9 @@ async def test_each_change_is_said_once(tmp_path: Path, prometheus: Prometheus) 
     said: list[str] = []
     state = StateFolder(tmp_path)
     state.prepare()
-    with state.owned():
-        state.note([Running("prometheus", "running", 1, f"http://{prometheus.address}/alerts", "")])
-        watch = AlertWatch(Ground(StackSettings(state_dir=tmp_path), {}), "TargetDown", said.append)
+    with state.locked():
+        state.record([Running("prometheus", "running", 1, f"http://{prometheus.address}/alerts", "")])
+        watch = AlertWatch(Target(StackSettings(state_dir=tmp_path), {}), "TargetDown", said.append)
         async with watch.following(), asyncio.timeout(20):
             for states in (["pending"], ["pending", "firing"], []):
                 before = len(said)
@@ -54,7 +54,7 @@ async def test_each_change_is_said_once(tmp_path: Path, prometheus: Prometheus) 
     assert [line.split(" is ")[1] for line in said] == ["pending", "firing", "inactive"]
 
 
-def test_without_prometheus_it_says_how_to_start_it(tmp_path: Path) -> None:
+async def test_without_prometheus_it_says_how_to_start_it(tmp_path: Path) -> None:
     """Instead of waiting for an alert that nothing evaluates."""
     with pytest.raises(CannotDrill, match="ticketcap up --monitoring"):
-        AlertWatch(Ground(StackSettings(state_dir=tmp_path), {}), "TargetDown", print)
+        AlertWatch(Target(StackSettings(state_dir=tmp_path), {}), "TargetDown", print)

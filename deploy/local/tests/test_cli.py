@@ -1,4 +1,4 @@
-"""The command, as a person uses it."""
+"""Run the command as a person does."""
 
 import asyncio
 import os
@@ -41,40 +41,40 @@ def run(*arguments: str, **environment: str) -> Done:
         (["--role", "SUPER_ADMIN", "--hours", "0.5"], Principal("local", Role.SUPER_ADMIN, None)),
     ],
 )
-async def test_a_token_is_printed_alone_and_holds(tmp_path: Path, arguments: list[str], principal: Principal) -> None:
-    """Signed with the stack's secret, whose file nobody else can read, and verified as the services do."""
+async def test_a_token_is_printed_and_valid(tmp_path: Path, arguments: list[str], principal: Principal) -> None:
+    """Signed with the stack's secret, in a file that only its owner can read; the services' verifier accepts it."""
     done = run("token", *arguments, TICKETCAP_STATE_DIR=str(tmp_path))
     verifier = TokenVerifier(secret=StateFolder(tmp_path).secrets()["JWT_SECRET"])
     assert await verifier.verify(done.stdout.strip()) == principal
     assert (tmp_path / "secrets.json").stat().st_mode & 0o077 == 0
 
 
-def test_secrets_are_long_and_made_once(tmp_path: Path) -> None:
-    """The services want 32 characters; tokens hold over restarts."""
+def test_secrets_are_long_and_created_once(tmp_path: Path) -> None:
+    """The services require 32 characters; tokens stay valid over restarts."""
     state = StateFolder(tmp_path)
-    made = state.secrets()
-    assert set(made) == {"JWT_SECRET", "MANAGE_TOKEN_SECRET"}
-    assert all(len(secret) >= 32 for secret in made.values())
-    assert StateFolder(tmp_path).secrets() == made
+    created = state.secrets()
+    assert set(created) == {"JWT_SECRET", "MANAGE_TOKEN_SECRET"}
+    assert all(len(secret) >= 32 for secret in created.values())
+    assert StateFolder(tmp_path).secrets() == created
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["token", "--role", "OWNER"], "--school"),
         (["token", "--role", "KING"], "--role must be one of"),
         (["token", "--role", "SUPER_ADMIN", "--school", "herzl"], "leave --school out"),
-        (["status"], "nothing runs"),
+        (["status"], "no stack runs"),
         (["traces"], "no trace sink"),
-        (["traffic", "--parents", "1"], "no answer from"),
+        (["traffic", "--parents", "1"], "no response from"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(tmp_path: Path, arguments: list[str], told: str) -> None:
-    """What was wrong and what to do, no traceback, exit code 1."""
+def test_a_mistake_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    """The error and its cure, no traceback, exit code 1."""
     ports = {f"TICKETCAP_{name}_PORT": str(free_port()) for name in ("GATEWAY", "OTLP_HTTP")}
     done = run(*arguments, TICKETCAP_STATE_DIR=str(tmp_path), **ports)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -86,20 +86,20 @@ def test_a_wrong_setting_is_named(tmp_path: Path, port: str) -> None:
     assert "TICKETCAP_GATEWAY_PORT" in done.stderr
 
 
-def test_status_tells_who_is_down(tmp_path: Path) -> None:
-    """In columns that are never cut; a part that is not running makes the exit code 1."""
+def test_status_shows_parts_that_are_down(tmp_path: Path) -> None:
+    """In columns of full width; a part that does not run makes the exit code 1."""
     state = StateFolder(tmp_path)
     log = tmp_path / "a folder with a name so long that a table would cut it" / "gateway.log"
-    with state.owned():
-        state.note([Running("gateway", "running", 123, "http://127.0.0.1:8080", str(log))])
+    with state.locked():
+        state.record([Running("gateway", "running", 123, "http://127.0.0.1:8080", str(log))])
         done = run("status", TICKETCAP_STATE_DIR=str(tmp_path))
         assert done.returncode == 0
         assert re.search(rf"^gateway +running +123 +http://127.0.0.1:8080 +{log}$", done.stdout, re.MULTILINE)
-        state.note([Running("gateway", "down", None, "http://127.0.0.1:8080", str(log))])
+        state.record([Running("gateway", "down", None, "http://127.0.0.1:8080", str(log))])
         done = run("status", TICKETCAP_STATE_DIR=str(tmp_path))
         assert done.returncode == 1
         assert re.search(r"^gateway +down +- ", done.stdout, re.MULTILINE)
-    assert "nothing runs" in run("status", TICKETCAP_STATE_DIR=str(tmp_path)).stderr
+    assert "no stack runs" in run("status", TICKETCAP_STATE_DIR=str(tmp_path)).stderr
 
 
 async def test_traces_are_shown_newest_last(tmp_path: Path) -> None:

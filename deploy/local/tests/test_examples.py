@@ -1,4 +1,4 @@
-"""The commands that a newcomer copies: none of them makes a secret that can be guessed."""
+"""Check that examples for newcomers use random idempotency keys."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ PLACES = ("README.md", "deploy/local/src/ticketcap_local/up.py")
 
 
 def test_examples_use_random_idempotency_keys() -> None:
-    """A copied key would be everybody's: it brings the first answer again, with its manage token."""
+    """A copied key would return the first caller's registration again, with its manage token."""
     lines = [line for place in PLACES for line in (ROOT / place).read_text().splitlines()]
     examples = [line for line in lines if "-H" in line and "Idempotency-Key: " in line]
     assert len(examples) == len(PLACES)

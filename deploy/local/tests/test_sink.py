@@ -1,4 +1,4 @@
-"""The trace sink: takes OTLP over both protocols and keeps a bounded number of traces."""
+"""Check the trace sink over both protocols."""
 
 import asyncio
 import gzip
@@ -78,8 +78,8 @@ async def posted(port: int, body: bytes, headers: str = "", *, path: str = "/v1/
     return answer
 
 
-async def test_metrics_and_logs_are_taken_and_dropped(ports: tuple[int, int]) -> None:
-    """Over both protocols, so that an exporter has nothing to complain of."""
+async def test_metrics_and_logs_are_accepted_and_dropped(ports: tuple[int, int]) -> None:
+    """Over both protocols, so that exporters report no error."""
     grpc_port, http_port = ports
     async with grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
         await metrics_grpc.MetricsServiceStub(channel).Export(metrics.ExportMetricsServiceRequest())
@@ -105,16 +105,14 @@ BOMB = gzip.compress(exported(span(1, name="x" * 20_000_000)).SerializeToString(
         pytest.param(b"", "Content-Length: -1\r\n", b" 400 ", id="less than nothing"),
     ],
 )
-async def test_what_can_not_be_taken_is_refused(
-    ports: tuple[int, int], body: bytes, headers: str, status: bytes
-) -> None:
-    """With a status, and the sink goes on."""
+async def test_an_invalid_export_is_refused(ports: tuple[int, int], body: bytes, headers: str, status: bytes) -> None:
+    """With a status; the next export succeeds."""
     assert status in (await posted(ports[1], body, headers)).split(b"\r\n")[0]
     assert b" 200 " in await posted(ports[1], exported(span(1)).SerializeToString())
 
 
 async def test_the_newest_traces_are_kept_and_large_ones_are_cut(ports: tuple[int, int]) -> None:
-    """At most three traces, five spans in all and two in each, here; what was left out is told."""
+    """At most three traces, five spans in all and two in each, here; the rest is counted."""
     for trace in range(1, 6):
         await posted(ports[1], exported(*(span(trace, number + 1) for number in range(trace))).SerializeToString())
     found = (await get(ports[1], "/api/traces"))["traces"]
@@ -128,7 +126,7 @@ async def test_the_newest_traces_are_kept_and_large_ones_are_cut(ports: tuple[in
 
 
 async def test_traces_are_found_by_service_name_and_id(ports: tuple[int, int]) -> None:
-    """The beginning of an id is enough; an unknown one is a 404 with words."""
+    """The beginning of an id is enough; an unknown id is a 404 with an error."""
     await posted(ports[1], exported(span(1, name="registration.create"), service="registration").SerializeToString())
     await posted(ports[1], exported(span(16**31)).SerializeToString())
     by_name = (await get(ports[1], "/api/traces?name=create&service=registration"))["traces"]
@@ -141,7 +139,7 @@ async def test_traces_are_found_by_service_name_and_id(ports: tuple[int, int]) -
     assert await get(ports[1], "/api/traces/ff") == {"error": "no such trace"}
 
 
-async def test_everything_of_a_span_is_told(ports: tuple[int, int]) -> None:
+async def test_a_span_is_shown_with_all_its_fields(ports: tuple[int, int]) -> None:
     """Ids, times, parent, kind, status, attributes of every type, events, links."""
     full = span(1)
     full.parent_span_id = (7).to_bytes(8, "big")
@@ -151,8 +149,8 @@ async def test_everything_of_a_span_is_told(ports: tuple[int, int]) -> None:
     full.events.add(name="exception").attributes.add(key="exception.type").value.string_value = "X"
     full.links.add(trace_id=(5).to_bytes(16, "big"), span_id=(6).to_bytes(8, "big"))
     await posted(ports[1], exported(full).SerializeToString())
-    [told] = (await get(ports[1], "/api/traces"))["traces"][0]["spans"]
-    assert told == {
+    [span_json] = (await get(ports[1], "/api/traces"))["traces"][0]["spans"]
+    assert span_json == {
         "span_id": f"{1:016x}",
         "parent_id": f"{7:016x}",
         "name": "GET /x",
@@ -186,8 +184,8 @@ async def test_it_stops_in_silence_while_an_exporter_is_connected(tmp_path: Path
     assert sink.output() == ""
 
 
-async def test_a_request_that_makes_no_sense_is_refused(ports: tuple[int, int]) -> None:
-    """The client hears so, and the next one is served."""
+async def test_an_invalid_path_is_refused(ports: tuple[int, int]) -> None:
+    """With 404; the next request succeeds."""
     connection = HttpConnection(f"http://127.0.0.1:{ports[1]}")
     assert (await connection.request("GET", "//[")).status == 404
     assert (await connection.request("GET", "/api/traces?limit=2")).status == 200
@@ -195,7 +193,7 @@ async def test_a_request_that_makes_no_sense_is_refused(ports: tuple[int, int]) 
 
 
 async def test_spans_are_refused_for_a_while_and_counted(ports: tuple[int, int]) -> None:
-    """Over both protocols, so that senders may try again; then everything is taken. A minute is the most."""
+    """Over both protocols, with statuses that let senders retry; afterwards spans are accepted again."""
     grpc_port, http_port = ports
     body = exported(span(1), span(1, 2)).SerializeToString()
     assert b" 200 " in await posted(http_port, b"", path="/api/refuse?seconds=60")

@@ -1,4 +1,4 @@
-"""The real stack: PostgreSQL, the sink and the services, as `ticketcap up` runs them."""
+"""Run the real stack as `ticketcap up` does."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def event_of(environment: Mapping[str, str]) -> dict[str, Any]:
 def test_the_stack_comes_up_mends_itself_and_keeps_its_state(
     start_stack: Any, environment: dict[str, str], nothing_runs: Callable[[Mapping[str, int]], None]
 ) -> None:
-    """What was killed starts again, a rush sells every place once, and all of it is there next time."""
+    """Killed parts restart, a rush reserves every spot once, and the registrations are there in the next run."""
     first = start_stack(TICKETCAP, "up")
     first.wait_for("ready in")
     before = first.pids()

@@ -1,4 +1,4 @@
-"""What the stack keeps between runs."""
+"""Check the stack's secrets."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from pathlib import Path
 from ticketcap_local.state import StateFolder
 
 
-def test_secrets_are_made_once_whoever_asks_first(tmp_path: Path) -> None:
+def test_secrets_are_created_once_by_concurrent_readers(tmp_path: Path) -> None:
     """Commands that start together all get what the first one wrote, and nothing else is left."""
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: StateFolder(tmp_path).secrets(), range(32)))

@@ -1,4 +1,4 @@
-"""The supervisor, over parts that are no processes."""
+"""Check the supervisor over parts that are no processes."""
 
 import asyncio
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ def supervised(*parts: FakePart, said: list[str] | None = None) -> Supervisor:
 
 
 async def test_parts_start_when_what_they_need_is_ready_and_stop_in_reverse() -> None:
-    """Those that need nothing start at once, whatever the order."""
+    """Parts without needs start at once, in any order."""
     journal: list[str] = []
     run = supervised(
         FakePart("base", journal, starts_in=0.02),
@@ -65,7 +65,7 @@ async def test_parts_start_when_what_they_need_is_ready_and_stop_in_reverse() ->
 
 
 async def test_a_part_that_can_not_start_ends_the_start_of_all() -> None:
-    """Its error is told, and nothing is left waiting for it."""
+    """Its error is raised, and no other part waits for it."""
     journal: list[str] = []
     run = supervised(
         FakePart("base", journal, fails=True),
@@ -88,12 +88,12 @@ async def test_a_part_that_keeps_dying_waits_longer_each_time(monkeypatch: pytes
     while len(said) < 13:
         await asyncio.sleep(0.005)
     keeping.cancel()
-    pauses = [line.split()[-2] for line in said if "starting it again" in line]
+    pauses = [line.split()[-2] for line in said if "restart in" in line]
     assert pauses == ["0.001", "0.002", "0.003", "0.003", "0.001", "0.002"]
 
 
 async def test_a_part_that_does_not_come_back_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Told each time, and the others are kept alive meanwhile."""
+    """Each restart is reported; the supervisor watches the other parts meanwhile."""
     monkeypatch.setattr(supervisor, "_PAUSES", (0.001,))
     said: list[str] = []
     weak = FakePart("weak", [], lives=[0, 0, 0])

@@ -1,4 +1,4 @@
-"""Traces as a person sees them in the terminal."""
+"""Check traces as the terminal shows them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A rush of parents, against a small gateway made here."""
+"""Check a rush of parents at a small gateway."""
 
 import asyncio
 import json
@@ -19,10 +19,10 @@ EVENT = {"capacity": 10, "confirmed": 10, "held": 0, "available": 0, "waitlisted
 
 @dataclass
 class FakeGateway:
-    """Confirms while there are places, then waits; ``faults`` says how some requests end instead."""
+    """Confirms while there are spots, then waitlists; ``faults`` names how some requests fail."""
 
     url: str = ""
-    places: int = 10
+    spots_left: int = 10
     faults: dict[int, str] = field(default_factory=dict)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class FakeGateway:
                 headers = {
                     name.lower(): value.strip() for name, _, value in (x.partition(":") for x in head.split("\r\n"))
                 }
-                body = await reader.readexactly(int(headers["content-length"]))
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
                 if head.startswith("GET"):
                     self.reads -= 1
                     await self._send(writer, 404 if "/winter" in head else 200 if self.reads >= 0 else 503, EVENT)
@@ -63,8 +63,8 @@ class FakeGateway:
             case "twice":
                 await self._send(writer, 409, {"code": "ALREADY_REGISTERED"})
             case _:
-                self.places -= 1
-                status = "CONFIRMED" if self.places >= 0 else "WAITLISTED"
+                self.spots_left -= 1
+                status = "CONFIRMED" if self.spots_left >= 0 else "WAITLISTED"
                 await self._send(writer, 201, {"status": status, "spots": body["spots"]})
 
     async def _send(self, writer: asyncio.StreamWriter, status: int, body: dict[str, Any]) -> None:
@@ -91,23 +91,23 @@ async def run(gateway: FakeGateway, *, parents: int = 40, **options: Any) -> Rus
 
 async def test_every_parent_is_counted_once(gateway: FakeGateway) -> None:
     """Outcomes and latencies add up, no more requests are in flight than asked for, and progress reaches the end."""
-    told: list[int] = []
-    result = await run(gateway, progress=told.append)
+    progress: list[int] = []
+    result = await run(gateway, progress=progress.append)
     assert result.statuses == Counter(CONFIRMED=10, WAITLISTED=30)
     assert not result.refusals
     assert len(result.latencies) == len(result.answers) == 40
     assert 0 < result.percentile(0.5) <= result.percentile(0.99) <= result.percentile(1.0) <= result.seconds
     assert 1 < gateway.most_in_flight <= 8
-    assert told[-1] == 40
+    assert progress[-1] == 40
 
 
 async def test_what_goes_wrong_is_counted_and_the_rush_goes_on(gateway: FakeGateway) -> None:
-    """Refusals by status and code; a lost connection and an answer that is none are no answer."""
+    """Refusals by status and code; a lost connection and an invalid response are no response."""
     gateway.faults = {3: "hang up", 5: "nonsense", 7: "twice"}
     result = await run(gateway)
     assert sum(result.statuses.values()) == 37
     assert result.refusals["409 ALREADY_REGISTERED"] == 1
-    assert sum(count for name, count in result.refusals.items() if name.startswith("no answer")) == 2
+    assert sum(count for name, count in result.refusals.items() if name.startswith("no response")) == 2
 
 
 async def test_parents_are_people_with_a_mobile_number_each(gateway: FakeGateway) -> None:
@@ -137,7 +137,7 @@ async def test_a_request_has_a_time_limit(gateway: FakeGateway) -> None:
     result = await rush(
         url=gateway.url, school="herzl", event="spring", parents=2, concurrency=2, seconds=0.0001, seed=1
     )
-    assert result.refusals == Counter({"no answer (TimeoutError)": 2})
+    assert result.refusals == Counter({"no response (TimeoutError)": 2})
 
 
 async def test_a_connection_is_opened_again_after_the_server_closed_it(gateway: FakeGateway) -> None:
@@ -164,15 +164,15 @@ def result_of(statuses: dict[str, int], refusals: dict[str, int] | None = None) 
     )
 
 
-def test_the_result_is_told_with_its_verdict() -> None:
+def test_the_outcome_has_a_verdict() -> None:
     """Outcomes, percentiles, rate, seats."""
     result = result_of({"CONFIRMED": 10, "WAITLISTED": 30})
     text = "\n".join(line.plain for line in (*outcome(result), *verdict(result, EVENT)))
     for expected in (
-        "told           30  waitlisted",
-        "answered  p50 100 ms · p95 100 ms · p99 100 ms · max 100 ms",
-        "in all    2.00 s, 20 answers a second",
-        "seats     10 · 10 confirmed · 0 held · 0 available · 30 on the waitlist",
+        "registered       30  waitlisted",
+        "latency     p50 100 ms · p95 100 ms · p99 100 ms · max 100 ms",
+        "total       2.00 s, 20 responses a second",
+        "seats       10 · 10 confirmed · 0 held · 0 available · 30 on the waitlist",
     ):
         assert expected in text
     assert text.endswith("nothing oversold")
@@ -187,17 +187,17 @@ def test_the_result_is_told_with_its_verdict() -> None:
     ],
 )
 def test_overselling_is_an_alarm(statuses: dict[str, int], event: dict[str, Any]) -> None:
-    """Whether this rush was promised too much or the event says that it sold too much."""
+    """In this rush's registrations, or in the event's counters."""
     result = result_of(statuses)
     assert oversold(result, event) == 1
     assert list(verdict(result, event))[-1].plain.strip() == "OVERSOLD: 1 too many"
 
 
-async def test_the_result_is_told_when_the_event_can_not_be_read_any_more(
+async def test_an_unreadable_event_is_no_success(
     gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is asked for again, and its silence is no good news."""
-    monkeypatch.setattr(traffic_view, "_PATIENCE", 2)
+    """The command retries and reports the failure."""
+    monkeypatch.setattr(traffic_view, "_READS", 2)
     gateway.reads = 1
     assert not await play(url=gateway.url, school="herzl", event="spring", parents=5, concurrency=2)
     out = capsys.readouterr().out
@@ -208,15 +208,15 @@ async def test_the_result_is_told_when_the_event_can_not_be_read_any_more(
     assert await play(url=gateway.url, school="herzl", event="spring", parents=5, concurrency=2)
 
 
-async def test_a_run_is_well_when_all_were_answered_and_nothing_oversold(
+async def test_a_run_succeeds_without_failures_and_overselling(
     gateway: FakeGateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A refusal of the event's own is fine, a fault is not, and an event that is not there is told."""
-    wanted: dict[str, Any] = {"url": gateway.url, "school": "herzl", "event": "spring", "parents": 5, "concurrency": 2}
+    """A refusal is no failure; a lost response is one; an unknown event is an error."""
+    options: dict[str, Any] = {"url": gateway.url, "school": "herzl", "event": "spring", "parents": 5, "concurrency": 2}
     gateway.faults = {2: "twice"}
-    assert await play(**wanted)
+    assert await play(**options)
     gateway.faults = {7: "hang up"}
-    assert not await play(**wanted)
-    assert "got no answer" in capsys.readouterr().out
+    assert not await play(**options)
+    assert "got no response" in capsys.readouterr().out
     with pytest.raises(NoEvent, match="404"):
-        await play(**{**wanted, "event": "winter"})
+        await play(**{**options, "event": "winter"})

@@ -1,4 +1,4 @@
-"""Running a stack: what a person sees, what happens when a part dies, and what is left afterwards."""
+"""Check the output, the restarts and the end of a stack."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ def start_fake(start_stack: Any) -> Callable[..., Any]:
 
 
 def test_parts_come_up_after_what_they_need_and_stop_on_ctrl_c(start_fake: Any, nothing_runs: Check) -> None:
-    """Each step is told, one Ctrl-C stops all, exit code 0, no process and no run file is left."""
+    """Each step is reported; one Ctrl-C stops all with exit code 0 and leaves no process and no run file."""
     stack = start_fake()
     stack.wait_for("ready in")
     steps = [line.split()[1] for line in stack.said.splitlines() if "✓" in line]
@@ -44,7 +44,7 @@ def test_a_part_that_dies_is_started_again(start_fake: Any, nothing_runs: Check)
     for times in (1, 2):
         os.kill(stack.pids()["back"], signal.SIGKILL)
         stack.wait_for("back is ready again", times=times)
-    assert "back ended (signal SIGKILL); starting it again in 0.2 s" in stack.said
+    assert "back ended (signal SIGKILL); restart in 0.2 s" in stack.said
     after = stack.pids()
     assert after["front"] == before["front"]
     assert after["back"] != before["back"]
@@ -99,7 +99,7 @@ def test_a_part_that_can_not_start_is_told_with_its_last_words(start_fake: Any, 
 
 
 def test_one_folder_has_one_stack(start_fake: Any) -> None:
-    """A second one says what to do, and the first goes on."""
+    """The second one exits with an error; the first one keeps running."""
     first = start_fake()
     first.wait_for("ready in")
     second = start_fake()
@@ -117,6 +117,7 @@ def test_a_taken_port_is_told_before_anything_starts(start_fake: Any, environmen
         stack = start_fake()
         assert stack.process.wait(20) == 1
     assert (
-        f"port {port} (traces, HTTP) is taken: stop what listens there, or set TICKETCAP_OTLP_HTTP_PORT" in stack.said
+        f"port {port} (traces, HTTP) is taken: stop the program that uses it, or set TICKETCAP_OTLP_HTTP_PORT"
+        in stack.said
     )
     assert "✓" not in stack.said

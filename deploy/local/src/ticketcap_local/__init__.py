@@ -1,1 +1,1 @@
-"""The embedded stack: PostgreSQL, an OTLP sink and the services as real processes, and the command that runs them."""
+"""Run all of TicketCap as processes on one machine, without containers."""

@@ -1,4 +1,7 @@
-"""A lean HTTP/1.1 client: one kept-alive connection per caller, JSON in and out, everything bounded."""
+"""Send HTTP requests for load generation, at little CPU.
+
+Everything else uses httpx; a rush measures the gateway, not its client.
+"""
 
 import asyncio
 import json
@@ -12,8 +15,8 @@ _MAX_BODY: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """Status, headers (lower-case names) and the JSON body, None when there is none."""
+class HttpResponse:
+    """Status, headers (lower-case names) and the JSON body; the body is None without JSON."""
 
     status: int
     headers: dict[str, str]
@@ -21,7 +24,7 @@ class HttpAnswer:
 
 
 class HttpConnection:
-    """One connection to one server; opened when it is needed, opened again when the server closed it."""
+    """One keep-alive connection to one server; it reconnects after the server closes it."""
 
     def __init__(self, base_url: str) -> None:
         parts = urlsplit(base_url)
@@ -33,17 +36,17 @@ class HttpConnection:
 
     async def request(
         self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None, seconds: float = 30.0
-    ) -> HttpAnswer:
-        """Send one request and return its answer.
+    ) -> HttpResponse:
+        """Send one request and return its response.
 
-        Raises OSError, EOFError or TimeoutError; then the outcome is unknown.
+        ``seconds`` limits the whole exchange. Raises OSError, EOFError or TimeoutError; the outcome is then unknown.
         """
         try:
             async with asyncio.timeout(seconds):
                 reader, writer = await self._open()
                 writer.write(self._message(method, path, body, headers or {}))
                 await writer.drain()
-                return await self._answer(reader)
+                return await self._response(reader)
         except BaseException:
             self.close()
             raise
@@ -70,7 +73,7 @@ class HttpConnection:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return "\r\n".join([*lines, "", ""]).encode() + content
 
-    async def _answer(self, reader: asyncio.StreamReader) -> HttpAnswer:
+    async def _response(self, reader: asyncio.StreamReader) -> HttpResponse:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             status = int(head[0].split(" ")[1])
@@ -79,10 +82,10 @@ class HttpConnection:
             is_json = "json" in headers.get("content-type", "")
             body = json.loads(content) if is_json and content else None
         except (ValueError, IndexError, asyncio.LimitOverrunError) as error:
-            raise OSError(f"{self._host}:{self._port} did not answer HTTP/1.1 as expected: {error}") from error
+            raise OSError(f"{self._host}:{self._port} sent an invalid HTTP/1.1 response: {error}") from error
         if headers.get("connection", "").lower() == "close":
             self.close()
-        return HttpAnswer(status, headers, body)
+        return HttpResponse(status, headers, body)
 
 
 def _headers(lines: list[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Count spans as a collector does, and refuse them for a while on demand."""
+"""Count spans as a collector does, and refuse them on demand."""
 
 import time
 from typing import Final
@@ -15,7 +15,7 @@ _HELP: Final = {
 }
 
 
-class Refused(Exception):
+class SpansRefused(Exception):
     """The sink refuses spans at the moment; the sender may retry."""
 
     def __init__(self) -> None:
@@ -35,12 +35,12 @@ class Intake:
         self._refuses_until = time.monotonic() + min(max(seconds, 0.0), MAX_REFUSE_SECONDS)
 
     def add(self, request: ExportTraceServiceRequest) -> None:
-        """Store spans; raise Refused."""
+        """Store spans; raise SpansRefused."""
         accepted, refused = _HELP
         spans = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
         if time.monotonic() < self._refuses_until:
             self._counts[refused] += spans
-            raise Refused
+            raise SpansRefused
         self._counts[accepted] += spans
         self._store.add(request)
 

@@ -1,4 +1,4 @@
-"""What the supervisor keeps alive: the shape that every part of the stack has."""
+"""Define the interface of a part of the stack."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,19 +6,19 @@ from typing import Protocol
 
 
 class PartError(Exception):
-    """A part did not get ready; the message says why and where to look."""
+    """A part did not start; the message says why and names its log."""
 
 
 class Part(Protocol):
-    """One part of the stack. It may be started again after it ended."""
+    """One part of the stack. The supervisor restarts it after it ends."""
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Its name in messages and in ``needs``."""
 
     @property
     def address(self) -> str:
-        """Where it answers; empty for what is done once it is up."""
+        """Its address; empty for a command that ends by itself."""
 
     @property
     def needs(self) -> Sequence[str]:
@@ -26,7 +26,7 @@ class Part(Protocol):
 
     @property
     def log_file(self) -> Path:
-        """Where it writes."""
+        """Its log."""
 
     @property
     def pid(self) -> int | None:
@@ -36,10 +36,10 @@ class Part(Protocol):
         """Start it and return when it is ready; raise PartError."""
 
     async def ended(self) -> str:
-        """Wait until it is no more and say how it ended."""
+        """Wait until it ends and return how it ended."""
 
     async def stop(self) -> None:
-        """Ask it to stop and wait, within a bound."""
+        """Stop it and wait; kill it after a limit."""
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""

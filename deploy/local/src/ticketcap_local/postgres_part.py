@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL as a part of the stack."""
+"""Run the embedded PostgreSQL as a part of the stack."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ _POLL_SECONDS: Final = 0.1
 
 @dataclass(kw_only=True)
 class PostgresPart:
-    """A server and the databases that must be in it."""
+    """A server with its databases."""
 
     server: EmbeddedPostgres
     databases: Sequence[str]
@@ -33,7 +33,7 @@ class PostgresPart:
 
     @property
     def log_file(self) -> Path:
-        """The server's log."""
+        """Its log."""
         return self.server.log_file
 
     @property
@@ -42,14 +42,14 @@ class PostgresPart:
         return self.server.pid
 
     async def start(self) -> None:
-        """Start it, with its databases; raise PartError."""
-        await _to_its_end(self._start)
+        """Start it and create its databases; raise PartError."""
+        await _run_to_its_end(self._start)
 
     def _start(self) -> None:
         import psycopg
 
         try:
-            self.server.stop()  # lets go of what a killed server left
+            self.server.stop()  # releases the lock and the process of a killed server
             self.server.start()
             self._started = self.server.pid
             for database in self.databases:
@@ -58,28 +58,28 @@ class PostgresPart:
             raise PartError(str(error)) from error
 
     async def ended(self) -> str:
-        """Wait until its process is no more."""
-        # Another thread owns the process, so it is looked at, not waited for.
+        """Wait until its process ends."""
+        # Another thread owns the process, so this one polls it.
         while self.server.pid is not None:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         return f"process {self._started}"
 
     async def stop(self) -> None:
-        """Stop it: clients are disconnected, everything is written."""
+        """Stop it: disconnect clients and write everything."""
         try:
-            await _to_its_end(self.server.stop)
+            await _run_to_its_end(self.server.stop)
         finally:
             self._started = None
 
     def kill(self) -> None:
-        """End it without its last checkpoint; the next start recovers."""
+        """Kill it before its last checkpoint; the next start recovers."""
         if self._started is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._started, signal.SIGQUIT)
 
 
-async def _to_its_end(work: Callable[[], None]) -> None:
-    """Run ``work`` in a thread. Who is cancelled waits for it too: a start left alone would run beside the stop."""
+async def _run_to_its_end(work: Callable[[], None]) -> None:
+    """Run ``work`` in a thread; wait for its end even when cancelled, or an abandoned start runs beside the stop."""
     running = asyncio.create_task(asyncio.to_thread(work))
     cancelled: asyncio.CancelledError | None = None
     while not running.done():

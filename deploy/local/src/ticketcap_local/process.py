@@ -1,4 +1,4 @@
-"""Parts that are programs: services, which stay, and commands, which do their work once."""
+"""Run programs as parts: services that stay, commands that end."""
 
 import asyncio
 import os
@@ -15,12 +15,12 @@ _POLL_SECONDS: Final = 0.05
 _LAST_LINES: Final = 8
 
 Environment = Callable[[], Mapping[str, str]]
-"""Asked at each start: some values are known only once other parts are up."""
+"""Called at each start: some values exist only after other parts started."""
 
 
 @dataclass(kw_only=True)
 class ServicePart:
-    """A process that stays; ``ready`` tells when it answers."""
+    """A process that stays; ``ready`` returns whether it answers."""
 
     name: str
     argv: Sequence[str]
@@ -45,29 +45,29 @@ class ServicePart:
             async with asyncio.timeout(self.start_seconds):
                 while not await self.ready():
                     if process.returncode is not None:
-                        raise PartError(_why(self.name, process.returncode, self.log_file))
+                        raise PartError(_start_failure(self.name, process.returncode, self.log_file))
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             raise PartError(f"{self.name} was not ready within {self.start_seconds:g} s, see {self.log_file}") from None
 
     async def ended(self) -> str:
-        """Wait until its process is no more and say how it ended."""
+        """Wait until its process ends and return how it ended."""
         return "not started" if self._process is None else _ending(await self._process.wait())
 
     async def stop(self) -> None:
-        """Ask it to stop; kill it when it takes too long."""
+        """Stop it; kill it after ``stop_seconds``."""
         if self._process is not None:
             await _stop(self._process, self.stop_seconds)
 
     def kill(self) -> None:
-        """End it at once, with whatever it started."""
+        """Kill it and its children."""
         if self._process is not None:
             _signal_group(self._process, signal.SIGKILL)
 
 
 @dataclass(kw_only=True)
 class CommandPart:
-    """A command that must have done its work before others start."""
+    """A command that must end before others start."""
 
     name: str
     argv: Sequence[str]
@@ -80,29 +80,29 @@ class CommandPart:
     _process: asyncio.subprocess.Process | None = field(default=None, init=False, repr=False)
 
     async def start(self) -> None:
-        """Run it to its end; raise PartError when it fails or takes too long."""
+        """Run it to its end; raise PartError when it fails or exceeds ``seconds``."""
         self._process = process = await _spawn(self.argv, self.env(), self.log_file)
         try:
             async with asyncio.timeout(self.seconds):
                 code = await process.wait()
         except TimeoutError:
             self.kill()
-            raise PartError(f"{self.name} was not done within {self.seconds:g} s, see {self.log_file}") from None
+            raise PartError(f"{self.name} did not end within {self.seconds:g} s, see {self.log_file}") from None
         if code:
-            raise PartError(_why(self.name, code, self.log_file))
+            raise PartError(_start_failure(self.name, code, self.log_file))
 
     async def ended(self) -> str:
-        """Wait for ever: what is done does not end."""
+        """Wait until cancelled: a command that ended is not restarted."""
         await asyncio.Event().wait()
         return ""
 
     async def stop(self) -> None:
-        """Stop it in the middle of its work."""
+        """Stop it, finished or not."""
         if self._process is not None:
             await _stop(self._process, seconds=5.0)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it and its children."""
         if self._process is not None:
             _signal_group(self._process, signal.SIGKILL)
 
@@ -116,7 +116,7 @@ async def _spawn(argv: Sequence[str], env: Mapping[str, str], log_file: Path) ->
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            # Ctrl-C in the terminal reaches the stack alone, which then stops its parts in order.
+            # Ctrl-C in the terminal reaches the stack only, which then stops its parts in order.
             start_new_session=True,
         )
 
@@ -138,10 +138,10 @@ def _signal_group(process: asyncio.subprocess.Process, number: signal.Signals) -
         os.killpg(process.pid, number)
 
 
-def _why(name: str, code: int, log_file: Path) -> str:
+def _start_failure(name: str, code: int, log_file: Path) -> str:
     lines = log_file.read_text(errors="replace").strip().splitlines()[-_LAST_LINES:]
-    told = "\n    ".join(lines) or "it said nothing"
-    return f"{name} ended ({_ending(code)}) before it was ready:\n    {told}\n    log: {log_file}"
+    output = "\n    ".join(lines) or "no output"
+    return f"{name} ended ({_ending(code)}) before it was ready:\n    {output}\n    log: {log_file}"
 
 
 def _ending(code: int) -> str:

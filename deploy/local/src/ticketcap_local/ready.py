@@ -1,4 +1,4 @@
-"""How to tell that a part is ready."""
+"""Check whether a part is ready."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,9 +7,9 @@ from ticketcap_local.settings import HOST
 
 
 def http_ok(port: int, path: str) -> Callable[[], Awaitable[bool]]:
-    """Ready when GET ``path`` answers 200."""
+    """Return a check that is true when GET ``path`` answers 200."""
 
-    async def ask() -> bool:
+    async def check() -> bool:
         try:
             async with asyncio.timeout(2):
                 reader, writer = await asyncio.open_connection(HOST, port)
@@ -20,13 +20,13 @@ def http_ok(port: int, path: str) -> Callable[[], Awaitable[bool]]:
             return False
         return b" 200 " in status_line
 
-    return ask
+    return check
 
 
 def grpc_serving(port: int) -> Callable[[], Awaitable[bool]]:
-    """Ready when the gRPC health service says SERVING."""
+    """Return a check that is true when the gRPC health service answers SERVING."""
 
-    async def ask() -> bool:
+    async def check() -> bool:
         if not await _listens(port):
             return False
         import grpc.aio
@@ -35,12 +35,12 @@ def grpc_serving(port: int) -> Callable[[], Awaitable[bool]]:
         async with grpc.aio.insecure_channel(f"{HOST}:{port}") as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             try:
-                answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=2)  # type: ignore[attr-defined]  # set when it is made
+                answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=2)  # type: ignore[attr-defined]  # set in its constructor
             except grpc.aio.AioRpcError:
                 return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
-    return ask
+    return check
 
 
 async def _listens(port: int) -> bool:

@@ -1,9 +1,10 @@
-"""Opens the demo school and its events, one free and one to be paid for, through the HTTP API, as any client would."""
+"""Create the demo school and its events over HTTP."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from ticketcap_local.http_client import HttpConnection
+import httpx
+
 from ticketcap_local.tokens import make_token
 
 SCHOOL: Final = "herzl"
@@ -14,27 +15,26 @@ _CONFLICT: Final = 409
 
 
 class SeedError(Exception):
-    """The gateway did not take the demo school; the message says what it answered."""
+    """The gateway refused the demo school; the message holds its response."""
 
 
 async def seed(gateway_url: str, jwt_secret: str) -> None:
-    """Open the school and its events unless they are there; what is there is left as it is. Raises SeedError."""
+    """Create the school and its events; leave existing ones unchanged. Raises SeedError."""
     starts_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
     free = {"slug": EVENT, "title": "משחק האביב", "starts_at": starts_at.isoformat(), "capacity": 100}
     paid = {**free, "slug": PAID_EVENT, "title": "טיול האביב", "capacity": 40, "price_agorot": 4990}
     token = make_token(jwt_secret, role="SUPER_ADMIN", school=None, hours=1)
-    client = HttpConnection(gateway_url)
-    try:
-        await _open(client, token, "/api/v1/schools", {"slug": SCHOOL, "name": "בית ספר הרצל"})
-        for event in (free, paid):
-            await _open(client, token, f"/api/v1/schools/{SCHOOL}/events", event)
-    except (OSError, EOFError, TimeoutError) as error:
-        raise SeedError(f"the demo school could not be opened at {gateway_url}: {error!r}") from error
-    finally:
-        client.close()
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=gateway_url, headers=headers, timeout=10, trust_env=False) as client:
+        try:
+            await _create(client, "/api/v1/schools", {"slug": SCHOOL, "name": "בית ספר הרצל"})
+            for event in (free, paid):
+                await _create(client, f"/api/v1/schools/{SCHOOL}/events", event)
+        except httpx.TransportError as error:
+            raise SeedError(f"the demo school can't be created at {gateway_url}: {error!r}") from error
 
 
-async def _open(client: HttpConnection, token: str, path: str, body: dict[str, Any]) -> None:
-    answer = await client.request("POST", path, body, headers={"Authorization": f"Bearer {token}"}, seconds=10)
-    if answer.status not in {_CREATED, _CONFLICT}:  # a conflict: it is there already
-        raise SeedError(f"the demo school could not be opened: POST {path} answered {answer.status} {answer.body}")
+async def _create(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> None:
+    response = await client.post(path, json=body)
+    if response.status_code not in {_CREATED, _CONFLICT}:  # a conflict: an earlier run created it
+        raise SeedError(f"the demo school can't be created: POST {path}: {response.status_code} {response.text}")

@@ -1,4 +1,4 @@
-"""Where the embedded stack lives: its folder and its ports, each a variable."""
+"""Read the stack's folder, ports and replacements from the environment."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ HOST: Final = "127.0.0.1"
 
 
 class SettingError(ValueError):
-    """A variable holds what it must not; the message names it."""
+    """A variable has an invalid value; the message names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +81,11 @@ class StackSettings:
 
 
 def _databases(environ: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """Return the addresses of registration's and payment's databases; None for each of the embedded server."""
+    """Return the URLs of registration's and payment's databases; None for the embedded server."""
     registration, payment = (environ.get(name) or None for name in ("DATABASE_URL", "PAYMENT_DATABASE_URL"))
     if registration is None and payment is None:
         return None, None
-    # libpq takes time to load: only a server of one's own needs it.
+    # libpq takes time to load; only an external database needs it.
     from ticketcap_chassis.database.connection_string import WrongConnectionString, beside, connection_parameters
 
     variable = "DATABASE_URL"

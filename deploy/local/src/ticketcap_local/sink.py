@@ -1,4 +1,4 @@
-"""Receive OTLP on one machine: store the newest traces and show them as JSON.
+"""Receive OTLP, store the newest traces and serve them as JSON.
 
 The sink accepts metrics and logs and drops them. Prometheus can scrape it as it scrapes a collector.
 """
@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ticketcap_local.intake import Intake, Refused
+from ticketcap_local.intake import Intake, SpansRefused
 from ticketcap_local.settings import HOST, StackSettings
 from ticketcap_local.trace_store import TraceStore
 
@@ -63,7 +63,7 @@ class _Traces(traces_grpc.TraceServiceServicer):
     async def Export(self, request: traces.ExportTraceServiceRequest, context: Any) -> Any:  # noqa: N802
         try:
             self._intake.add(request)
-        except Refused as error:
+        except SpansRefused as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         return traces.ExportTraceServiceResponse()
 
@@ -114,7 +114,7 @@ class _HttpSink:
         content = await _content(request)
         try:
             self._intake.add(traces.ExportTraceServiceRequest.FromString(content))
-        except Refused as error:
+        except SpansRefused as error:
             raise HTTPException(503, str(error)) from error
         except DecodeError as error:
             raise HTTPException(400, f"the body is not OTLP over protobuf: {error}") from error

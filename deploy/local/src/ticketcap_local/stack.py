@@ -1,4 +1,4 @@
-"""What the stack is made of: its parts and what each needs. A further part is one more entry here."""
+"""Build the parts of the stack, each with its needs and variables."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ from ticketcap_local.state import StateFolder
 
 _REGISTRATION_DATABASE: Final = "registration"
 _PAYMENT_DATABASE: Final = "payment"
-# The vendor's public test terminal, which the simulator plays.
+# The vendor's public test terminal; the simulator accepts it.
 _TERMINAL: Final = {
     "YAADPAY_MASOF": "0010131918",
     "YAADPAY_KEY": "7110eda4d09e062aa5e4a390b0a572ac0d2c0220",
@@ -35,7 +35,7 @@ class NeededPort:
 
 
 def needed_ports(settings: StackSettings) -> list[NeededPort]:
-    """Return the ports that must be free before anything is started."""
+    """Return the ports that must be free before any part starts."""
     ports = [
         NeededPort("gateway", settings.gateway_port, "TICKETCAP_GATEWAY_PORT"),
         NeededPort("registration", settings.registration_port, "TICKETCAP_REGISTRATION_PORT"),
@@ -58,12 +58,12 @@ def needed_ports(settings: StackSettings) -> list[NeededPort]:
 
 
 def parts(settings: StackSettings, state: StateFolder) -> list[Part]:
-    """Return the parts in the order in which they are shown; they are stopped in the reverse order."""
+    """Return the parts in the order of `ticketcap status`; they stop in the reverse order."""
     return Stack(settings, state).parts()
 
 
 class Stack:
-    """Makes the parts for one set of settings."""
+    """Builds the parts for one set of settings."""
 
     def __init__(self, settings: StackSettings, state: StateFolder) -> None:
         self._settings = settings
@@ -73,18 +73,18 @@ class Stack:
         self._postgres = EmbeddedPostgres(data_dir, settings.postgres_port) if settings.database_url is None else None
 
     def parts(self) -> list[Part]:
-        """Return those that the settings have not replaced."""
-        made: list[Part] = []
+        """Return the parts that no setting replaces."""
+        own: list[Part] = []
         if self._postgres is not None:
-            made.append(PostgresPart(server=self._postgres, databases=[_REGISTRATION_DATABASE, _PAYMENT_DATABASE]))
+            own.append(PostgresPart(server=self._postgres, databases=[_REGISTRATION_DATABASE, _PAYMENT_DATABASE]))
         if self._settings.otlp_endpoint is None:
-            made.append(self._traces())
+            own.append(self._traces())
         if self._settings.yaadpay_base_url is None:
-            made.append(self._yaadpay())
-        made.append(self._schema("schema", "ticketcap_registration", self._database_url))
-        made.append(self._schema("payment-schema", "ticketcap_payment", self._payment_database_url))
+            own.append(self._yaadpay())
+        own.append(self._schema("schema", "ticketcap_registration", self._database_url))
+        own.append(self._schema("payment-schema", "ticketcap_payment", self._payment_database_url))
         watchers = monitoring.parts(self._settings, self._state) if self._settings.with_monitoring else []
-        return [*made, self._registration(), self._payment(), self._gateway(), *watchers]
+        return [*own, self._registration(), self._payment(), self._gateway(), *watchers]
 
     def _traces(self) -> Part:
         settings = self._settings
@@ -161,7 +161,7 @@ class Stack:
                 "METRICS_ADDRESS": f"{HOST}:{settings.payment_metrics_port}",
             },
             address=f"{HOST}:{settings.payment_port}",
-            # It waits for registration and for YaadPay by itself: all load at the same time.
+            # It waits for registration and YaadPay by itself, so that all start at the same time.
             needs=["payment-schema"],
             ready=grpc_serving(settings.payment_port),
             log_file=self._state.logs / "payment.log",
@@ -183,7 +183,7 @@ class Stack:
             },
             address=settings.gateway_url,
             needs=["schema"],
-            # It waits for registration by itself: both load at the same time.
+            # It waits for registration by itself, so that both start at the same time.
             ready=http_ok(settings.gateway_port, "/readyz"),
             log_file=self._state.logs / "gateway.log",
         )
@@ -192,8 +192,8 @@ class Stack:
         return self._settings.database_url or (self._postgres.url(_REGISTRATION_DATABASE) if self._postgres else "")
 
     def _payment_database_url(self) -> str:
-        given = self._settings.payment_database_url
-        return given or (self._postgres.url(_PAYMENT_DATABASE) if self._postgres else "")
+        external = self._settings.payment_database_url
+        return external or (self._postgres.url(_PAYMENT_DATABASE) if self._postgres else "")
 
     def _common(self) -> Mapping[str, str]:
         settings = self._settings
@@ -201,9 +201,9 @@ class Stack:
             "DEPLOYMENT_ENVIRONMENT": "development",
             "GRPC_VERBOSITY": "ERROR",
             "OTEL_EXPORTER_OTLP_ENDPOINT": settings.otlp_endpoint or f"http://{HOST}:{settings.otlp_http_port}",
-            # Docstrings take a service 6 MB and nobody reads them there.
+            # Docstrings take 6 MB of each service.
             "PYTHONOPTIMIZE": "2",
-            # Compiled once and kept, even where the developer's own setting says not to: it halves a warm start.
+            # Stored bytecode halves a warm start, so it overrides the developer's own setting.
             "PYTHONDONTWRITEBYTECODE": "",
             "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX") or str(self._state.bytecode),
         }

@@ -1,4 +1,4 @@
-"""What the stack keeps between runs: secrets for nobody else, logs, and a note of what is running."""
+"""Store the stack's secrets, logs and list of running parts."""
 
 import contextlib
 import fcntl
@@ -14,12 +14,12 @@ _SECRETS: Final = ("JWT_SECRET", "MANAGE_TOKEN_SECRET")
 
 
 class InUse(Exception):
-    """Another stack runs over this folder."""
+    """Another stack uses this folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A part of the stack that runs, or should."""
+    """A part of the stack and its state."""
 
     name: str
     state: str
@@ -41,66 +41,66 @@ class StateFolder:
         self._lock_file = folder / "up.lock"
 
     def prepare(self) -> None:
-        """Make the folder. Others may pass through it: run by root, PostgreSQL is another user."""
+        """Create the folder. Other users may pass through it: root runs PostgreSQL as another user."""
         self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.logs.mkdir(mode=0o700, exist_ok=True)
 
     @contextlib.contextmanager
-    def owned(self) -> Iterator[None]:
-        """Be the one stack that runs over this folder; raise InUse when another one does."""
+    def locked(self) -> Iterator[None]:
+        """Lock the folder for one stack while the code inside runs; raise InUse when another stack holds the lock."""
         with self._lock_file.open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InUse(
-                    f"a stack runs already over {self.folder}; see 'ticketcap status', or set TICKETCAP_STATE_DIR"
+                    f"a stack already runs over {self.folder}: see 'ticketcap status', or set TICKETCAP_STATE_DIR"
                 ) from None
             try:
                 yield
             finally:
                 self._run_file.unlink(missing_ok=True)
 
-    def turn_logs(self) -> None:
-        """Begin new logs; those of the run before are kept as ``*.log.1``."""
+    def rotate_logs(self) -> None:
+        """Rename the logs of the run before to ``*.log.1``."""
         for log in self.logs.glob("*.log"):
             log.replace(log.with_suffix(".log.1"))
 
     def secrets(self) -> dict[str, str]:
-        """Return the stack's secrets, made once; only the owner can read the file."""
+        """Return the stack's secrets, created once, in a file that only its owner can read."""
         if not self._secrets_file.exists():
-            self._make_secrets()
-        kept: dict[str, str] = json.loads(self._secrets_file.read_text())
-        return kept
+            self._create_secrets()
+        stored: dict[str, str] = json.loads(self._secrets_file.read_text())
+        return stored
 
-    def _make_secrets(self) -> None:
-        """Write them whole or not at all; whoever comes second keeps what the first wrote."""
-        made = {name: secrets.token_urlsafe(32) for name in _SECRETS}
+    def _create_secrets(self) -> None:
+        """Write the file atomically; of two processes the second uses the secrets of the first."""
+        values = {name: secrets.token_urlsafe(32) for name in _SECRETS}
         scratch = self._secrets_file.with_suffix(f".{secrets.token_hex(4)}")
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "w") as file:
-                json.dump(made, file)
+                json.dump(values, file)
             with contextlib.suppress(FileExistsError):
                 self._secrets_file.hardlink_to(scratch)
         finally:
             scratch.unlink()
 
-    def note(self, parts: Sequence[Running]) -> None:
-        """Note what is running, for ``ticketcap status``."""
+    def record(self, parts: Sequence[Running]) -> None:
+        """Record the parts for ``ticketcap status``."""
         scratch = self._run_file.with_suffix(".new")
         scratch.write_text(json.dumps([asdict(part) for part in parts]))
         scratch.replace(self._run_file)
 
     def running(self) -> list[Running]:
-        """Return what the stack that runs over this folder noted last; nothing when none runs."""
-        if not self._is_owned():
+        """Return the recorded parts of the stack that runs over this folder; an empty list when none runs."""
+        if not self._is_locked():
             return []
         try:
             return [Running(**part) for part in json.loads(self._run_file.read_text())]
         except FileNotFoundError:
             return []
 
-    def _is_owned(self) -> bool:
+    def _is_locked(self) -> bool:
         try:
             with self._lock_file.open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""The table of ``ticketcap status``."""
+"""Format the table of ``ticketcap status``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Final
 
 import typer
 
-from ticketcap_local.paths import shown
+from ticketcap_local.paths import short_path
 from ticketcap_local.state import Running
 
 _HEAD: Final = ("part", "state", "process", "address", "log")
@@ -14,8 +14,10 @@ _COLOURS: Final = {"running": typer.colors.GREEN, "starting": typer.colors.YELLO
 
 
 def lines_of(parts: Sequence[Running]) -> list[str]:
-    """Return a head and one line per part, in columns; nothing is cut."""
-    rows = [(part.name, part.state, str(part.pid or "-"), part.address, shown(Path(part.log_file))) for part in parts]
+    """Return a head and one line per part, in columns of full width."""
+    rows = [
+        (part.name, part.state, str(part.pid or "-"), part.address, short_path(Path(part.log_file))) for part in parts
+    ]
     widths = [max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)]
     head = "  ".join(cell.ljust(width) for cell, width in zip(_HEAD, widths, strict=True))
     return [typer.style(head.rstrip(), dim=True), *(_line(row, widths) for row in rows)]

@@ -1,4 +1,4 @@
-"""Brings parts up as soon as what they need is ready, starts again what dies, and stops all in order."""
+"""Start parts when their needs are ready, restart and stop them."""
 
 import asyncio
 import time
@@ -9,15 +9,15 @@ from typing import Final
 from ticketcap_local.part import Part, PartError
 
 _PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
-"""Seconds before each further start of a part that keeps dying; the last one is kept."""
+"""Seconds before each further restart of a part that ends again and again; the last value repeats."""
 _STEADY_SECONDS: Final = 30.0
-"""A part that lived so long starts again at the first pause."""
+"""A part that ran this long restarts after the first pause again."""
 
 Say = Callable[[str], None]
 
 
 class Supervisor:
-    """Keeps ``parts`` alive. They are stopped in reverse order; ``changed`` is called when one's state has changed."""
+    """Keeps ``parts`` running. It stops them in reverse order, and calls ``changed`` after each change of a state."""
 
     def __init__(self, parts: Sequence[Part], *, say: Say, changed: Callable[[], None]) -> None:
         self._parts = parts
@@ -26,11 +26,11 @@ class Supervisor:
         self._ready = {part.name: asyncio.Event() for part in parts}
 
     def is_ready(self, part: Part) -> bool:
-        """Say whether the part was ready when it was last looked at."""
+        """Return whether the part was ready at the last check."""
         return self._ready[part.name].is_set() and (part.pid is not None or not part.address)
 
     async def bring_up(self) -> None:
-        """Start every part; return when all are ready. Raises PartError for the first that is not."""
+        """Start every part; return when all are ready. Raises PartError for the first that fails."""
         starts = [asyncio.create_task(self._bring_up(part)) for part in self._parts]
         try:
             await asyncio.gather(*starts)
@@ -52,7 +52,7 @@ class Supervisor:
         self._changed()
 
     async def keep_alive(self) -> None:
-        """Start again whatever ends, until cancelled."""
+        """Restart every part that ends, until cancelled."""
         keepers = [asyncio.create_task(self._keep_alive(part)) for part in self._parts]
         try:
             await asyncio.gather(*keepers)
@@ -65,13 +65,13 @@ class Supervisor:
         failures = 0
         while True:
             began = time.monotonic()
-            how = await part.ended()
+            ending = await part.ended()
             self._ready[part.name].clear()
             self._changed()
             failures = 0 if time.monotonic() - began > _STEADY_SECONDS else failures
             pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
             failures += 1
-            self._event(f"{part.name} ended ({how}); starting it again in {pause:g} s")
+            self._event(f"{part.name} ended ({ending}); restart in {pause:g} s")
             await asyncio.sleep(pause)
             await self._start_again(part)
 
@@ -85,12 +85,12 @@ class Supervisor:
             self._event(f"{part.name} is ready again (process {part.pid}, {time.monotonic() - began:.1f} s)")
 
     async def bring_down(self) -> None:
-        """Stop every part, the last one first: what it accepted is still answered by those it needs."""
+        """Stop every part, the last one first, so that it can finish its requests with the parts that it needs."""
         for part in reversed(self._parts):
             await part.stop()
 
     def kill(self) -> None:
-        """End every part at once."""
+        """Kill every part."""
         for part in self._parts:
             part.kill()
 
@@ -99,5 +99,5 @@ class Supervisor:
 
 
 def step(name: str, detail: str, seconds: float) -> str:
-    """Return the line that tells of a step that is done."""
+    """Return the line that reports a finished step."""
     return f"  ✓ {name:<14}{detail:<40}{seconds:5.1f} s"

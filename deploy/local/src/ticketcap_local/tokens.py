@@ -1,4 +1,4 @@
-"""Tokens for local use, signed with the stack's own secret."""
+"""Sign tokens for local use with the stack's own secret."""
 
 import time
 from typing import Any, Final
@@ -11,7 +11,7 @@ _ACROSS_SCHOOLS: Final = frozenset({Role.SUPER_ADMIN, Role.SERVICE})
 
 
 def make_token(secret: str, *, role: str, school: str | None, hours: float = 12.0, subject: str = "local") -> str:
-    """Return a JSON Web Token (HS256) as the services verify it; raise ValueError when it would not hold."""
+    """Return a JSON Web Token (HS256) that the services accept; raise ValueError for a wrong role or school."""
     if role not in set(Role):
         raise ValueError(f"--role must be one of {', '.join(Role)}")
     if role in _ACROSS_SCHOOLS and school:

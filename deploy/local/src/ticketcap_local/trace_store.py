@@ -1,4 +1,4 @@
-"""Keeps the newest traces in memory, bounded in number and in size."""
+"""Store the newest traces in memory, limited in number and size."""
 
 import sys
 from collections import OrderedDict
@@ -16,12 +16,12 @@ _SPANS: Final = 100_000
 _SPANS_PER_TRACE: Final = 1_000
 _SPAN_BYTES: Final = 64 * 1024
 _POLL: Final = "ticketcap.registration.v1.RegistrationService/ListChanges"
-"""Payment reads registration's changes every second; these traces would fill every list of the newest."""
+"""Payment reads registration's changes every second; its traces would fill every list of newest traces."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSpan:
-    """A span as it came in; what is searched for is kept apart."""
+    """A span as received, beside the fields that searches use."""
 
     service: str
     name: str
@@ -50,17 +50,17 @@ class StoredSpan:
 
 @dataclass(slots=True)
 class StoredTrace:
-    """A trace, as far as it has come in."""
+    """The spans of a trace that have arrived."""
 
     trace_id: str
     spans: list[StoredSpan] = field(default_factory=list)
     left_out: int = 0
-    """How many of its spans were over a limit."""
+    """The number of its spans that exceeded a limit."""
 
     def matches(self, service: str, name: str) -> bool:
-        """Say whether ``service`` is in it, and a span with ``name`` in its name.
+        """Return whether it has a span of ``service`` and a span whose name contains ``name``.
 
-        Empty strings match every trace but a successful poll, which only a name finds.
+        Empty strings match every trace but successful polls, which only ``name`` finds.
         """
         if not name and self._is_successful_poll:
             return False
@@ -75,7 +75,7 @@ class StoredTrace:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the sink answers: spans in the order in which they began."""
+        """Return the sink's JSON, with spans in the order of their start."""
         spans = sorted((span.as_json() for span in self.spans), key=lambda span: span["start"])
         return {"trace_id": self.trace_id, "left_out": self.left_out, "spans": spans}
 
@@ -91,7 +91,7 @@ class TraceStore:
         self._traces: OrderedDict[str, StoredTrace] = OrderedDict()
 
     def add(self, request: ExportTraceServiceRequest) -> None:
-        """Take spans in; the oldest traces make room."""
+        """Store spans; the oldest traces are evicted."""
         for resource_spans in request.resource_spans:
             service = sys.intern(_service(resource_spans.resource))
             for scope_spans in resource_spans.scope_spans:
@@ -100,8 +100,8 @@ class TraceStore:
 
     def newest(self, limit: int, *, service: str = "", name: str = "") -> list[StoredTrace]:
         """Return at most ``limit`` traces, newest first."""
-        found = (trace for trace in reversed(self._traces.values()) if trace.matches(service, name))
-        return [trace for trace, _ in zip(found, range(limit), strict=False)]
+        matching = (trace for trace in reversed(self._traces.values()) if trace.matches(service, name))
+        return [trace for trace, _ in zip(matching, range(limit), strict=False)]
 
     def get(self, trace_id: str) -> StoredTrace | None:
         """Return the newest trace whose id is, or begins with, ``trace_id``."""

@@ -1,4 +1,4 @@
-"""Traces as trees for the terminal."""
+"""Format traces as trees for the terminal."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-_SHOWN: Final = (
+_ATTRIBUTES: Final = (
     "http.response.status_code",
     "rpc.response.status_code",
     "school.slug",
@@ -22,7 +22,7 @@ _SHOWN: Final = (
     "db.collection.name",
     "error.type",
 )
-"""Attributes that are shown, in this order; the last word of each is its label, or what stands in _LABELS."""
+"""Attributes to print, in this order. The label is the last word of the name unless _LABELS has another."""
 _LABELS: Final = {
     "http.response.status_code": "http",
     "rpc.response.status_code": "grpc",
@@ -33,17 +33,17 @@ _LABELS: Final = {
     "db.collection.name": "table",
     "error.type": "error",
 }
-_LINKS_SHOWN: Final = 2
+_MAX_LINKS: Final = 2
 _DEEPEST: Final = 1_000
 _WIDEST: Final = 60
-"""Characters of the guides before a name; deeper spans are not indented further."""
+"""Maximum width of the guides before a name; deeper spans are not indented further."""
 LEGEND: Final = "⇢ links to the trace with this id: its cause, or the batch that served it"
 
 Json = dict[str, Any]
 
 
 def lines_of(trace: Json, depth: int = _DEEPEST) -> list[Text]:
-    """Return a trace of the sink as lines: duration, service, the tree of spans, what matters of each.
+    """Return a trace of the sink as lines: duration, service, span in the tree, attributes.
 
     Spans more than ``depth`` levels below the top are counted instead of drawn.
     """
@@ -55,7 +55,7 @@ def lines_of(trace: Json, depth: int = _DEEPEST) -> list[Text]:
     if len(rows) < len(walked):
         lines.append(Text(f"  … {len(walked) - len(rows)} deeper spans; --depth shows more levels", style="dim"))
     if trace["left_out"]:
-        lines.append(Text(f"  … {trace['left_out']} spans more were left out", style="dim"))
+        lines.append(Text(f"  … {trace['left_out']} more spans exceeded the sink's limits", style="dim"))
     return lines
 
 
@@ -71,10 +71,10 @@ def _head(trace: Json) -> Text:
 
 def _walk(spans: list[Json]) -> Iterator[tuple[int, str, Json]]:
     """Yield each span with its level (0 at the top) and the guide before its name, parents before children."""
-    known = {span["span_id"] for span in spans}
+    ids = {span["span_id"] for span in spans}
     children: defaultdict[str, list[Json]] = defaultdict(list)
     for span in spans:
-        children[span["parent_id"] if span["parent_id"] in known else ""].append(span)
+        children[span["parent_id"] if span["parent_id"] in ids else ""].append(span)
     waiting = [(0, "", "", span) for span in reversed(children[""])]
     while waiting:
         level, indent, guide, span = waiting.pop()
@@ -105,7 +105,7 @@ def _short(name: str) -> str:
 
 def _labels(span: Json) -> Iterator[str]:
     attributes = span["attributes"]
-    for key in _SHOWN:
+    for key in _ATTRIBUTES:
         if key in attributes:
             value = attributes[key]
             label = _LABELS.get(key, key.rpartition(".")[2])
@@ -114,4 +114,4 @@ def _labels(span: Json) -> Iterator[str]:
 
 def _links(span: Json) -> list[str]:
     ids = [link["trace_id"] for link in span["links"]]
-    return ids if len(ids) <= _LINKS_SHOWN else [ids[0], f"and {len(ids) - 1} more"]
+    return ids if len(ids) <= _MAX_LINKS else [ids[0], f"and {len(ids) - 1} more"]

@@ -1,30 +1,31 @@
-"""Asks the sink for traces."""
+"""Fetch traces from the sink."""
 
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from ticketcap_local.http_client import HttpConnection
+import httpx
 
 _SECONDS: Final = 10.0
-_OK: Final = 200
 
 
 class NoTraces(Exception):
-    """There are none to show; the message says why."""
+    """There is no trace to show; the message says why."""
 
 
-async def fetch(url: str, *, limit: int, service: str, name: str, trace_id: str) -> list[dict[str, Any]]:
-    """Return traces as the sink tells them, newest first; raise NoTraces when there is none."""
-    query = urlencode({"limit": limit, "service": service, "name": name})
-    path = f"/api/traces/{quote(trace_id, safe='')}" if trace_id else f"/api/traces?{query}"
-    connection = HttpConnection(url)
-    try:
-        answer = await connection.request("GET", path, seconds=_SECONDS)
-    except (OSError, EOFError, TimeoutError) as error:
-        raise NoTraces(f"no trace sink at {url}; start it with 'make run'") from error
-    finally:
-        connection.close()
-    found: list[dict[str, Any]] = [answer.body] if trace_id else answer.body["traces"]
-    if answer.status != _OK or not found:
+def fetch(url: str, *, limit: int, service: str, name: str, trace_id: str) -> list[dict[str, Any]]:
+    """Return the sink's traces, newest first; raise NoTraces when there is none."""
+    query: dict[str, str | int] = {"limit": limit, "service": service, "name": name}
+    with httpx.Client(base_url=url, timeout=_SECONDS, trust_env=False) as client:
+        try:
+            response = (
+                client.get(f"/api/traces/{quote(trace_id, safe='')}")
+                if trace_id
+                else client.get("/api/traces", params=query)
+            )
+        except httpx.TransportError as error:
+            raise NoTraces(f"no trace sink at {url}; start it with 'make run'") from error
+    body = response.json()
+    traces: list[dict[str, Any]] = [body] if trace_id else body["traces"]
+    if not (response.is_success and traces):
         raise NoTraces(f"no trace {trace_id}" if trace_id else "no such traces yet; a span takes up to 5 s to arrive")
-    return found
+    return traces

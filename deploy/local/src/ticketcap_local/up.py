@@ -1,4 +1,4 @@
-"""Runs the stack: checks the ports, brings the parts up, opens the demo school, and stops all on Ctrl-C."""
+"""Run the stack from the first port check to the last stop."""
 
 import asyncio
 import signal
@@ -10,7 +10,7 @@ from typing import Final
 
 from ticketcap_local import stack
 from ticketcap_local.part import Part, PartError
-from ticketcap_local.paths import shown
+from ticketcap_local.paths import short_path
 from ticketcap_local.ports import is_free
 from ticketcap_local.seed import EVENT, PAID_EVENT, SCHOOL, SeedError, seed
 from ticketcap_local.settings import StackSettings
@@ -24,17 +24,17 @@ Seed = Callable[[str, str], Awaitable[None]]
 
 
 class StackError(Exception):
-    """The stack can't run; the message says what to do."""
+    """The stack can't run; the message says why and what to do."""
 
 
 async def up(settings: StackSettings, say: Say, *, parts: Parts = stack.parts, fill: Seed = seed) -> None:
-    """Run until SIGINT, SIGTERM or SIGHUP; raise StackError when a part does not come up."""
+    """Run until SIGINT, SIGTERM or SIGHUP; raise StackError when a part does not start."""
     state = StateFolder(settings.state_dir)
     state.prepare()
     try:
-        with state.owned():
+        with state.locked():
             _ports_must_be_free(settings)
-            state.turn_logs()
+            state.rotate_logs()
             await _Run(settings, state, parts(settings, state), say).go(fill)
     except (InUse, PartError, SeedError) as error:
         raise StackError(str(error)) from error
@@ -44,7 +44,7 @@ def _ports_must_be_free(settings: StackSettings) -> None:
     for needed in stack.needed_ports(settings):
         if not is_free(needed.port):
             raise StackError(
-                f"port {needed.port} ({needed.name}) is taken: stop what listens there, or set {needed.variable}"
+                f"port {needed.port} ({needed.name}) is taken: stop the program that uses it, or set {needed.variable}"
             )
 
 
@@ -54,13 +54,13 @@ class _Run:
         self._state = state
         self._parts = parts
         self._say = say
-        self._supervisor = Supervisor(parts, say=say, changed=self._note)
+        self._supervisor = Supervisor(parts, say=say, changed=self._record)
         self._interrupts = 0
 
     async def go(self, fill: Seed) -> None:
         work = asyncio.create_task(self._work(fill))
         for number in _SIGNALS:
-            # What nohup said about hanging up holds; that a shell had its job ignore Ctrl-C does not.
+            # nohup's ignored SIGHUP stays ignored; a SIGINT that a shell ignores for a background job does not.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 asyncio.get_running_loop().add_signal_handler(number, self._interrupt, work)
         try:
@@ -72,7 +72,7 @@ class _Run:
             work.result()
 
     def _interrupt(self, work: "asyncio.Task[None]") -> None:
-        """Stop in order; asked again, stop at once."""
+        """Stop in order; kill every part at the second signal."""
         self._interrupts += 1
         if self._interrupts == 1:
             work.cancel()
@@ -81,7 +81,7 @@ class _Run:
 
     async def _work(self, fill: Seed) -> None:
         began = time.monotonic()
-        self._note()
+        self._record()
         await self._supervisor.bring_up()
         filling = time.monotonic()
         await fill(self._settings.gateway_url, self._state.secrets()["JWT_SECRET"])
@@ -95,8 +95,8 @@ class _Run:
         await self._supervisor.bring_down()
         self._say(f"stopped in {time.monotonic() - began:.1f} s")
 
-    def _note(self) -> None:
-        self._state.note([self._running(part) for part in self._parts if part.address])
+    def _record(self) -> None:
+        self._state.record([self._running(part) for part in self._parts if part.address])
 
     def _running(self, part: Part) -> Running:
         state = "running" if self._supervisor.is_ready(part) else "starting" if part.pid else "down"
@@ -105,21 +105,21 @@ class _Run:
 
 def _hints(settings: StackSettings) -> str:
     event = f"{settings.gateway_url}/api/v1/schools/{SCHOOL}/events/{EVENT}"
-    command = shown(Path(sys.argv[0]).absolute())
+    command = short_path(Path(sys.argv[0]).absolute())
     token = f"token --school {SCHOOL} --role OWNER"
     return f"""
   open    {settings.gateway_url}/docs
           {event}
-          {settings.yaadpay_base_url or settings.yaadpay_url + "/simulator/"}   YaadPay's stand-in
+          {settings.yaadpay_base_url or settings.yaadpay_url + "/simulator/"}   YaadPay's simulator
 
   try     curl -s {event}/registrations \\
             -H 'Content-Type: application/json' -H "Idempotency-Key: $(cat /proc/sys/kernel/random/uuid)" \\
             -d '{{"name": "דנה כהן", "phone": "050-123-4567", "spots": 1}}'
 
   then    {command} {"traffic":<{len(token)}}   2,000 parents at once
-          {command} {"traces":<{len(token)}}   what happened, as trees
+          {command} {"traces":<{len(token)}}   the newest requests, as trees
           {command} {token}   to act as an organiser
-          {command} {"status":<{len(token)}}   what runs, and where it logs
+          {command} {"status":<{len(token)}}   the parts and their logs
 
-  Ctrl-C stops everything; what was registered stays in {shown(settings.state_dir)}
+  Ctrl-C stops everything; registrations stay in {short_path(settings.state_dir)}
 """

@@ -1,1 +1,1 @@
-"""Drills: each makes the fault of one alert really happen on the embedded stack, and undoes it."""
+"""Make the fault of one alert happen, and undo it."""

@@ -1,225 +1,248 @@
-"""All drills: one for each alert, and what each is made of."""
+"""List all drills: one for each alert."""
 
-from ticketcap_local.drills.database import PAYMENT, CounterTamperedWith, DeafListener, Locked, Unprotected
-from ticketcap_local.drills.drill import FOR_TEN_MINUTES, FOR_TWO_MINUTES, Drill
-from ticketcap_local.drills.families import PRICE_AGOROT, OwnEvent
-from ticketcap_local.drills.processes import Killed, Paused, Stuttering
-from ticketcap_local.drills.repeated import Repeated
-from ticketcap_local.drills.rush import Flooded
-from ticketcap_local.drills.stuck_return import StuckReturn
-from ticketcap_local.drills.telemetry import FullCollector, RevokedAddress
-from ticketcap_local.drills.yaadpay import ForgedReturns, LostRefund, Paying, YaadPayFault
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from ticketcap_local.drills import yaadpay
+from ticketcap_local.drills.database import PAYMENT, expose_table, hold_lock, miscount, silence_seat_announcements
+from ticketcap_local.drills.drill import FOR_FIVE_MINUTES, FOR_TEN_MINUTES, FOR_TWO_MINUTES, Drill
+from ticketcap_local.drills.event import open_event, open_paid_event
+from ticketcap_local.drills.processes import kill, pause, stutter
+from ticketcap_local.drills.repeat import repeat
+from ticketcap_local.drills.stuck_return import leave_return_unverified
+from ticketcap_local.drills.target import Target
+from ticketcap_local.drills.telemetry import fill_collector, revoke_receiver
+
+_DRILLS: Final[list[Drill]] = []
+_EVENTS_TABLE: Final = "LOCK TABLE events IN ACCESS EXCLUSIVE MODE"
+_EVENT_ROW: Final = "SELECT FROM events WHERE id = %s FOR UPDATE"
+_CURSORS_TABLE: Final = "LOCK TABLE cursors IN ACCESS EXCLUSIVE MODE"
+_ONE_HOUR: Final = 3600.0
+
+Begin = Callable[[Target], Awaitable[None]]
 
 
 def drills() -> dict[str, Drill]:
-    """Return all of them anew, by name, in order."""
-    made = [
-        *_of_requests(),
-        *_of_registrations(),
-        *_of_the_database(),
-        *_of_payments(),
-        *_of_yaadpay(),
-        *_of_watchers(),
-    ]
-    return {drill.name: drill for drill in sorted(made, key=lambda drill: drill.name)}
+    """Return all drills by name, in alphabetical order."""
+    return {drill.name: drill for drill in sorted(_DRILLS, key=lambda drill: drill.name)}
 
 
-def _paid() -> OwnEvent:
-    return OwnEvent(price_agorot=PRICE_AGOROT)
+def _drill(name: str, breaks: str, seconds: float = FOR_FIVE_MINUTES) -> Callable[[Begin], Begin]:
+    def add(begin: Begin) -> Begin:
+        _DRILLS.append(Drill(name, breaks, begin, seconds))
+        return begin
+
+    return add
 
 
-def _of_requests() -> list[Drill]:
-    opening, waiting, stuttering = _paid(), _paid(), OwnEvent()
-    return [
-        Drill(
-            "high-error-rate",
-            "YaadPay signs no page, so nobody can come to pay: the gateway answers 503.",
-            [opening, YaadPayFault("SIGN", "http_500"), Repeated(opening.come_to_pay, callers=2, pause=0.5)],
-        ),
-        Drill(
-            "api-latency-high",
-            "YaadPay takes 2.8 seconds to sign a page, and whoever wants to pay waits for that.",
-            [
-                waiting,
-                YaadPayFault("SIGN", "slow", seconds=2.8),
-                Repeated(waiting.come_to_pay, callers=6, pause=0.1, spread=3),
-            ],
-        ),
-        Drill(
-            "event-loop-lag",
-            "The registration service gets the processor for half of the time: it stands still again and again.",
-            [stuttering, Stuttering("registration", stands=0.45, runs=0.45), Repeated(stuttering.see)],
-        ),
-    ]
+# Requests
 
 
-def _of_registrations() -> list[Drill]:
-    full, failing, slow = OwnEvent(capacity=40), OwnEvent(), OwnEvent()
-    row = "SELECT FROM events WHERE id = %s FOR UPDATE"
-    return [
-        Drill(
-            "event-capacity-reached",
-            "Sixty families rush at an event with forty places.",
-            [full, Flooded(full, parents=60)],
-            FOR_TWO_MINUTES,
-        ),
-        Drill(
-            "registration-error-budget-burn",
-            "The registration service hangs: it holds its connections and answers nobody.",
-            [failing, Paused("registration"), Repeated(failing.come_to_register, callers=8, pause=0.5, spread=4)],
-            FOR_TWO_MINUTES,
-        ),
-        Drill(
-            "registration-latency-budget-burn",
-            "Something holds an event's row locked for two seconds at a time, and whoever registers there waits.",
-            [slow, Locked(row, held=2.0, free=0.1, event=slow), Repeated(slow.come_to_register, callers=4, pause=0.2)],
-            FOR_TWO_MINUTES,
-        ),
-    ]
+@_drill("high-error-rate", "YaadPay signs no page: the gateway answers 503 to every family that wants to pay.")
+async def _high_error_rate(target: Target) -> None:
+    event = await open_paid_event(target)
+    await yaadpay.fault(target, "SIGN", "http_500")
+    repeat(target, event.open_payment, callers=2, pause=0.5)
 
 
-def _of_the_database() -> list[Drill]:
-    slow, exhausted, tampered = OwnEvent(), OwnEvent(), OwnEvent()
-    table = "LOCK TABLE events IN ACCESS EXCLUSIVE MODE"
-    return [
-        Drill(
-            "capacity-drift",
-            "The counter of an event says one confirmed spot more than there are.",
-            [tampered, CounterTamperedWith(tampered)],
-            FOR_TWO_MINUTES,
-        ),
-        Drill(
-            "database-connection-errors",
-            "PostgreSQL is killed, and again every minute; the stack starts it again each time.",
-            [Killed("postgres")],
-            FOR_TWO_MINUTES,
-        ),
-        Drill(
-            "database-pool-exhausted",
-            "Something holds the whole table of events locked for eight seconds at a time: those who read one take up "
-            "every connection.",
-            [exhausted, Locked(table, held=8.0, free=0.3), Repeated(exhausted.see, callers=32, pause=0.1)],
-        ),
-        Drill(
-            "database-slow",
-            "Something holds the whole table of events locked for a second at a time.",
-            [slow, Locked(table, held=1.2, free=0.1), Repeated(slow.see, callers=6, pause=0.1)],
-        ),
-        Drill(
-            "seat-announcements-stale",
-            "The connection on which seats are announced is ended, and the database takes no new one.",
-            [DeafListener()],
-        ),
-        Drill(
-            "tenant-isolation-violation",
-            "Row-level security of one table is off, so that every school could see all its rows.",
-            [Unprotected()],
-            FOR_TWO_MINUTES,
-        ),
-    ]
+@_drill("api-latency-high", "YaadPay takes 2.8 seconds to sign a page, and every family that wants to pay waits.")
+async def _api_latency_high(target: Target) -> None:
+    event = await open_paid_event(target)
+    await yaadpay.fault(target, "SIGN", "slow", seconds=2.8)
+    repeat(target, event.open_payment, callers=6, pause=0.1, spread=3)
 
 
-def _of_payments() -> list[Drill]:
-    refused, left, lost, forged, lagging, old, slow = (_paid() for _ in range(7))
-    forging = ForgedReturns(forged)
-    return [
-        Drill(
-            "payment-failures",
-            "Families pay with cards that are approved on the page and refused when they are to be charged.",
-            [refused, Repeated(Paying(refused).with_a_refused_card, callers=4)],
-            FOR_TWO_MINUTES,
-        ),
-        Drill(
-            "payment-success-low",
-            "Families come to YaadPay's page and leave without paying.",
-            [left, Repeated(left.come_to_pay, callers=4, pause=1.5)],
-            FOR_TEN_MINUTES,
-        ),
-        Drill(
-            "payments-escalated",
-            "YaadPay gives money back and its answer is lost: only a person can find out whether it did.",
-            [lost, LostRefund(lost)],
-            FOR_TWO_MINUTES,
-        ),
-        Drill(
-            "payment-returns-refused",
-            "Somebody who paid 49.90 comes back as if it had been 1.90, again and again.",
-            [forged, forging, Repeated(forging.forge, callers=2)],
-            FOR_TWO_MINUTES,
-        ),
-        Drill(
-            "outbox-lagging",
-            "YaadPay does not say whether a return is its own, so what should follow it waits in the outbox.",
-            [lagging, StuckReturn(lagging)],
-        ),
-        Drill(
-            "registration-feed-stale",
-            "Something holds payment's place in the feed of registrations locked, so that it can't read on.",
-            [Locked("LOCK TABLE cursors IN ACCESS EXCLUSIVE MODE", held=3600.0, free=0.1, database=PAYMENT)],
-        ),
-        Drill(
-            "payments-unsettled",
-            "A return waits for YaadPay's word; its row in the outbox is made two hours older than it is.",
-            [old, StuckReturn(old, aged_hours=2)],
-        ),
-        Drill(
-            "slow-payment-processing",
-            "YaadPay takes eight seconds for each charge.",
-            [
-                slow,
-                YaadPayFault("commitTrans", "slow", seconds=8),
-                Repeated(Paying(slow).wholly, callers=8, pause=0.1, spread=8),
-            ],
-            FOR_TEN_MINUTES,
-        ),
-    ]
+@_drill("event-loop-lag", "The registration service runs half of the time and stops for the other half.")
+async def _event_loop_lag(target: Target) -> None:
+    event = await open_event(target)
+    await stutter(target, "registration", stops=0.45, runs=0.45)
+    repeat(target, event.read)
 
 
-def _of_yaadpay() -> list[Drill]:
-    slow, unknown = _paid(), _paid()
-    return [
-        Drill(
-            "yaad-pay-slow",
-            "YaadPay takes five seconds to sign a page.",
-            [slow, YaadPayFault("SIGN", "slow", seconds=5), Repeated(slow.come_to_pay, callers=8, pause=0.1, spread=5)],
-        ),
-        Drill(
-            "yaad-pay-outcomes-unknown",
-            "YaadPay charges cards and its answers are lost; asked again, it says that it did.",
-            [unknown, Repeated(Paying(unknown).with_a_lost_answer, callers=2)],
-            FOR_TWO_MINUTES,
-        ),
-    ]
+# Registrations
 
 
-def _of_watchers() -> list[Drill]:
-    dropping, refusing = OwnEvent(), OwnEvent()
-    return [
-        Drill(
-            "target-down",
-            "The payment service hangs: it holds its connections and answers nobody, Prometheus neither.",
-            [Paused("payment")],
-            FOR_TWO_MINUTES,
-        ),
-        Drill(
-            "telemetry-collector-down",
-            "The trace sink, which is this stack's collector, hangs.",
-            [Paused("traces")],
-            FOR_TWO_MINUTES,
-        ),
-        Drill(
-            "telemetry-dropped",
-            "The trace sink refuses the spans of families who look at an event, so that the services drop them.",
-            [dropping, FullCollector(), Repeated(dropping.see, callers=2, pause=0.2)],
-        ),
-        Drill(
-            "collector-export-failing",
-            "The trace sink refuses spans, as a collector does whose memory is full.",
-            [refusing, FullCollector(), Repeated(refusing.see, callers=2, pause=0.2)],
-        ),
-        Drill(
-            "alert-delivery-failing",
-            "An address that Alertmanager tells is revoked, and alerts go there. Needs an Alertmanager.",
-            [RevokedAddress()],
-        ),
-    ]
+@_drill("event-capacity-reached", "Sixty families rush at an event with forty spots.", FOR_TWO_MINUTES)
+async def _event_capacity_reached(target: Target) -> None:
+    event = await open_event(target, capacity=40)
+    await event.rush(parents=60)
+
+
+@_drill(
+    "registration-error-budget-burn",
+    "The registration service hangs: it keeps its connections and answers no request.",
+    FOR_TWO_MINUTES,
+)
+async def _registration_error_budget_burn(target: Target) -> None:
+    event = await open_event(target)
+    await pause(target, "registration")
+    repeat(target, event.register, callers=8, pause=0.5, spread=4)
+
+
+@_drill(
+    "registration-latency-budget-burn",
+    "A session locks an event's row for two seconds at a time, and every registration of that event waits.",
+    FOR_TWO_MINUTES,
+)
+async def _registration_latency_budget_burn(target: Target) -> None:
+    event = await open_event(target)
+    await hold_lock(target, _EVENT_ROW, seconds=2.0, free=0.1, event=event)
+    repeat(target, event.register, callers=4, pause=0.2)
+
+
+@_drill("capacity-drift", "The counter of an event is one confirmed spot too high.", FOR_TWO_MINUTES)
+async def _capacity_drift(target: Target) -> None:
+    await miscount(target, await open_event(target))
+
+
+@_drill(
+    "seat-announcements-stale", "The database ends the session that listens for seat announcements, and accepts no new session."
+)
+async def _seat_feed_stale(target: Target) -> None:
+    await silence_seat_announcements(target)
+
+
+# The database
+
+
+@_drill(
+    "database-connection-errors",
+    "PostgreSQL is killed every minute; the stack restarts it each time.",
+    FOR_TWO_MINUTES,
+)
+async def _database_connection_errors(target: Target) -> None:
+    await kill(target, "postgres")
+
+
+@_drill(
+    "database-pool-exhausted",
+    "A session locks the table of events for eight seconds at a time: readers of events take up every connection.",
+)
+async def _database_pool_exhausted(target: Target) -> None:
+    event = await open_event(target)
+    await hold_lock(target, _EVENTS_TABLE, seconds=8.0, free=0.3)
+    repeat(target, event.read, callers=32, pause=0.1)
+
+
+@_drill("database-slow", "A session locks the table of events for a second at a time.")
+async def _database_slow(target: Target) -> None:
+    event = await open_event(target)
+    await hold_lock(target, _EVENTS_TABLE, seconds=1.2, free=0.1)
+    repeat(target, event.read, callers=6, pause=0.1)
+
+
+@_drill(
+    "tenant-isolation-violation",
+    "Row-level security of one table is disabled, so that every school can see all of its rows.",
+    FOR_TWO_MINUTES,
+)
+async def _tenant_isolation_violation(target: Target) -> None:
+    await expose_table(target)
+
+
+# Payments
+
+
+@_drill("payment-failures", "Families pay with cards that YaadPay approves and then declines.", FOR_TWO_MINUTES)
+async def _payment_failures(target: Target) -> None:
+    repeat(target, yaadpay.paying_with_a_declined_card(await open_paid_event(target)), callers=4)
+
+
+@_drill("payment-success-low", "Families open YaadPay's page and leave without paying.", FOR_TEN_MINUTES)
+async def _payment_success_low(target: Target) -> None:
+    event = await open_paid_event(target)
+    repeat(target, event.open_payment, callers=4, pause=1.5)
+
+
+@_drill(
+    "payments-escalated",
+    "YaadPay refunds a payment and its response is lost: only a person can find out the outcome.",
+    FOR_TWO_MINUTES,
+)
+async def _payments_escalated(target: Target) -> None:
+    await yaadpay.lose_a_refund(await open_paid_event(target))
+
+
+@_drill(
+    "payment-returns-refused",
+    "A customer who paid 49.90 comes back with an altered amount of 1.90, again and again.",
+    FOR_TWO_MINUTES,
+)
+async def _payment_returns_refused(target: Target) -> None:
+    repeat(target, await yaadpay.forging(await open_paid_event(target)), callers=2)
+
+
+@_drill("outbox-lagging", "YaadPay can't verify a return, so its delivery waits in the outbox.")
+async def _outbox_lagging(target: Target) -> None:
+    await leave_return_unverified(target, await open_paid_event(target))
+
+
+@_drill("registration-feed-stale", "A session locks payment's cursor, so that payment can't read the change feed.")
+async def _registration_feed_stale(target: Target) -> None:
+    await hold_lock(target, _CURSORS_TABLE, seconds=_ONE_HOUR, free=0.1, database=PAYMENT)
+
+
+@_drill("payments-unsettled", "YaadPay can't verify a return; its outbox row is made two hours older.")
+async def _payments_unsettled(target: Target) -> None:
+    await leave_return_unverified(target, await open_paid_event(target), aged_hours=2)
+
+
+@_drill("slow-payment-processing", "YaadPay takes eight seconds for each charge.", FOR_TEN_MINUTES)
+async def _slow_payment_processing(target: Target) -> None:
+    event = await open_paid_event(target)
+    await yaadpay.fault(target, "commitTrans", "slow", seconds=8)
+    repeat(target, yaadpay.paying(event), callers=8, pause=0.1, spread=8)
+
+
+@_drill("yaad-pay-slow", "YaadPay takes five seconds to sign a page.")
+async def _yaad_pay_slow(target: Target) -> None:
+    event = await open_paid_event(target)
+    await yaadpay.fault(target, "SIGN", "slow", seconds=5)
+    repeat(target, event.open_payment, callers=8, pause=0.1, spread=5)
+
+
+@_drill(
+    "yaad-pay-outcomes-unknown",
+    "YaadPay charges cards and its responses are lost; a second request learns the outcome.",
+    FOR_TWO_MINUTES,
+)
+async def _yaad_pay_outcomes_unknown(target: Target) -> None:
+    repeat(target, yaadpay.paying_with_a_lost_response(await open_paid_event(target)), callers=2)
+
+
+# Monitoring
+
+
+@_drill(
+    "target-down",
+    "The payment service hangs: it keeps its connections and answers no request, not even Prometheus.",
+    FOR_TWO_MINUTES,
+)
+async def _target_down(target: Target) -> None:
+    await pause(target, "payment")
+
+
+@_drill("telemetry-collector-down", "The trace sink, which is this stack's collector, hangs.", FOR_TWO_MINUTES)
+async def _telemetry_collector_down(target: Target) -> None:
+    await pause(target, "traces")
+
+
+@_drill("telemetry-dropped", "The trace sink refuses spans, so that the services drop them.")
+async def _telemetry_dropped(target: Target) -> None:
+    await _fill_collector_while_families_read(target)
+
+
+@_drill("collector-export-failing", "The trace sink refuses spans, as a collector does whose memory is full.")
+async def _collector_export_failing(target: Target) -> None:
+    await _fill_collector_while_families_read(target)
+
+
+@_drill("alert-delivery-failing", "Alertmanager sends alerts to a revoked address. Needs an Alertmanager.")
+async def _alert_delivery_failing(target: Target) -> None:
+    await revoke_receiver(target)
+
+
+async def _fill_collector_while_families_read(target: Target) -> None:
+    event = await open_event(target)
+    await fill_collector(target)
+    repeat(target, event.read, callers=2, pause=0.2)

@@ -1,139 +1,112 @@
-"""Faults of the database: locks that are held too long, a counter that lies, rows that nothing protects."""
+"""Break the database: long locks, a wrong counter, an unprotected table."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any, Final, LiteralString
+from uuid import UUID
 
-from ticketcap_local.drills.families import OwnEvent
-from ticketcap_local.drills.ground import CannotDrill, Ground
-from ticketcap_local.drills.repeated import Repeated
+from ticketcap_local.corrections import recount
+from ticketcap_local.drills.event import DrillEvent
+from ticketcap_local.drills.repeat import repeat
+from ticketcap_local.drills.target import CannotDrill, Target
 
 REGISTRATION: Final = "registration"
 PAYMENT: Final = "payment"
-# A drill waits for a lock no longer than the services do, and none of its statements outlives a second of trouble.
+# The drill waits for a lock no longer than the services do, and none of its statements lasts longer than this.
 _OPTIONS: Final = "-c lock_timeout=3000 -c statement_timeout=10000 -c application_name=ticketcap-drill"
 _CONNECT_SECONDS: Final = 5
 _TRIES: Final = 10
 
 
 @asynccontextmanager
-async def connected(ground: Ground, database: str) -> AsyncIterator[Any]:
-    """Connect to one of the stack's databases as its owner, outside of any transaction. Raises OSError."""
+async def connected(target: Target, database: str) -> AsyncIterator[Any]:
+    """Connect to one of the stack's databases as its owner, in autocommit mode. Raises OSError."""
     import psycopg
 
     try:
         connection = await psycopg.AsyncConnection.connect(
-            ground.database_url(database), autocommit=True, connect_timeout=_CONNECT_SECONDS, options=_OPTIONS
+            target.database_url(database), autocommit=True, connect_timeout=_CONNECT_SECONDS, options=_OPTIONS
         )
         async with connection:
             yield connection
     except psycopg.OperationalError as error:
-        raise OSError(f"the database {database} does not do as the drill asks: {type(error).__name__}") from error
+        raise OSError(f"the database {database} failed a statement of the drill: {type(error).__name__}") from error
 
 
-async def insist(ground: Ground, database: str, statement: LiteralString, values: Any = ()) -> int:
-    """Run one statement, again when it has to wait for others too long; return the rows that it touched."""
+async def execute(target: Target, database: str, statement: LiteralString, values: Any = ()) -> int:
+    """Execute one statement, retrying lock timeouts and lost connections; return the number of rows."""
     for left in reversed(range(_TRIES)):
         try:
-            async with connected(ground, database) as connection:
+            async with connected(target, database) as connection:
                 return int((await connection.execute(statement, values)).rowcount)
         except OSError:
             if not left:
                 raise
             await asyncio.sleep(0.5)
-    raise AssertionError("unreachable")
+    raise AssertionError("the last try returns or raises")
 
 
-@dataclass
-class Locked:
-    """``lock`` held for ``held`` seconds, given back for ``free``, and so on; it goes when the connection goes."""
+async def hold_lock(
+    target: Target,
+    lock: LiteralString,
+    *,
+    seconds: float,
+    free: float,
+    event: DrillEvent | None = None,
+    database: str = REGISTRATION,
+) -> None:
+    """Hold ``lock`` for ``seconds``, release it for ``free`` seconds, and so on.
 
-    lock: LiteralString
-    held: float
-    free: float
-    event: OwnEvent | None = None
-    """Whose id is the parameter of ``lock``."""
-    database: str = REGISTRATION
-    _pulses: Repeated | None = field(default=None, init=False, repr=False)
+    The id of ``event`` is the statement's parameter. The server releases the lock when the connection ends.
+    """
 
-    async def begin(self, ground: Ground) -> None:
-        """Begin to take the lock."""
-        ground.part("postgres")
-        self._pulses = Repeated(self._hold, pause=self.free)
-        await self._pulses.begin(ground)
+    async def hold_once() -> None:
+        async with connected(target, database) as connection, connection.transaction():
+            await connection.execute(lock, (event.id,) if event else ())
+            await asyncio.sleep(seconds)
 
-    async def _hold(self, ground: Ground) -> None:
-        async with connected(ground, self.database) as connection, connection.transaction():
-            await connection.execute(self.lock, (self.event.id,) if self.event else ())
-            await asyncio.sleep(self.held)
-
-    async def end(self, ground: Ground) -> None:
-        """Give it back."""
-        if self._pulses is not None:
-            await self._pulses.end(ground)
+    target.part("postgres")
+    repeat(target, hold_once, pause=free)
 
 
-@dataclass
-class CounterTamperedWith:
-    """One confirmed spot more in an event's counter than there are registrations."""
+async def miscount(target: Target, event: DrillEvent) -> None:
+    """Count one confirmed spot more than the event has."""
 
-    event: OwnEvent
-    _is_done: bool = field(default=False, init=False, repr=False)
+    async def correct() -> None:
+        url = target.database_url(REGISTRATION)
+        await asyncio.to_thread(recount, url, UUID(event.id), apply=True, say=lambda _line: None)
 
-    async def begin(self, ground: Ground) -> None:
-        """Count one more."""
-        ground.part("postgres")
-        self._is_done = True
-        touched = await insist(
-            ground, REGISTRATION, "UPDATE events SET confirmed = confirmed + 1 WHERE id = %s", (self.event.id,)
-        )
-        if not touched:
-            self._is_done = False
-            raise CannotDrill(f"the counter of event {self.event.id} can't be reached: row-level security binds us")
-
-    async def end(self, ground: Ground) -> None:
-        """Put the counter back to what the rows say."""
-        if self._is_done:
-            await insist(
-                ground,
-                REGISTRATION,
-                """UPDATE events SET confirmed = (SELECT coalesce(sum(spots), 0) FROM registrations
-                   WHERE event_id = events.id AND status = 'CONFIRMED') WHERE id = %s""",
-                (self.event.id,),
-            )
+    target.part("postgres")
+    target.undo(correct)
+    statement: LiteralString = "UPDATE events SET confirmed = confirmed + 1 WHERE id = %s"
+    if not await execute(target, REGISTRATION, statement, (event.id,)):
+        raise CannotDrill(f"row-level security hides event {event.id} from this login")
 
 
-@dataclass
-class DeafListener:
-    """End the listener's connection to registration's database and accept no new one; the pools keep theirs."""
+async def silence_seat_announcements(target: Target) -> None:
+    """Refuse new connections to registration's database and end the listening one; pools keep theirs."""
 
-    async def begin(self, ground: Ground) -> None:
-        """Refuse connections, then end the listener's: it can't make another."""
-        ground.part("postgres")
-        # From another database: one can't refuse connections to the database that it is in.
-        await insist(ground, PAYMENT, "ALTER DATABASE registration ALLOW_CONNECTIONS false")
-        await insist(
-            ground,
-            PAYMENT,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ticketcap-announcements'",
-        )
+    async def accept_connections() -> None:
+        await execute(target, PAYMENT, "ALTER DATABASE registration ALLOW_CONNECTIONS true")
 
-    async def end(self, ground: Ground) -> None:
-        """Accept connections again; the listener makes its own within a second."""
-        await insist(ground, PAYMENT, "ALTER DATABASE registration ALLOW_CONNECTIONS true")
+    target.part("postgres")
+    target.undo(accept_connections)
+    # From payment's database: a session can't refuse connections to the database that it uses itself.
+    await execute(target, PAYMENT, "ALTER DATABASE registration ALLOW_CONNECTIONS false")
+    await execute(
+        target,
+        PAYMENT,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ticketcap-announcements'",
+    )
 
 
-@dataclass
-class Unprotected:
-    """A table whose rows every school sees: row-level security is off. It is the keys', in which nobody is named."""
+async def expose_table(target: Target) -> None:
+    """Disable row-level security of ``idempotency_keys``, which holds no personal data."""
 
-    async def begin(self, ground: Ground) -> None:
-        """Switch it off."""
-        ground.part("postgres")
-        await insist(ground, REGISTRATION, "ALTER TABLE idempotency_keys DISABLE ROW LEVEL SECURITY")
+    async def protect() -> None:
+        await execute(target, REGISTRATION, "ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY")
 
-    async def end(self, ground: Ground) -> None:
-        """Switch it on again; it is forced as before."""
-        await insist(ground, REGISTRATION, "ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY")
+    target.part("postgres")
+    target.undo(protect)
+    await execute(target, REGISTRATION, "ALTER TABLE idempotency_keys DISABLE ROW LEVEL SECURITY")

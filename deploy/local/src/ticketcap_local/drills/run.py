@@ -1,4 +1,4 @@
-"""Runs a drill: says what it breaks and where to look, breaks it, waits, and undoes it whatever happens."""
+"""Run one drill: announce it, break the stack, wait, undo."""
 
 import asyncio
 import signal
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Final
 
+from ticketcap_local.drills.alert_watch import AlertWatch
 from ticketcap_local.drills.drill import Drill
-from ticketcap_local.drills.ground import Ground, Refused
-from ticketcap_local.drills.watching import AlertWatch
+from ticketcap_local.drills.target import EXPECTED_ERRORS, Target
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _BEGIN_SECONDS: Final = 120.0
@@ -17,25 +17,25 @@ Say = Callable[[str], None]
 
 
 class DrillFailed(Exception):
-    """The fault did not happen; what was begun of it is undone."""
+    """The fault did not happen; its first steps are undone."""
 
 
-async def run(drill: Drill, ground: Ground, *, seconds: float, say: Say, watch: bool = False) -> None:
-    """Let ``drill`` last ``seconds``, or until SIGINT, SIGTERM or SIGHUP; with ``watch`` say how its alert stands.
+async def run(drill: Drill, target: Target, *, seconds: float, say: Say, watch: bool = False) -> None:
+    """Run ``drill`` for ``seconds``, or until SIGINT, SIGTERM or SIGHUP; ``watch`` prints its alert's changes.
 
-    Raises CannotDrill, DrillFailed and NotUndone.
+    Raises CannotDrill, DrillFailed and UndoFailed.
     """
-    ground.must_be_fit()
-    watcher = AlertWatch(ground, drill.alert, say) if watch else None
-    say(_announcement(drill, ground))
+    target.check()
+    watcher = AlertWatch(target, drill.alert, say) if watch else None
+    say(_announcement(drill, target))
     async with watcher.following() if watcher else nullcontext():
-        await _run_undone(drill, ground, seconds, say)
+        await _run_and_undo(drill, target, seconds, say)
     if watcher:
         await watcher.until_resolved()
 
 
-def _announcement(drill: Drill, ground: Ground) -> str:
-    prometheus = ground.parts().get("prometheus")
+def _announcement(drill: Drill, target: Target) -> str:
+    prometheus = target.parts().get("prometheus")
     look = prometheus.address if prometheus else "start the stack with 'ticketcap up --monitoring' to see the alert"
     return (
         f"drill   {drill.name}: {drill.breaks}\n"
@@ -45,9 +45,8 @@ def _announcement(drill: Drill, ground: Ground) -> str:
     )
 
 
-async def _run_undone(drill: Drill, ground: Ground, seconds: float, say: Say) -> None:
-    """Run the drill and undo it, however it ends."""
-    work = asyncio.create_task(_last(drill, ground, seconds, say))
+async def _run_and_undo(drill: Drill, target: Target, seconds: float, say: Say) -> None:
+    work = asyncio.create_task(_begin_and_wait(drill, target, seconds, say))
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, _interrupt, work, say)
@@ -55,26 +54,27 @@ async def _run_undone(drill: Drill, ground: Ground, seconds: float, say: Say) ->
         await asyncio.wait([work])
     finally:
         try:
-            # Still listening: a second Ctrl-C must not leave things broken.
-            await drill.end(ground)
+            # Outside of the task that a signal cancels, and still handling signals: a second Ctrl-C must not
+            # interrupt the undo steps.
+            await target.undo_all()
         finally:
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
-        say("undone; the alert resolves when its rule has seen that for long enough")
+        say("undone; the alert resolves after its rule's window")
     if not work.cancelled():
         work.result()
 
 
 def _interrupt(work: "asyncio.Task[None]", say: Say) -> None:
-    say("\nundoing what the drill did" + ("; wait for it" if work.done() else ""))
+    say("\nundoing the drill" + ("; please wait" if work.done() else ""))
     work.cancel()
 
 
-async def _last(drill: Drill, ground: Ground, seconds: float, say: Say) -> None:
+async def _begin_and_wait(drill: Drill, target: Target, seconds: float, say: Say) -> None:
     try:
         async with asyncio.timeout(_BEGIN_SECONDS):
-            await drill.begin(ground)
-    except (OSError, EOFError, TimeoutError, Refused) as error:
-        raise DrillFailed(f"{drill.name} could not be begun: {str(error) or type(error).__name__}") from error
+            await drill.begin(target)
+    except EXPECTED_ERRORS as error:
+        raise DrillFailed(f"{drill.name} failed to begin: {str(error) or type(error).__name__}") from error
     say(f"under way for {seconds:g} s; Ctrl-C ends it")
     await asyncio.sleep(seconds)

@@ -1,127 +1,101 @@
-"""Faults of YaadPay: its simulator answers slowly, wrongly or not at all."""
+"""Break YaadPay: its simulator answers slowly, wrongly or not at all."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from ticketcap_local.drills.families import Opened, OwnEvent, come_back, pay
-from ticketcap_local.drills.ground import Ground, Refused
-from ticketcap_local.drills.repeated import until
+from ticketcap_local.drills.event import DrillEvent, OpenPayment, come_back, pay
+from ticketcap_local.drills.repeat import until
+from ticketcap_local.drills.target import Target, UnexpectedResponse
 
-ALWAYS: Final = 1_000_000
-DECLINED_AT_THE_CHARGE: Final = "5253360000008004"
-"""Approved on the page, refused when it is to be charged."""
+_ALWAYS: Final = 1_000_000
+_DECLINED_AT_CAPTURE: Final = "5253360000008004"
+"""A card that YaadPay approves on its page and declines at the charge."""
 _PART_AGOROT: Final = 990
 
 
-class YaadPayFault:
-    """One fault of the simulator, as its control plane takes it, until the drill ends."""
-
-    def __init__(self, action: str, kind: str, **more: Any) -> None:
-        self._fault: Mapping[str, Any] = {"action": action, "kind": kind, "times": ALWAYS, **more}
-
-    async def begin(self, ground: Ground) -> None:
-        """Queue it."""
-        await ground.simulator("POST", "faults", self._fault)
-
-    async def end(self, ground: Ground) -> None:
-        """Clear the queue."""
-        await clear(ground)
+async def fault(target: Target, action: str, kind: str, **options: Any) -> None:
+    """Let the simulator answer every ``action`` with the fault ``kind``, until the drill ends."""
+    target.undo(lambda: clear(target))
+    await target.simulator("POST", "faults", {"action": action, "kind": kind, "times": _ALWAYS, **options})
 
 
-async def clear(ground: Ground) -> None:
-    """Let the simulator do everything right."""
-    await ground.simulator("DELETE", "faults")
+async def clear(target: Target) -> None:
+    """Remove all faults of the simulator."""
+    await target.simulator("DELETE", "faults")
 
 
-class Paying:
-    """Families that pay at an event of the drill's own. What each does is a work for Repeated."""
+def paying(event: DrillEvent, *, card: str | None = None) -> Callable[[], Awaitable[None]]:
+    """Return the work of one family: register, pay and come back."""
 
-    def __init__(self, event: OwnEvent) -> None:
-        self._event = event
+    async def work() -> None:
+        await come_back(event.target, await pay(event.target, await event.open_payment(), card=card))
 
-    async def wholly(self, ground: Ground) -> None:
-        """Pay, and come back."""
-        await come_back(ground, await pay(ground, await self._event.open_payment(ground)))
-
-    async def with_a_refused_card(self, ground: Ground) -> None:
-        """Pay with a card that YaadPay refuses when it is to be charged."""
-        opened = await self._event.open_payment(ground)
-        await come_back(ground, await pay(ground, opened, card=DECLINED_AT_THE_CHARGE))
-
-    async def with_a_lost_answer(self, ground: Ground) -> None:
-        """Pay, and let the answer to the charge be lost once: asked again, YaadPay says that it was made."""
-        back = await pay(ground, await self._event.open_payment(ground))
-        await ground.simulator("POST", "faults", {"action": "commitTrans", "kind": "reset_after", "times": 1})
-        await come_back(ground, back)
+    return work
 
 
-class ForgedReturns:
-    """Somebody paid 49.90 and comes back as if it had been 1.90, again and again."""
-
-    def __init__(self, event: OwnEvent) -> None:
-        self._event = event
-        self._genuine = ""
-
-    async def begin(self, ground: Ground) -> None:
-        """Pay, and keep the genuine return."""
-        ground.part("yaadpay")
-        self._genuine = await pay(ground, await self._event.open_payment(ground))
-
-    async def forge(self, ground: Ground) -> None:
-        """Come back with another amount."""
-        await come_back(ground, self._genuine.replace("Amount=49.9", "Amount=1.9"))
-
-    async def end(self, ground: Ground) -> None:
-        """Come back as YaadPay sent us: the payment is good after all."""
-        if self._genuine:
-            await come_back(ground, self._genuine)
+def paying_with_a_declined_card(event: DrillEvent) -> Callable[[], Awaitable[None]]:
+    """Return the work of one family whose card YaadPay declines at the charge."""
+    return paying(event, card=_DECLINED_AT_CAPTURE)
 
 
-class LostRefund:
-    """A refund whose answer was lost: money may have gone back, and only a person can find out."""
+def paying_with_a_lost_response(event: DrillEvent) -> Callable[[], Awaitable[None]]:
+    """Return the work of one family whose charge succeeds while YaadPay's response is lost once."""
+    target = event.target
 
-    def __init__(self, event: OwnEvent) -> None:
-        self._event = event
-        self._opened: Opened | None = None
+    async def work() -> None:
+        url = await pay(target, await event.open_payment())
+        await target.simulator("POST", "faults", {"action": "commitTrans", "kind": "reset_after", "times": 1})
+        await come_back(target, url)
 
-    async def begin(self, ground: Ground) -> None:
-        """Pay, and give a part back while YaadPay does as asked and its answer is lost."""
-        self._opened = opened = await self._event.open_payment(ground)
-        await come_back(ground, await pay(ground, opened))
-        await ground.simulator("POST", "faults", {"action": "zikoyAPI", "kind": "reset_after", "times": 1})
-        path = f"/api/v1/payments/{opened.payment_id}/refunds"
-        await ground.gateway("POST", path, {"amount_agorot": _PART_AGOROT}, headers=ground.owner())
-        await until(self._is_escalated_on(ground), f"nobody is asked about payment {opened.payment_id}")
+    return work
 
-    async def end(self, ground: Ground) -> None:
-        """Look it up in YaadPay's book, and say what is found, as a person would."""
-        await clear(ground)
-        for waiting in await self._waiting(ground):
-            found = await ground.simulator("GET", f"transactions?order={waiting['order']}")
-            refunds = [item["id"] for item in found["items"] if item["kind"] == "refund"]
-            if not refunds:
-                raise Refused(f"YaadPay's book has no refund of order {waiting['order']}")
-            path = f"/api/v1/escalations/{waiting['kind']}/{waiting['id']}/resolve"
-            body = {"moved": True, "yaadpay_id": str(refunds[0])}
-            await ground.gateway("POST", path, body, headers=ground.token("SUPER_ADMIN"))
-        await until(self._is_settled_on(ground), "the refund of the drill is not settled")
 
-    def _is_escalated_on(self, ground: Ground) -> Any:
-        async def ask() -> bool:
-            return bool(await self._waiting(ground))
+async def forging(event: DrillEvent) -> Callable[[], Awaitable[None]]:
+    """Pay 49.90 and return the work that comes back with an altered amount of 1.90; undo comes back unaltered."""
+    target = event.target
+    url = await pay(target, await event.open_payment())
+    target.undo(lambda: come_back(target, url))
+    return lambda: come_back(target, url.replace("Amount=49.9", "Amount=1.9"))
 
-        return ask
 
-    def _is_settled_on(self, ground: Ground) -> Any:
-        async def ask() -> bool:
-            return not await self._waiting(ground)
+async def lose_a_refund(event: DrillEvent) -> None:
+    """Refund a part of a payment and lose YaadPay's response, so that the refund escalates."""
+    target = event.target
+    payment = await event.open_payment()
+    await come_back(target, await pay(target, payment))
 
-        return ask
+    async def is_escalated() -> bool:
+        return bool(await _escalations(target, payment))
 
-    async def _waiting(self, ground: Ground) -> list[dict[str, Any]]:
-        if self._opened is None:
-            return []
-        headers = ground.token("SUPER_ADMIN")
-        answer = await ground.gateway("GET", "/api/v1/escalations?limit=200", headers=headers)
-        items: list[dict[str, Any]] = (answer.body or {}).get("items", [])
-        return [item for item in items if item.get("payment_id") == self._opened.payment_id]
+    async def resolve() -> None:
+        await _resolve(target, payment)
+
+    target.undo(resolve)
+    await target.simulator("POST", "faults", {"action": "zikoyAPI", "kind": "reset_after", "times": 1})
+    path = f"/api/v1/payments/{payment.payment_id}/refunds"
+    await target.gateway("POST", path, {"amount_agorot": _PART_AGOROT}, headers=target.owner())
+    await until(is_escalated, f"payment {payment.payment_id} is not escalated")
+
+
+async def _resolve(target: Target, payment: OpenPayment) -> None:
+    """Look the refund up in YaadPay's book and resolve its escalation, as a person does."""
+
+    async def is_resolved() -> bool:
+        return not await _escalations(target, payment)
+
+    await clear(target)
+    for escalation in await _escalations(target, payment):
+        book = await target.simulator("GET", f"transactions?order={escalation['order']}")
+        refunds = [item["id"] for item in book["items"] if item["kind"] == "refund"]
+        if not refunds:
+            raise UnexpectedResponse(f"YaadPay's book has no refund of order {escalation['order']}")
+        path = f"/api/v1/escalations/{escalation['kind']}/{escalation['id']}/resolve"
+        body = {"moved": True, "yaadpay_id": str(refunds[0])}
+        await target.gateway("POST", path, body, headers=target.token("SUPER_ADMIN"))
+    await until(is_resolved, "the drill's escalation is not resolved")
+
+
+async def _escalations(target: Target, payment: OpenPayment) -> list[dict[str, Any]]:
+    headers = target.token("SUPER_ADMIN")
+    response = await target.gateway("GET", "/api/v1/escalations?limit=200", headers=headers)
+    return [item for item in response.json().get("items", []) if item.get("payment_id") == payment.payment_id]

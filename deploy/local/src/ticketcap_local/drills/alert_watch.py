@@ -1,4 +1,4 @@
-"""Follow one alert in Prometheus and say each change of its state."""
+"""Follow one alert in Prometheus and report each change of its state."""
 
 import asyncio
 import time
@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from ticketcap_local.drills.ground import CannotDrill, Ground, call
+import httpx
+
+from ticketcap_local.drills.target import CannotDrill, Target
 
 _POLL_SECONDS: Final = 1.0
 _RESOLVE_SECONDS: Final = 900.0
@@ -16,13 +18,14 @@ Say = Callable[[str], None]
 
 
 class AlertWatch:
-    """Says when ``alert`` becomes pending, fires, and is gone."""
+    """Reports when ``alert`` becomes pending, fires and resolves."""
 
-    def __init__(self, ground: Ground, alert: str, say: Say) -> None:
-        part = ground.parts().get("prometheus")
+    def __init__(self, target: Target, alert: str, say: Say) -> None:
+        part = target.parts().get("prometheus")
         if part is None:
             raise CannotDrill("--watch needs Prometheus: start the stack with 'ticketcap up --monitoring'")
-        self._url = part.address.removesuffix("/alerts")
+        # Its own client: the alert resolves after the target is undone and closed.
+        self._client = httpx.AsyncClient(base_url=part.address.removesuffix("/alerts"), trust_env=False)
         self._alert = alert
         self._say = say
         self._state = "inactive"
@@ -30,7 +33,7 @@ class AlertWatch:
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        """Say every change while the code inside runs."""
+        """Report every change while the code inside runs."""
         task = asyncio.create_task(self._follow())
         try:
             yield
@@ -46,7 +49,7 @@ class AlertWatch:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def until_resolved(self) -> None:
-        """Say every change until the alert is inactive, for at most fifteen minutes."""
+        """Report every change until the alert is inactive, for at most fifteen minutes."""
         deadline = time.monotonic() + _RESOLVE_SECONDS
         await self._look()
         while self._state != "inactive" and time.monotonic() < deadline:
@@ -55,10 +58,10 @@ class AlertWatch:
 
     async def _look(self) -> None:
         try:
-            answer = await call(self._url, "GET", "/api/v1/alerts")
-        except (OSError, EOFError, TimeoutError):
-            return  # a drill may have paused Prometheus itself; the next look sees the change
-        state = _state_of(answer.body, self._alert)
+            response = await self._client.get("/api/v1/alerts")
+        except httpx.TransportError:
+            return  # the next look sees the change
+        state = _state_of(response.json(), self._alert)
         if state != self._state:
             self._state = state
             self._say(f"{time.monotonic() - self._began:6.0f} s  {self._alert} is {state}")
