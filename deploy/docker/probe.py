@@ -1,4 +1,7 @@
-"""Says by its exit code whether a service is healthy: probe.py grpc://host:port or http://host:port/path."""
+"""Check a service's health and exit with 0 or 1.
+
+probe.py grpc://host:port or http://host:port/path
+"""
 
 import http.client
 import sys
@@ -18,7 +21,7 @@ def grpc_is_healthy(address: SplitResult) -> bool:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     with grpc.insecure_channel(address.netloc) as channel:
-        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]  # set when it is made
+        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]  # set in its constructor
         answer = check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_SECONDS)
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
@@ -28,7 +31,7 @@ def main(target: str) -> int:
     check = {"http": http_is_healthy, "grpc": grpc_is_healthy}[address.scheme]
     try:
         return 0 if check(address) else 1
-    except Exception as error:  # noqa: BLE001 - whatever it was, the service is not healthy
+    except Exception as error:  # noqa: BLE001 - any error means that the service is not healthy
         sys.stderr.write(f"{target}: {type(error).__name__}\n")
         return 1
 

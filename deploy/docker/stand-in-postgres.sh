@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the upstream image's entrypoint does, as far as docker-compose.yml relies on it.
+# Do the part of the upstream image's entrypoint that docker-compose.yml relies on.
 set -euo pipefail
 data=/var/lib/postgresql/data
 mkdir -p "$data"

@@ -1,4 +1,4 @@
-"""Answers 200 to everything on the ports in PORTS, and logs what was asked: a stand-in for an upstream image."""
+"""Answer 200 on the ports in PORTS, for an upstream image."""
 
 import http.server
 import os
@@ -7,10 +7,10 @@ import threading
 
 
 class Page(http.server.BaseHTTPRequestHandler):
-    """Any path, any method that the exercise uses."""
+    """Answers every path and method that the exercise uses."""
 
     def answer(self) -> None:
-        """Say 200."""
+        """Answer 200."""
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.send_response(200)
         self.send_header("Content-Length", "0")

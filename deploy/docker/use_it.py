@@ -1,4 +1,4 @@
-"""Register somebody through the running compose stack, and fail loudly when anything is not as promised."""
+"""Register and pay through the compose stack, and check its telemetry."""
 
 import os
 import sys
@@ -17,11 +17,11 @@ EVENTS = "/api/v1/schools/compose/events"
 SIMULATOR = "http://127.0.0.1:8090/simulator"
 JAEGER = "http://127.0.0.1:16686/api"
 PAGES = 7
-"""What prometheus.yml reads: three services, the collector's two, Alertmanager's, its own."""
+"""The pages of prometheus.yml: three services, the collector's two, Alertmanager's, its own."""
 
 
 def secret() -> str:
-    """Return the secret that docker-compose.yml gives the services."""
+    """Return the services' secret in docker-compose.yml."""
     with open("docker-compose.yml", encoding="utf-8") as file:  # noqa: PTH123 - two lines
         line: str = yaml.safe_load(file)["x-environment"]["JWT_SECRET"]
     return os.environ.get("JWT_SECRET") or line.removeprefix("${JWT_SECRET:-").removesuffix("}")
@@ -43,14 +43,14 @@ def expect(what: str, response: httpx.Response, status: int) -> dict[str, Any]:
 
 
 def alertmanagers(client: httpx.Client) -> list[Any]:
-    """Return those that Prometheus tells of alerts; it looks for them every five seconds."""
+    """Return the Alertmanagers that Prometheus found; it searches every five seconds."""
     answer = expect("alertmanagers", client.get(f"{PROMETHEUS}/alertmanagers"), 200)
     found: list[Any] = answer["data"]["activeAlertmanagers"]
     return found
 
 
 def look_at_the_monitoring() -> None:
-    """Rules are loaded and healthy, Prometheus has found Alertmanager, and that has its receivers."""
+    """Check that rules are healthy, that Prometheus found Alertmanager, and that it has its receivers."""
     with httpx.Client(timeout=10, trust_env=False) as client:
         groups = expect("rules", client.get(f"{PROMETHEUS}/rules"), 200)["data"]["groups"]
         rules = [rule for group in groups for rule in group["rules"]]
@@ -67,7 +67,7 @@ def look_at_the_monitoring() -> None:
 
 
 def wait_for(what: str, happened: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until it has happened, and exit when it has not in time."""
+    """Wait until ``happened`` is true; exit after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > deadline:
@@ -77,7 +77,7 @@ def wait_for(what: str, happened: Callable[[], bool], seconds: float = 60) -> No
 
 
 def look_at_the_telemetry(trace_id: str) -> None:
-    """Jaeger shows the payment through all services, and Prometheus has read every page, the collector's two too."""
+    """Check that Jaeger shows the payment in all services and that Prometheus scraped every page."""
     with httpx.Client(timeout=10, trust_env=False) as client:
 
         def services() -> set[str]:

@@ -1,1 +1,1 @@
-"""Railway's files and variables, from one file for each service."""
+"""Write Railway's files and variables from one file per service."""

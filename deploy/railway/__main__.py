@@ -1,4 +1,4 @@
-"""Write the files that Railway reads, or print the commands that set a service's variables."""
+"""Write Railway's files, or print commands that set its variables."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ SECRET: Final = "secret"  # noqa: S105 - the word that stands in a file where a 
 
 
 def services() -> dict[str, dict[str, Any]]:
-    """Return what each service's file says."""
+    """Return the content of each service's file by the service's name."""
     return {path.stem: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.glob("*.yml"))}
 
 
@@ -37,7 +37,7 @@ def railway_file(service: dict[str, Any]) -> str:
 
 
 def commands(name: str) -> Iterator[str]:
-    """Yield the commands that set the variables of a service; secrets come from the environment they run in."""
+    """Yield the commands that set a service's variables; secrets come from the shell's environment."""
     for variable, value in services()[name]["variables"].items():
         # ${{…}} is Railway's own reference: single quotes keep the shell away from it.
         pair = f'"{variable}=${variable}"' if value == SECRET else f"'{variable}={value}'"
@@ -45,7 +45,7 @@ def commands(name: str) -> Iterator[str]:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m deploy.railway", description=__doc__)
     choices = parser.add_subparsers(dest="command", required=True)
     choices.add_parser("write", help="write <service>.json")

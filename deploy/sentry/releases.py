@@ -1,4 +1,4 @@
-"""Register a release with its commits and its deploy at Sentry; archive old releases."""
+"""Register a release at Sentry and archive old ones."""
 
 import re
 import subprocess
@@ -39,7 +39,7 @@ def sha_of(release: str) -> str:
 def commits(revisions: Sequence[str], root: Path = ROOT) -> list[Commit]:
     """Return the newest commits of a range, newest first; none for a range that git does not know."""
     command = ["git", "log", f"--max-count={COMMITS}", "--format=%H%x00%cI%x00%s", *revisions, "--"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
     return [Commit(*line.split("\0", 2)) for line in done.stdout.splitlines()] if done.returncode == 0 else []
 
 

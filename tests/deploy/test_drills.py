@@ -1,4 +1,4 @@
-"""Run drills on the real stack and check that their alerts fire and resolve.
+"""Check that each drill's alert fires and resolves.
 
 Eight of them run with all tests; `make drills` runs all.
 """

@@ -66,7 +66,7 @@ def paste(stack: DrilledStack, command: str, folder: Path) -> "subprocess.Comple
     for port, name in DEFAULT_PORTS.items():
         command = command.replace(f"127.0.0.1:{port}", stack.address(name).removeprefix("http://"))
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
-    # What the runbooks leave to the operator: which event, which file.
+    # The runbooks leave the event and the file to the operator.
     chosen = {"EVENT_ID": str(event(stack)["id"]), "DUMP": str(folder / "registration.dump")}
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],

@@ -33,7 +33,7 @@ def test_a_trace_is_drawn_as_a_tree() -> None:
         "      2.0 ms  registration  │  └─ registration.create",
         "      2.0 ms  gateway       └─ audit",
         "      2.0 ms  gateway       orphan",
-        "  … 3 spans more were left out",
+        "  … 3 more spans exceeded the sink's limits",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Stand in for an identity provider: real keys over real HTTP, with faults."""
+"""Stand in for an identity provider, with real keys and faults."""
 
 import contextlib
 import http.server
