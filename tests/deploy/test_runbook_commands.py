@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from ticketcap_local.postgres import EmbeddedPostgres
 
@@ -19,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNBOOKS = sorted((ROOT / "docs/runbooks").glob("*.md"))
 PROGRAMS = ("ticketcap", "curl", "python", "deploy/", "amtool", "promtool")
 """First words of the commands that an operator pastes. The queries of other blocks have tests of their own."""
+NEEDS_A_CASE = "$KIND"
+"""A command about one escalation; the drill payments-escalated makes one and resolves it by the same call."""
 DEFAULT_PORTS = {
     8080: "GATEWAY",
     9460: "GATEWAY_METRICS",
@@ -37,7 +41,7 @@ def block_commands(path: Path) -> Iterator[str]:
     indented = re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.MULTILINE | re.DOTALL)
     lines = "\n".join([*fenced, *re.findall(r"^ {4,}\S.*$", indented, re.MULTILINE)])
     for command in re.sub(r"\\\n *", "", lines).splitlines():
-        if re.sub(r"^([A-Z_]+=\S+ )+", "", command.strip()).startswith(PROGRAMS):
+        if command.strip().startswith(PROGRAMS) and NEEDS_A_CASE not in command:
             yield command.strip()
 
 
@@ -45,8 +49,8 @@ def inline_commands(path: Path) -> Iterator[str]:
     """Yield each command that stands complete in a sentence; a drill has a test of its own."""
     for command in re.findall(r"`((?:ticketcap|curl|deploy/\S+\.sh) [^`]+)`", path.read_text().replace("\n", " ")):
         is_template = re.search(r"…|\b[A-Z]{2,}\b(?!\w*=)|--watch|up --monitoring", command)
-        is_interactive = command.startswith("ticketcap sql") and " -c " not in command
-        if not (is_template or is_interactive or command.startswith("ticketcap drill")):
+        is_name = re.fullmatch(r"ticketcap (correct|dump|sql|drill.*)", command)
+        if not (is_template or is_name):
             yield command
 
 
@@ -58,6 +62,7 @@ COMMANDS = sorted({(path.stem, command) for path in RUNBOOKS for command in bloc
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrilledStack]:
     with drilled_stack(tmp_path_factory.mktemp("stack")) as stack:
+        stack.ticketcap("traffic", "--parents", "2")  # counters and traces for the commands that show them
         yield stack
 
 
@@ -66,17 +71,35 @@ def paste(stack: DrilledStack, command: str, folder: Path) -> "subprocess.Comple
     for port, name in DEFAULT_PORTS.items():
         command = command.replace(f"127.0.0.1:{port}", stack.address(name).removeprefix("http://"))
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
-    # The runbooks leave the event and the file to the operator.
-    chosen = {"EVENT_ID": str(event(stack)["id"]), "DUMP": str(folder / "registration.dump")}
-    return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command],
-        env={**os.environ, **stack.environment, **chosen, "PATH": path},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    service = "registration" if "end-session registration" in command else "payment"
+    with session(stack, service) as pid:
+        # The runbooks leave these to the operator.
+        chosen = {"SCHOOL": "herzl", "EVENT": "spring-match", "EVENT_ID": str(event(stack)["id"]), "PID": str(pid)}
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            env={**os.environ, **stack.environment, **chosen, "PATH": path},
+            cwd=folder if " dump " in command else ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@contextmanager
+def session(stack: DrilledStack, service: str) -> Iterator[int]:
+    """Yield the pid of an open session of a service's database."""
+    connection = psycopg.connect(database_url(stack, service))
+    try:
+        yield connection.info.backend_pid
+    finally:
+        connection.close()
+
+
+def database_url(stack: DrilledStack, service: str) -> str:
+    folder = Path(stack.environment["TICKETCAP_STATE_DIR"]) / "postgres/data"
+    return EmbeddedPostgres(folder, int(stack.environment["TICKETCAP_POSTGRES_PORT"])).url(service)
 
 
 def event(stack: DrilledStack) -> dict[str, object]:
@@ -92,10 +115,9 @@ def test_commands_are_found() -> None:
 
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
 def test_a_command_runs_as_pasted(running: DrilledStack, tmp_path: Path, page: str, command: str) -> None:
-    """With exit code 0, and with the status that it shows below 500 unless the page says otherwise."""
+    """With exit code 0, and without a refusal by the API."""
     done = paste(running, command, tmp_path)
     assert done.returncode == 0, f"{page}: {command}\n{done.stdout}{done.stderr}"
-    assert done.stdout.strip(), f"{page}: {command} printed nothing"
     assert not re.search(r"^HTTP/1.1 4", done.stdout), f"{page}: {command}\n{done.stdout}"
 
 
@@ -115,7 +137,7 @@ def test_a_recount_changes_nothing_until_it_is_applied(running: DrilledStack) ->
     event_id = str(before["id"])
     change = f"UPDATE events SET waitlisted = waitlisted + 3 WHERE id = '{event_id}'"
     running.ticketcap("sql", "registration", "--owner", "-c", change)
-    wait_for_log(running, "registration", r'capacity.audit.drift.*"school_slug": ?"herzl"')
+    wait_for_log(running, "registration", r'"school_slug": "herzl".*"capacity.audit.drift"')
     dry = running.ticketcap("correct", "recount", event_id)
     assert re.search(r"waitlisted +3 +0", dry)
     assert "nothing changed" in dry
@@ -134,11 +156,7 @@ def wait_for_log(stack: DrilledStack, part: str, pattern: str) -> None:
 
 def test_a_stuck_session_is_shown_before_it_is_ended(running: DrilledStack) -> None:
     """Only sessions of the service's own database."""
-    import psycopg
-
-    port = int(running.environment["TICKETCAP_POSTGRES_PORT"])
-    folder = Path(running.environment["TICKETCAP_STATE_DIR"]) / "postgres/data"
-    with psycopg.connect(EmbeddedPostgres(folder, port).url("payment"), application_name="stuck") as connection:
+    with psycopg.connect(database_url(running, "payment")) as connection:
         connection.execute("LOCK TABLE cursors")
         pid = str(connection.info.backend_pid)
         assert "LOCK TABLE cursors" in running.ticketcap("correct", "end-session", "payment", pid)
