@@ -102,7 +102,7 @@ def test_every_command_that_is_named_exists(path: Path) -> None:
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
     commands = {
         command.name or command.callback.__name__ for command in ticketcap.registered_commands if command.callback
-    }
+    } | {str(group.name) for group in ticketcap.registered_groups}
     assert set(re.findall(r"`ticketcap ([a-z]+)", text)) <= commands
     assert set(re.findall(r"`ticketcap drill ([a-z][a-z-]+)`", text)) <= drills().keys()
     for module in re.findall(r"`python -m ([a-z.]+)", text):

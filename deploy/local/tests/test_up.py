@@ -117,7 +117,7 @@ def test_a_taken_port_is_told_before_anything_starts(start_fake: Any, environmen
         stack = start_fake()
         assert stack.process.wait(20) == 1
     assert (
-        f"port {port} (traces, HTTP) is taken: stop the program that uses it, or set TICKETCAP_OTLP_HTTP_PORT"
+        f"port {port} (otlp http) is taken: stop the program that uses it, or set TICKETCAP_OTLP_HTTP_PORT"
         in stack.said
     )
     assert "✓" not in stack.said

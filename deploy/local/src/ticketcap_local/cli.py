@@ -4,24 +4,20 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 from uuid import UUID
 
 import typer
 
-from ticketcap_local.settings import HOST, SettingError, StackSettings
-
-if TYPE_CHECKING:
-    from ticketcap_local.sql import Program
+from ticketcap_local.errors import CommandError
+from ticketcap_local.settings import HOST, StackSettings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help=__doc__)
 
 _SCHOOL: Final = "herzl"
 _EVENT: Final = "spring-match"
-_EXIT_CANNOT_DRILL: Final = 2
 
 Service = Annotated[str, typer.Argument(help="registration or payment: whose database")]
 Apply = Annotated[bool, typer.Option("--apply", help="commit; without it nothing changes")]
@@ -32,15 +28,11 @@ def up(
     monitoring: Annotated[bool, typer.Option("--monitoring", help="start Prometheus and Alertmanager too")] = False,
 ) -> None:
     """Start all parts and restart those that end; Ctrl-C stops all."""
-    from ticketcap_local.up import StackError
     from ticketcap_local.up import up as run
 
-    settings = replace(_settings(), with_monitoring=monitoring)
+    settings = replace(StackSettings.read(), with_monitoring=monitoring)
     _say("TicketCap is starting\n")
-    try:
-        asyncio.run(run(settings, _say))
-    except StackError as error:
-        _fail(str(error))
+    asyncio.run(run(settings, _say))
 
 
 @app.command()
@@ -49,10 +41,10 @@ def status() -> None:
     from ticketcap_local.state import StateFolder
     from ticketcap_local.status_view import lines_of
 
-    settings = _settings()
+    settings = StackSettings.read()
     parts = StateFolder(settings.state_dir).running()
     if not parts:
-        _fail(f"no stack runs over {settings.state_dir}; start one with 'make run'")
+        raise CommandError(f"no stack runs over {settings.state_dir}; start one with 'make run'")
     for line in lines_of(parts):
         typer.echo(line)
     if any(part.state != "running" for part in parts):
@@ -69,12 +61,12 @@ def token(
     from ticketcap_local.state import StateFolder
     from ticketcap_local.tokens import make_token
 
-    state = StateFolder(_settings().state_dir)
+    state = StateFolder(StackSettings.read().state_dir)
     state.prepare()
     try:
         print(make_token(state.secrets()["JWT_SECRET"], role=role.upper(), school=school, hours=hours))
     except ValueError as error:
-        _fail(str(error))
+        raise CommandError(str(error)) from error
 
 
 @app.command()
@@ -88,15 +80,11 @@ def traffic(
     seed: Annotated[int | None, typer.Option(help="repeat the run with this seed")] = None,
 ) -> None:
     """Register a rush of parents at an event and show the outcomes."""
-    from ticketcap_local.traffic_view import NoEvent, play
+    from ticketcap_local.traffic_view import play
 
-    target = url or _settings().gateway_url
+    target = url or StackSettings.read().gateway_url
     options: dict[str, Any] = {"parents": parents, "concurrency": concurrency, "spots": spots, "seed": seed}
-    try:
-        succeeded = asyncio.run(play(url=target.rstrip("/"), school=school, event=event, **options))
-    except NoEvent as error:
-        _fail(str(error))
-    if not succeeded:
+    if not asyncio.run(play(url=target.rstrip("/"), school=school, event=event, **options)):
         raise typer.Exit(1)
 
 
@@ -112,13 +100,10 @@ def traces(
     from rich.console import Console
 
     from ticketcap_local.trace_view import LEGEND, lines_of
-    from ticketcap_local.traces_client import NoTraces, fetch
+    from ticketcap_local.traces_client import fetch
 
-    url = f"http://{HOST}:{_settings().otlp_http_port}"
-    try:
-        newest = fetch(url, limit=limit, service=service, name=name, trace_id=trace_id)
-    except NoTraces as error:
-        _fail(str(error))
+    url = f"http://{HOST}:{StackSettings.read().otlp_http_port}"
+    newest = fetch(url, limit=limit, service=service, name=name, trace_id=trace_id)
     console = Console(highlight=False)
     for trace in reversed(newest):
         for line in lines_of(trace, depth):
@@ -138,7 +123,7 @@ def sql(
     """Open psql as the service's role for jobs, which sees every school but no personal data."""
     from ticketcap_local.sql import psql
 
-    _replace_process(lambda settings: psql(settings, service, command=command, as_owner=owner))
+    _replace_process(*psql(StackSettings.read(), service, command=command, as_owner=owner))
 
 
 @app.command()
@@ -149,9 +134,9 @@ def dump(
     from ticketcap_local.sql import pg_dump
 
     if file.exists():
-        _fail(f"{file} exists: name a new file")
+        raise CommandError(f"{file} exists: name a new file")
     os.umask(0o077)
-    _replace_process(lambda settings: pg_dump(settings, service, file.absolute()))
+    _replace_process(*pg_dump(StackSettings.read(), service, file.absolute()))
 
 
 correct = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Correct data; a dry run without --apply.")
@@ -163,7 +148,7 @@ def correct_recount(event_id: Annotated[UUID, typer.Argument(help="the event's i
     """Set an event's counters to what its registrations add up to."""
     from ticketcap_local.corrections import recount
 
-    _correct("registration", lambda url: recount(url, event_id, apply=apply, say=_say), apply=apply)
+    recount(_database_url("registration"), event_id, apply=apply, say=_say)
 
 
 @correct.command("end-session")
@@ -173,7 +158,7 @@ def correct_end_session(
     """End one session of the service's database; its transaction rolls back."""
     from ticketcap_local.corrections import end_session
 
-    _correct(service, lambda url: end_session(url, pid, apply=apply, say=_say), apply=apply)
+    end_session(_database_url(service), pid, apply=apply, say=_say)
 
 
 @correct.command("protect-tables")
@@ -181,7 +166,7 @@ def correct_protect_tables(service: Service, apply: Apply = False) -> None:
     """Enable and force row-level security on every table that has policies."""
     from ticketcap_local.corrections import protect_tables
 
-    _correct(service, lambda url: protect_tables(url, apply=apply, say=_say), apply=apply)
+    protect_tables(_database_url(service), apply=apply, say=_say)
 
 
 @app.command()
@@ -195,8 +180,8 @@ def drill(
 ) -> None:
     """Make the fault of an alert happen, and undo it; Ctrl-C ends it early."""
     from ticketcap_local.drills.catalogue import drills
-    from ticketcap_local.drills.run import DrillFailed, run
-    from ticketcap_local.drills.target import CannotDrill, Target, UndoFailed
+    from ticketcap_local.drills.run import run
+    from ticketcap_local.drills.target import CannotDrill, Target
 
     by_name = drills()
     if listed:
@@ -204,55 +189,31 @@ def drill(
             typer.echo(f"{one.name:<34}{one.breaks}")
         return
     if name not in by_name:
-        _fail(f"unknown drill {name!r}: 'ticketcap drill --list' names all", code=_EXIT_CANNOT_DRILL)
-    chosen = by_name[name]
-    settings = _settings()
+        raise CannotDrill(f"unknown drill {name!r}: 'ticketcap drill --list' names all")
+    chosen, target = by_name[name], Target(StackSettings.read())
+    asyncio.run(run(chosen, target, seconds=seconds or chosen.seconds, say=_say, watch=watch))
 
-    async def run_one() -> None:
-        await run(chosen, Target(settings), seconds=seconds or chosen.seconds, say=_say, watch=watch)
 
+def main() -> None:
+    """Run the command; print a CommandError as one line and exit with its code."""
     try:
-        asyncio.run(run_one())
-    except CannotDrill as error:
-        _fail(str(error), code=_EXIT_CANNOT_DRILL)
-    except (DrillFailed, UndoFailed) as error:
-        _fail(str(error))
+        app()
+    except CommandError as error:
+        print(f"ticketcap: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
-def _replace_process(program: "Callable[[StackSettings], Program]") -> NoReturn:
-    from ticketcap_local.sql import NoDatabase
-
-    try:
-        path, arguments, environment = program(_settings())
-    except NoDatabase as error:
-        _fail(str(error))
+def _replace_process(path: str, arguments: list[str], environment: dict[str, str]) -> NoReturn:
     os.execve(path, arguments, {**os.environ, **environment})  # noqa: S606 - psql or pg_dump, of a fixed folder
 
 
-def _correct(service: str, correction: "Callable[[str], None]", *, apply: bool) -> None:
-    from ticketcap_local.corrections import CorrectionFailed
-    from ticketcap_local.sql import NoDatabase, database_url
+def _database_url(service: str) -> str:
+    from ticketcap_local.sql import database_url
 
-    try:
-        correction(database_url(_settings(), service))
-    except (CorrectionFailed, NoDatabase) as error:
-        _fail(str(error))
-    _say("corrected" if apply else "dry run: nothing changed; --apply commits")
+    return database_url(StackSettings.read(), service)
 
 
 def _say(line: str) -> None:
     # A closed terminal must not prevent the stack from stopping in order.
     with contextlib.suppress(OSError):
         print(line, flush=True)
-
-
-def _settings() -> StackSettings:
-    try:
-        return StackSettings.read()
-    except SettingError as error:
-        _fail(str(error))
-
-
-def _fail(message: str, *, code: int = 1) -> NoReturn:
-    print(f"ticketcap: {message}", file=sys.stderr)
-    raise typer.Exit(code)

@@ -11,6 +11,8 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
+from ticketcap_local.errors import CommandError
+
 _OPTIONS: Final = "-c lock_timeout=5000 -c statement_timeout=60000 -c application_name=ticketcap-correct"
 _CONNECT_SECONDS: Final = 5
 
@@ -39,7 +41,7 @@ WHERE oid IN (SELECT polrelid FROM pg_policy) AND NOT (relrowsecurity AND relfor
 Say = Callable[[str], None]
 
 
-class CorrectionFailed(Exception):
+class CorrectionFailed(CommandError):
     """Nothing was changed; the message says why."""
 
 
@@ -48,7 +50,7 @@ def recount(url: str, event_id: UUID, *, apply: bool, say: Say) -> None:
 
     The update runs as the service's own role, which sees the rows of this school only.
     """
-    with _transaction(url, apply=apply) as connection:
+    with _transaction(url, say, apply=apply) as connection:
         connection.execute("SET LOCAL ROLE registration_jobs")
         school = connection.execute(_SCHOOL, (event_id,)).fetchone()
         if school is None:
@@ -67,7 +69,7 @@ def recount(url: str, event_id: UUID, *, apply: bool, say: Say) -> None:
 
 def protect_tables(url: str, *, apply: bool, say: Say) -> None:
     """Enable and force row-level security on every table with policies; raise CorrectionFailed."""
-    with _transaction(url, apply=apply) as connection:
+    with _transaction(url, say, apply=apply) as connection:
         tables = [row["relname"] for row in connection.execute(_UNPROTECTED)]
         for table in tables:
             for verb in ("ENABLE", "FORCE"):
@@ -77,7 +79,7 @@ def protect_tables(url: str, *, apply: bool, say: Say) -> None:
 
 def end_session(url: str, pid: int, *, apply: bool, say: Say) -> None:
     """End one session of the database; its transaction rolls back. Raises CorrectionFailed."""
-    with _transaction(url, apply=apply) as connection:
+    with _transaction(url, say, apply=apply) as connection:
         session = connection.execute(_SESSION, (pid,)).fetchone()
         if session is None:
             raise CorrectionFailed(f"no session with pid {pid} in this database")
@@ -88,8 +90,8 @@ def end_session(url: str, pid: int, *, apply: bool, say: Say) -> None:
 
 
 @contextmanager
-def _transaction(url: str, *, apply: bool) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-    """Open a transaction that commits only with ``apply``; raise CorrectionFailed for an error of the database."""
+def _transaction(url: str, say: Say, *, apply: bool) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """Open a transaction that commits only with ``apply``, and say so; raise CorrectionFailed."""
     try:
         with (
             psycopg.connect(
@@ -100,3 +102,4 @@ def _transaction(url: str, *, apply: bool) -> Iterator[psycopg.Connection[dict[s
             yield connection
     except psycopg.Error as error:
         raise CorrectionFailed(str(error).strip()) from error
+    say("corrected" if apply else "dry run: nothing changed; --apply commits")

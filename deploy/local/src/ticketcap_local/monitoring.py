@@ -42,37 +42,35 @@ def parts(settings: StackSettings, state: StateFolder) -> list[ServicePart]:
         raise PartError(done.stderr.strip())
     config = folder / "prometheus.json"
     config.write_text(json.dumps(prometheus_config(settings), indent=2))
-    prometheus, alertmanager = settings.prometheus_port, settings.alertmanager_port
-    return [
-        ServicePart(
-            name="alertmanager",
-            argv=[
-                alertmanager_program,
-                f"--config.file={routes}",
-                f"--storage.path={folder / 'alertmanager'}",
-                f"--web.listen-address={HOST}:{alertmanager}",
-                "--cluster.listen-address=",
-            ],
-            env=dict,
-            address=f"http://{HOST}:{alertmanager}",
-            ready=http_ok(alertmanager, "/-/ready"),
-            log_file=state.logs / "alertmanager.log",
-        ),
-        ServicePart(
-            name="prometheus",
-            argv=[
-                prometheus_program,
-                f"--config.file={config}",
-                f"--storage.tsdb.path={folder / 'prometheus'}",
-                "--storage.tsdb.retention.time=2d",
-                f"--web.listen-address={HOST}:{prometheus}",
-            ],
-            env=dict,
-            address=f"http://{HOST}:{prometheus}/alerts",
-            ready=http_ok(prometheus, "/-/ready"),
-            log_file=state.logs / "prometheus.log",
-        ),
+    alertmanager = [
+        alertmanager_program,
+        f"--config.file={routes}",
+        f"--storage.path={folder / 'alertmanager'}",
+        f"--web.listen-address={HOST}:{settings.alertmanager_port}",
+        "--cluster.listen-address=",
     ]
+    prometheus = [
+        prometheus_program,
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'prometheus'}",
+        "--storage.tsdb.retention.time=2d",
+        f"--web.listen-address={HOST}:{settings.prometheus_port}",
+    ]
+    return [
+        _part(state, "alertmanager", alertmanager, settings.alertmanager_port),
+        _part(state, "prometheus", prometheus, settings.prometheus_port, path="/alerts"),
+    ]
+
+
+def _part(state: StateFolder, name: str, argv: list[str], port: int, *, path: str = "") -> ServicePart:
+    return ServicePart(
+        name=name,
+        argv=argv,
+        env=dict,
+        address=f"http://{HOST}:{port}{path}",
+        ready=http_ok(port, "/-/ready"),
+        log_file=state.logs / f"{name}.log",
+    )
 
 
 def alertmanager_config(settings: StackSettings) -> Path:

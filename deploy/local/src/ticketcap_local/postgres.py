@@ -10,13 +10,13 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import quote
 
 from ticketcap_local.ports import is_free
+from ticketcap_local.process import dies_with_parent
 
 USER: Final = "ticketcap"
 _NOBODY_UID: Final = 65534
@@ -86,7 +86,7 @@ class EmbeddedPostgres:
         self._hand_over(prefix)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*prefix, *_dies_with_parent(), str(self._bin / "postgres"), *self._arguments()],
+                [*prefix, *dies_with_parent("INT"), str(self._bin / "postgres"), *self._arguments()],
                 env={**os.environ, **self._ignoring_stale_pid()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -264,10 +264,6 @@ def _runs(command: list[str]) -> bool:
         return subprocess.run(command, capture_output=True, check=False, cwd="/").returncode == 0
     except FileNotFoundError:
         return False
-
-
-def _dies_with_parent() -> list[str]:
-    return ["setpriv", "--pdeathsig", "INT", "--"] if sys.platform == "linux" else []
 
 
 def _chown(prefix: list[str], *paths: Path) -> None:

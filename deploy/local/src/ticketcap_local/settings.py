@@ -6,10 +6,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from ticketcap_local.errors import CommandError
+
 HOST: Final = "127.0.0.1"
 
 
-class SettingError(ValueError):
+class SettingError(CommandError):
     """A variable has an invalid value; the message names it."""
 
 
@@ -73,11 +75,6 @@ class StackSettings:
     def traces_url(self) -> str:
         """The address of the sink's traces."""
         return f"http://{HOST}:{self.otlp_http_port}/api/traces"
-
-    @property
-    def prometheus_url(self) -> str:
-        """The address of Prometheus, where it runs."""
-        return f"http://{HOST}:{self.prometheus_port}"
 
 
 def _databases(environ: Mapping[str, str]) -> tuple[str | None, str | None]:

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from ticketcap_local.errors import CommandError
 from ticketcap_local.postgres import EmbeddedPostgres, binaries
 from ticketcap_local.settings import StackSettings
 
 SERVICES: Final = ("registration", "payment")
 
 
-class NoDatabase(Exception):
+class NoDatabase(CommandError):
     """The database can't be opened; the message says why and what to do."""
 
 

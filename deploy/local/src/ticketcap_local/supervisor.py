@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from ticketcap_local.part import Part, PartError
 
@@ -31,13 +31,17 @@ class Supervisor:
 
     async def bring_up(self) -> None:
         """Start every part; return when all are ready. Raises PartError for the first that fails."""
-        starts = [asyncio.create_task(self._bring_up(part)) for part in self._parts]
+        await self._for_all(self._bring_up)
+
+    async def _for_all(self, work: Callable[[Part], Coroutine[Any, Any, None]]) -> None:
+        """Do ``work`` for every part at the same time; after the first error cancel the rest and wait for its end."""
+        tasks = [asyncio.create_task(work(part), name=part.name) for part in self._parts]
         try:
-            await asyncio.gather(*starts)
+            await asyncio.gather(*tasks)
         finally:
-            for start in starts:
-                start.cancel()
-            await asyncio.gather(*starts, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _bring_up(self, part: Part) -> None:
         for needed in part.needs:
@@ -53,13 +57,7 @@ class Supervisor:
 
     async def keep_alive(self) -> None:
         """Restart every part that ends, until cancelled."""
-        keepers = [asyncio.create_task(self._keep_alive(part)) for part in self._parts]
-        try:
-            await asyncio.gather(*keepers)
-        finally:
-            for keeper in keepers:
-                keeper.cancel()
-            await asyncio.gather(*keepers, return_exceptions=True)
+        await self._for_all(self._keep_alive)
 
     async def _keep_alive(self, part: Part) -> None:
         failures = 0

@@ -5,10 +5,12 @@ from urllib.parse import quote
 
 import httpx
 
+from ticketcap_local.errors import CommandError
+
 _SECONDS: Final = 10.0
 
 
-class NoTraces(Exception):
+class NoTraces(CommandError):
     """There is no trace to show; the message says why."""
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from ticketcap_local.errors import CommandError
 from ticketcap_local.traffic import Rush, rush
 
 _READ_SECONDS: Final = 10.0
@@ -18,7 +19,7 @@ _READS: Final = 10
 _LABEL_WIDTH: Final = 12
 
 
-class NoEvent(Exception):
+class NoEvent(CommandError):
     """The event can't be read; the message says why."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ticketcap_local import stack
+from ticketcap_local.errors import CommandError
 from ticketcap_local.part import Part, PartError
 from ticketcap_local.paths import short_path
 from ticketcap_local.ports import is_free
@@ -23,7 +24,7 @@ Parts = Callable[[StackSettings, StateFolder], Sequence[Part]]
 Seed = Callable[[str, str], Awaitable[None]]
 
 
-class StackError(Exception):
+class StackError(CommandError):
     """The stack can't run; the message says why and what to do."""
 
 

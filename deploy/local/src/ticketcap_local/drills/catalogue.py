@@ -68,22 +68,14 @@ async def _event_capacity_reached(target: Target) -> None:
     await event.rush(parents=60)
 
 
-@_drill(
-    "registration-error-budget-burn",
-    "The registration service hangs: it keeps its connections and answers no request.",
-    FOR_TWO_MINUTES,
-)
+@_drill("registration-error-budget-burn", "The registration service hangs and answers no request.", FOR_TWO_MINUTES)
 async def _registration_error_budget_burn(target: Target) -> None:
     event = await open_event(target)
     await pause(target, "registration")
     repeat(target, event.register, callers=8, pause=0.5, spread=4)
 
 
-@_drill(
-    "registration-latency-budget-burn",
-    "A session locks an event's row for two seconds at a time, and every registration of that event waits.",
-    FOR_TWO_MINUTES,
-)
+@_drill("registration-latency-budget-burn", "Locks on an event's row delay its registrations.", FOR_TWO_MINUTES)
 async def _registration_latency_budget_burn(target: Target) -> None:
     event = await open_event(target)
     await hold_lock(target, _EVENT_ROW, seconds=2.0, free=0.1, event=event)
@@ -95,9 +87,7 @@ async def _capacity_drift(target: Target) -> None:
     await miscount(target, await open_event(target))
 
 
-@_drill(
-    "seat-announcements-stale", "The database ends the session that listens for seat announcements, and accepts no new session."
-)
+@_drill("seat-announcements-stale", "The session for seat announcements ends and can't reconnect.")
 async def _seat_feed_stale(target: Target) -> None:
     await silence_seat_announcements(target)
 
@@ -105,19 +95,12 @@ async def _seat_feed_stale(target: Target) -> None:
 # The database
 
 
-@_drill(
-    "database-connection-errors",
-    "PostgreSQL is killed every minute; the stack restarts it each time.",
-    FOR_TWO_MINUTES,
-)
+@_drill("database-connection-errors", "PostgreSQL is killed every minute; the stack restarts it.", FOR_TWO_MINUTES)
 async def _database_connection_errors(target: Target) -> None:
     await kill(target, "postgres")
 
 
-@_drill(
-    "database-pool-exhausted",
-    "A session locks the table of events for eight seconds at a time: readers of events take up every connection.",
-)
+@_drill("database-pool-exhausted", "Locks on the table of events keep every connection busy.")
 async def _database_pool_exhausted(target: Target) -> None:
     event = await open_event(target)
     await hold_lock(target, _EVENTS_TABLE, seconds=8.0, free=0.3)
@@ -131,11 +114,7 @@ async def _database_slow(target: Target) -> None:
     repeat(target, event.read, callers=6, pause=0.1)
 
 
-@_drill(
-    "tenant-isolation-violation",
-    "Row-level security of one table is disabled, so that every school can see all of its rows.",
-    FOR_TWO_MINUTES,
-)
+@_drill("tenant-isolation-violation", "Row-level security of one table is disabled.", FOR_TWO_MINUTES)
 async def _tenant_isolation_violation(target: Target) -> None:
     await expose_table(target)
 
@@ -154,20 +133,12 @@ async def _payment_success_low(target: Target) -> None:
     repeat(target, event.open_payment, callers=4, pause=1.5)
 
 
-@_drill(
-    "payments-escalated",
-    "YaadPay refunds a payment and its response is lost: only a person can find out the outcome.",
-    FOR_TWO_MINUTES,
-)
+@_drill("payments-escalated", "The response to a refund is lost, so its outcome is unknown.", FOR_TWO_MINUTES)
 async def _payments_escalated(target: Target) -> None:
     await yaadpay.lose_a_refund(await open_paid_event(target))
 
 
-@_drill(
-    "payment-returns-refused",
-    "A customer who paid 49.90 comes back with an altered amount of 1.90, again and again.",
-    FOR_TWO_MINUTES,
-)
+@_drill("payment-returns-refused", "A customer comes back with an altered amount.", FOR_TWO_MINUTES)
 async def _payment_returns_refused(target: Target) -> None:
     repeat(target, await yaadpay.forging(await open_paid_event(target)), callers=2)
 
@@ -201,11 +172,7 @@ async def _yaad_pay_slow(target: Target) -> None:
     repeat(target, event.open_payment, callers=8, pause=0.1, spread=5)
 
 
-@_drill(
-    "yaad-pay-outcomes-unknown",
-    "YaadPay charges cards and its responses are lost; a second request learns the outcome.",
-    FOR_TWO_MINUTES,
-)
+@_drill("yaad-pay-outcomes-unknown", "YaadPay charges cards and its responses are lost.", FOR_TWO_MINUTES)
 async def _yaad_pay_outcomes_unknown(target: Target) -> None:
     repeat(target, yaadpay.paying_with_a_lost_response(await open_paid_event(target)), callers=2)
 
@@ -213,11 +180,7 @@ async def _yaad_pay_outcomes_unknown(target: Target) -> None:
 # Monitoring
 
 
-@_drill(
-    "target-down",
-    "The payment service hangs: it keeps its connections and answers no request, not even Prometheus.",
-    FOR_TWO_MINUTES,
-)
+@_drill("target-down", "The payment service hangs and answers no request.", FOR_TWO_MINUTES)
 async def _target_down(target: Target) -> None:
     await pause(target, "payment")
 

@@ -9,6 +9,7 @@ from typing import Final
 from ticketcap_local.drills.alert_watch import AlertWatch
 from ticketcap_local.drills.drill import Drill
 from ticketcap_local.drills.target import EXPECTED_ERRORS, Target
+from ticketcap_local.errors import CommandError
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _BEGIN_SECONDS: Final = 120.0
@@ -16,7 +17,7 @@ _BEGIN_SECONDS: Final = 120.0
 Say = Callable[[str], None]
 
 
-class DrillFailed(Exception):
+class DrillFailed(CommandError):
     """The fault did not happen; its first steps are undone."""
 
 

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 import httpx
 
+from ticketcap_local.errors import CommandError
 from ticketcap_local.seed import SCHOOL
 from ticketcap_local.settings import StackSettings
+from ticketcap_local.sql import database_url
 from ticketcap_local.state import Running, StateFolder
 from ticketcap_local.tokens import make_token
 
@@ -17,15 +19,17 @@ _PRODUCTION: Final = "production"
 Undo = Callable[[], Awaitable[None]]
 
 
-class CannotDrill(Exception):
+class CannotDrill(CommandError):
     """The drill can't run here; the message says why and what to do."""
+
+    exit_code = 2
 
 
 class UnexpectedResponse(Exception):
     """The stack answered a call of the drill with an error."""
 
 
-class UndoFailed(Exception):
+class UndoFailed(CommandError):
     """A fault of the drill remains; the message names it."""
 
 
@@ -86,10 +90,8 @@ class Target:
 
     def database_url(self, name: str) -> str:
         """Return the URL of a database of the stack's own server."""
-        from ticketcap_local.postgres import EmbeddedPostgres
-
-        port = int(self.part("postgres").address.rpartition(":")[2])
-        return EmbeddedPostgres(self.settings.state_dir / "postgres" / "data", port).url(name)
+        self.part("postgres")
+        return database_url(self.settings, name)
 
     def token(self, role: str, school: str | None = None) -> dict[str, str]:
         """Return the authorization header of ``role``."""
