@@ -120,7 +120,10 @@ def sql(
     command: Annotated[str, typer.Option("--command", "-c", help="run this and leave; unset: a prompt")] = "",
     owner: Annotated[bool, typer.Option("--owner", help="connect as the tables' owner")] = False,
 ) -> None:
-    """Open psql as the service's role for jobs, which sees every school but no personal data."""
+    """Open psql on a service's database.
+
+    The role for jobs sees every school but no personal data.
+    """
     from ticketcap_local.sql import psql
 
     _replace_process(*psql(StackSettings.read(), service, command=command, as_owner=owner))
@@ -130,7 +133,10 @@ def sql(
 def dump(
     service: Service, file: Annotated[Path, typer.Argument(help="a new file, readable for its owner only")]
 ) -> None:
-    """Dump the service's database to a file; 'pg_restore FILE' reads it."""
+    """Dump a service's database to a private file.
+
+    pg_restore reads the file. It contains personal data.
+    """
     from ticketcap_local.sql import pg_dump
 
     if file.exists():
@@ -145,7 +151,7 @@ app.add_typer(correct, name="correct")
 
 @correct.command("recount")
 def correct_recount(event_id: Annotated[UUID, typer.Argument(help="the event's id")], apply: Apply = False) -> None:
-    """Set an event's counters to what its registrations add up to."""
+    """Set an event's counters to the sums of its registrations."""
     from ticketcap_local.corrections import recount
 
     recount(_database_url("registration"), event_id, apply=apply, say=_say)
@@ -155,7 +161,10 @@ def correct_recount(event_id: Annotated[UUID, typer.Argument(help="the event's i
 def correct_end_session(
     service: Service, pid: Annotated[int, typer.Argument(help="of pg_stat_activity")], apply: Apply = False
 ) -> None:
-    """End one session of the service's database; its transaction rolls back."""
+    """End one session of a service's database.
+
+    Its transaction rolls back.
+    """
     from ticketcap_local.corrections import end_session
 
     end_session(_database_url(service), pid, apply=apply, say=_say)
@@ -163,7 +172,7 @@ def correct_end_session(
 
 @correct.command("protect-tables")
 def correct_protect_tables(service: Service, apply: Apply = False) -> None:
-    """Enable and force row-level security on every table that has policies."""
+    """Force row-level security on every table with policies."""
     from ticketcap_local.corrections import protect_tables
 
     protect_tables(_database_url(service), apply=apply, say=_say)
@@ -178,7 +187,10 @@ def drill(
         bool, typer.Option("--watch", help="print each change of the alert; needs 'up --monitoring'")
     ] = False,
 ) -> None:
-    """Make the fault of an alert happen, and undo it; Ctrl-C ends it early."""
+    """Make the fault of an alert happen, then undo it.
+
+    Ctrl-C ends it early.
+    """
     from ticketcap_local.drills.catalogue import drills
     from ticketcap_local.drills.run import run
     from ticketcap_local.drills.target import CannotDrill, Target
