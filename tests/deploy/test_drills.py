@@ -65,8 +65,8 @@ def test_a_drill_makes_its_alert_fire_and_resolve(
         under_way = time.monotonic()
         watch.wait_until_firing(alert, PATIENCE_SECONDS, **pages)
         fired = time.monotonic()
-        # ALERTS_FOR_STATE holds whole seconds.
-        assert 0 <= since_when(watch, name) <= time.monotonic() - began + 1
+        # ALERTS_FOR_STATE holds whole seconds. The tickets of PAGES_ONLY may be pending since an earlier drill.
+        assert 0 <= since_when(watch, name) <= time.monotonic() - began + (1 if not pages else PATIENCE_SECONDS * 10)
     ended = time.monotonic()
     watch.wait_until_resolved(alert, PATIENCE_SECONDS, **pages)
     print(  # noqa: T201 - `make drills` shows these times

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from ticketcap_local.state import Running, StateFolder
+from ticketcap_local.state import PartStatus, StateFolder
 from ticketcap_testing.stack import free_port
 
 _REPLACED = ("DATABASE_URL", "PAYMENT_DATABASE_URL", "YAADPAY_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -34,8 +34,8 @@ class RunningStack:
             assert time.monotonic() < deadline, f"no {text!r} in:\n{self.said}"
             time.sleep(0.02)
 
-    def parts(self) -> dict[str, Running]:
-        return {part.name: part for part in self.state.running()}
+    def parts(self) -> dict[str, PartStatus]:
+        return {part.name: part for part in self.state.parts()}
 
     def pids(self) -> dict[str, int]:
         return {name: part.pid for name, part in self.parts().items() if part.pid is not None}

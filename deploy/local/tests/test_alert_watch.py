@@ -9,7 +9,7 @@ import pytest
 from ticketcap_local.drills.alert_watch import AlertWatch
 from ticketcap_local.drills.target import CannotDrill, Target
 from ticketcap_local.settings import StackSettings
-from ticketcap_local.state import Running, StateFolder
+from ticketcap_local.state import PartStatus, StateFolder
 from ticketcap_testing.http_server import HttpStandIn, StandInHandler
 
 
@@ -42,7 +42,7 @@ async def test_each_change_is_said_once(tmp_path: Path, prometheus: Prometheus) 
     state = StateFolder(tmp_path)
     state.prepare()
     with state.locked():
-        state.record([Running("prometheus", "running", 1, f"http://{prometheus.address}/alerts", "")])
+        state.record([PartStatus("prometheus", "running", 1, f"http://{prometheus.address}/alerts", "")])
         watch = AlertWatch(Target(StackSettings(state_dir=tmp_path), {}), "TargetDown", said.append)
         async with watch.following(), asyncio.timeout(20):
             for states in (["pending"], ["pending", "firing"], []):

@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from ticketcap_chassis.identity.roles import Principal, Role
 from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_local.sink import serving
-from ticketcap_local.state import Running, StateFolder
+from ticketcap_local.state import PartStatus, StateFolder
 from ticketcap_local.trace_store import TraceStore
 from ticketcap_testing.stack import free_port
 
@@ -91,11 +91,11 @@ def test_status_shows_parts_that_are_down(tmp_path: Path) -> None:
     state = StateFolder(tmp_path)
     log = tmp_path / "a folder with a name so long that a table would cut it" / "gateway.log"
     with state.locked():
-        state.record([Running("gateway", "running", 123, "http://127.0.0.1:8080", str(log))])
+        state.record([PartStatus("gateway", "running", 123, "http://127.0.0.1:8080", str(log))])
         done = run("status", TICKETCAP_STATE_DIR=str(tmp_path))
         assert done.returncode == 0
         assert re.search(rf"^gateway +running +123 +http://127.0.0.1:8080 +{log}$", done.stdout, re.MULTILINE)
-        state.record([Running("gateway", "down", None, "http://127.0.0.1:8080", str(log))])
+        state.record([PartStatus("gateway", "down", None, "http://127.0.0.1:8080", str(log))])
         done = run("status", TICKETCAP_STATE_DIR=str(tmp_path))
         assert done.returncode == 1
         assert re.search(r"^gateway +down +- ", done.stdout, re.MULTILINE)

@@ -13,7 +13,7 @@ from ticketcap_local.drills.run import DrillFailed, run
 from ticketcap_local.drills.target import CannotDrill, Target, UndoFailed, UnexpectedResponse
 from ticketcap_local.drills.telemetry import with_receiver
 from ticketcap_local.settings import StackSettings
-from ticketcap_local.state import Running, StateFolder
+from ticketcap_local.state import PartStatus, StateFolder
 
 ALERTMANAGER = """route:
   receiver: ticket
@@ -57,7 +57,7 @@ async def play(target: Target, begin: Begin, *, seconds: float = 0.0) -> list[st
     state = StateFolder(target.settings.state_dir)
     state.prepare()
     with state.locked():
-        state.record([Running("gateway", "running", 1, "http://127.0.0.1:1", "")])
+        state.record([PartStatus("gateway", "running", 1, "http://127.0.0.1:1", "")])
         await run(Drill("target-down", "Nothing.", begin), target, seconds=seconds, say=said.append)
     return said
 

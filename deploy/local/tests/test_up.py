@@ -33,7 +33,7 @@ def test_parts_come_up_after_what_they_need_and_stop_on_ctrl_c(start_fake: Any, 
     assert stack.process.wait(20) == 0
     assert stack.said.rstrip().splitlines()[-1].startswith("stopped in")
     nothing_runs(pids)
-    assert stack.state.running() == []
+    assert stack.state.parts() == []
 
 
 def test_a_part_that_dies_is_started_again(start_fake: Any, nothing_runs: Check) -> None:
@@ -72,7 +72,7 @@ def test_nothing_outlives_a_killed_stack(start_fake: Any, nothing_runs: Check) -
     pids = stack.pids()
     stack.kill()
     nothing_runs(pids)
-    assert stack.state.running() == []
+    assert stack.state.parts() == []
     start_fake().wait_for("ready in")
 
 
@@ -95,7 +95,7 @@ def test_a_part_that_can_not_start_is_told_with_its_last_words(start_fake: Any, 
     assert "front ended (exit code 1) before it was ready" in stack.said
     assert "no luck today" in stack.said
     assert "front.log" in stack.said
-    assert stack.state.running() == []
+    assert stack.state.parts() == []
 
 
 def test_one_folder_has_one_stack(start_fake: Any) -> None:

@@ -42,7 +42,7 @@ def status() -> None:
     from ticketcap_local.status_view import lines_of
 
     settings = StackSettings.read()
-    parts = StateFolder(settings.state_dir).running()
+    parts = StateFolder(settings.state_dir).parts()
     if not parts:
         raise CommandError(f"no stack runs over {settings.state_dir}; start one with 'make run'")
     for line in lines_of(parts):

@@ -18,7 +18,7 @@ class InUse(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class PartStatus:
     """A part of the stack and its state."""
 
     name: str
@@ -85,18 +85,18 @@ class StateFolder:
         finally:
             scratch.unlink()
 
-    def record(self, parts: Sequence[Running]) -> None:
+    def record(self, parts: Sequence[PartStatus]) -> None:
         """Record the parts for ``ticketcap status``."""
         scratch = self._run_file.with_suffix(".new")
         scratch.write_text(json.dumps([asdict(part) for part in parts]))
         scratch.replace(self._run_file)
 
-    def running(self) -> list[Running]:
+    def parts(self) -> list[PartStatus]:
         """Return the recorded parts of the stack that runs over this folder; an empty list when none runs."""
         if not self._is_locked():
             return []
         try:
-            return [Running(**part) for part in json.loads(self._run_file.read_text())]
+            return [PartStatus(**part) for part in json.loads(self._run_file.read_text())]
         except FileNotFoundError:
             return []
 

@@ -7,13 +7,13 @@ from typing import Final
 import typer
 
 from ticketcap_local.paths import short_path
-from ticketcap_local.state import Running
+from ticketcap_local.state import PartStatus
 
 _HEAD: Final = ("part", "state", "process", "address", "log")
 _COLOURS: Final = {"running": typer.colors.GREEN, "starting": typer.colors.YELLOW, "down": typer.colors.RED}
 
 
-def lines_of(parts: Sequence[Running]) -> list[str]:
+def lines_of(parts: Sequence[PartStatus]) -> list[str]:
     """Return a head and one line per part, in columns of full width."""
     rows = [
         (part.name, part.state, str(part.pid or "-"), part.address, short_path(Path(part.log_file))) for part in parts

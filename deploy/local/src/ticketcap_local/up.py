@@ -15,7 +15,7 @@ from ticketcap_local.paths import short_path
 from ticketcap_local.ports import is_free
 from ticketcap_local.seed import EVENT, PAID_EVENT, SCHOOL, SeedError, seed
 from ticketcap_local.settings import StackSettings
-from ticketcap_local.state import InUse, Running, StateFolder
+from ticketcap_local.state import InUse, PartStatus, StateFolder
 from ticketcap_local.supervisor import Say, Supervisor, step
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -97,11 +97,11 @@ class _Run:
         self._say(f"stopped in {time.monotonic() - began:.1f} s")
 
     def _record(self) -> None:
-        self._state.record([self._running(part) for part in self._parts if part.address])
+        self._state.record([self._status(part) for part in self._parts if part.address])
 
-    def _running(self, part: Part) -> Running:
+    def _status(self, part: Part) -> PartStatus:
         state = "running" if self._supervisor.is_ready(part) else "starting" if part.pid else "down"
-        return Running(part.name, state, part.pid, part.address, str(part.log_file))
+        return PartStatus(part.name, state, part.pid, part.address, str(part.log_file))
 
 
 def _hints(settings: StackSettings) -> str:

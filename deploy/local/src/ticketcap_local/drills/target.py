@@ -10,7 +10,7 @@ from ticketcap_local.errors import CommandError
 from ticketcap_local.seed import SCHOOL
 from ticketcap_local.settings import StackSettings
 from ticketcap_local.sql import database_url
-from ticketcap_local.state import Running, StateFolder
+from ticketcap_local.state import PartStatus, StateFolder
 from ticketcap_local.tokens import make_token
 
 _CALL_SECONDS: Final = 30.0
@@ -77,11 +77,11 @@ class Target:
                 f"the drill is not undone completely ({causes}): look at 'ticketcap status', or restart the stack"
             ) from failures[0]
 
-    def parts(self) -> dict[str, Running]:
+    def parts(self) -> dict[str, PartStatus]:
         """Return the parts of the stack by name."""
-        return {part.name: part for part in StateFolder(self.settings.state_dir).running()}
+        return {part.name: part for part in StateFolder(self.settings.state_dir).parts()}
 
-    def part(self, name: str) -> Running:
+    def part(self, name: str) -> PartStatus:
         """Return one part; raise CannotDrill when an external one replaces it."""
         found = self.parts().get(name)
         if found is None:
