@@ -98,7 +98,11 @@ def _http_server(intake: Intake, store: TraceStore) -> uvicorn.Server:
         ],
         exception_handlers={HTTPException: _problem},
     )
-    return _HttpServer(uvicorn.Config(app, lifespan="off", access_log=False, log_level="error", timeout_keep_alive=75))
+    return _HttpServer(
+        uvicorn.Config(
+            app, lifespan="off", access_log=False, log_level="error", timeout_keep_alive=75, timeout_graceful_shutdown=1
+        )
+    )
 
 
 class _HttpSink:
