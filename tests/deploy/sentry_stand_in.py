@@ -84,10 +84,10 @@ class SentryStandIn(HttpStandIn):
         ]
         more = "true" if len(items) > offset + _PAGE else "false"
         link = f'<http://next>; rel="next"; results="{more}"; cursor="{offset + _PAGE}"'
-        shown = items[offset : offset + _PAGE]
+        page = items[offset : offset + _PAGE]
         if path.endswith("/dashboards"):  # its list shows an extract
-            shown = [{"id": item["id"], "title": item["title"]} for item in shown]
-        self._answer(handler, 200, shown, {"Link": link})
+            page = [{"id": item["id"], "title": item["title"]} for item in page]
+        self._answer(handler, 200, page, {"Link": link})
 
     def _write(self, handler: StandInHandler, path: str, body: dict[str, Any]) -> None:
         if one := _ONE.fullmatch(path):
