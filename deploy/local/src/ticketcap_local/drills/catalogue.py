@@ -191,21 +191,13 @@ async def _telemetry_collector_down(target: Target) -> None:
 
 
 @_drill("telemetry-dropped", "The trace sink refuses spans, so that the services drop them.")
-async def _telemetry_dropped(target: Target) -> None:
-    await _fill_collector_while_families_read(target)
-
-
 @_drill("collector-export-failing", "The trace sink refuses spans, as a collector does whose memory is full.")
-async def _collector_export_failing(target: Target) -> None:
-    await _fill_collector_while_families_read(target)
+async def _spans_refused(target: Target) -> None:
+    event = await open_event(target)
+    await fill_collector(target)
+    repeat(target, event.read, callers=2, pause=0.2)
 
 
 @_drill("alert-delivery-failing", "Alertmanager sends alerts to a revoked address. Needs an Alertmanager.")
 async def _alert_delivery_failing(target: Target) -> None:
     await revoke_receiver(target)
-
-
-async def _fill_collector_while_families_read(target: Target) -> None:
-    event = await open_event(target)
-    await fill_collector(target)
-    repeat(target, event.read, callers=2, pause=0.2)
