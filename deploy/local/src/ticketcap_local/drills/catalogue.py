@@ -88,7 +88,7 @@ async def _capacity_drift(target: Target) -> None:
 
 
 @_drill("seat-announcements-stale", "The session for seat announcements ends and can't reconnect.")
-async def _seat_feed_stale(target: Target) -> None:
+async def _seat_announcements_stale(target: Target) -> None:
     await silence_seat_announcements(target)
 
 
