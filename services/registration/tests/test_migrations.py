@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from stepwise_migration import migrate_to, plain_login
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_local.testing import fresh_database
 from ticketcap_registration.store.migrate import migrate
+from ticketcap_testing.stack import fresh_database
 
 SCHOOL = "01890000-0000-7000-8000-00000000000a"
 OTHER = "01890000-0000-7000-8000-00000000000b"
