@@ -38,6 +38,8 @@ class ServiceError(Exception):
 
     reason: str = "INTERNAL"
     default_message: ClassVar[str] = ""
+    expected: ClassVar[bool] = True
+    """Whether a caller or a limit caused it. Telemetry reports unexpected errors only."""
     default_retry_after: ClassVar[float | None] = None
 
     def __init__(
@@ -134,3 +136,4 @@ class InternalError(ServiceError):
     """A fault of the service; the log explains it under the trace id."""
 
     reason = "INTERNAL"
+    expected = False

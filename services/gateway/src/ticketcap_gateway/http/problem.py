@@ -58,6 +58,8 @@ class Refusal(Exception):
     """A request that HTTP itself refuses. ``headers`` go into the answer."""
 
     status: ClassVar[int] = 400
+    expected: ClassVar[bool] = True
+    """A client caused it: telemetry reports unexpected errors only."""
     code: str = "MALFORMED_REQUEST"
 
     def __init__(self, detail: str, *, code: str | None = None, headers: Mapping[str, str] | None = None) -> None:
