@@ -1,11 +1,12 @@
-"""What telemetry costs the running services: the same load without it, with a tenth of the traces, with all of them.
+"""Measure the cost of telemetry for the running services.
 
-Real processes: PostgreSQL, registration, gateway, a collector that throws everything away, and this client, all on
-one machine. Each variant of each round has fresh services; variants take turns. CPU per request is that of the
-services' processes alone, and is the steadier figure: req/s also pays for the client and for whatever else runs here.
+One load runs without telemetry and with a tenth of the traces, on real processes: PostgreSQL, registration, gateway, a
+collector that discards everything, and this client, all on one machine. Each variant of each round has fresh services;
+variants take turns. CPU per request is that of the services alone. It is the steadier figure: the rate also pays for
+the client and for any other work on the machine.
 
-``off`` is what an operator can turn off: OTEL_SDK_DISABLED, no endpoint, no page of metrics. Traces still have ids
-then, for the log lines, and travel from service to service.
+``off`` is OTEL_SDK_DISABLED, no endpoint, no page of metrics. Traces still have ids then and travel between services.
+``--against`` measures the services of another checkout in the same rounds.
 """
 
 import argparse
@@ -41,7 +42,7 @@ SEATS: Final = 100
 LANE_OF_IDLE: Final = 100_000
 SINGLES_OF_A_SLICE: Final = 30
 SETTLE_SECONDS: Final = 1.6
-"""Longer than spans wait before they are sent, so that what a load causes is counted with it."""
+"""Longer than the queue of spans waits, so that a load's exports count with it."""
 SCRAPE_AFTER_SECONDS: Final = 0.3
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 OPENMETRICS: Final = {"Accept": "application/openmetrics-text"}
@@ -50,19 +51,19 @@ SHOWN: Final = (("p50", 0.5), ("p95", 0.95))
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """The services as they are measured. ``trouble`` is the collector's; None: there is no collector."""
+    """The services to measure. ``trouble`` is the collector's; None: no collector."""
 
     name: str
     environment: Mapping[str, str] = field(default_factory=dict)
     scraped: bool = True
     trouble: str | None = "none"
     source: Path | None = None
-    """Another checkout to run the services from."""
+    """Another checkout, whose services run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """One load on one variant."""
+    """The result of one load on one variant."""
 
     rate: float
     cpu_us: float
@@ -73,7 +74,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Load:
-    """So many parents, so many of them at a time."""
+    """A number of parents, and how many of them register at a time."""
 
     name: str
     parents: int
@@ -90,16 +91,16 @@ class Services:
     pages: tuple[str, ...]
 
     def cpu_seconds(self) -> float:
-        """Return what they have used so far."""
+        """Return the CPU time that they used so far."""
         return sum(cpu_seconds(process.pid) for process in self.processes)
 
     def resident_mb(self) -> float:
-        """Return what they hold together."""
+        """Return their resident memory together."""
         return sum(resident_mb(process.pid) for process in self.processes)
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return what a process has used of processors, its own time and the kernel's for it."""
+    """Return a process's CPU time, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
@@ -111,7 +112,7 @@ def resident_mb(pid: int) -> float:
 
 
 class Bench:
-    """A database, collectors, and services that come and go."""
+    """A database and collectors that stay, and services that come and go."""
 
     def __init__(self, folder: Path, running: ExitStack) -> None:
         self._folder = folder
@@ -126,7 +127,7 @@ class Bench:
 
     @contextmanager
     def services(self, variant: Variant) -> Iterator[Services]:
-        """Run fresh ones, warmed up."""
+        """Run fresh services, warmed up."""
         addresses = [f"127.0.0.1:{free_port()}" for _ in range(4)]
         listens, pages = addresses[:2], addresses[2:] if variant.scraped else ["", ""]
         own: dict[str, dict[str, str]] = {
@@ -143,10 +144,12 @@ class Bench:
                     "METRICS_ADDRESS": page,
                 }
                 processes.append(running.enter_context(self._process(name, environment, listen)))
-            made = Services(url=f"http://{listens[1]}", processes=tuple(processes), pages=tuple(filter(None, pages)))
-            open_school(made.url)
-            self.load(made, Load("warm-up", WARM_UP, 64, SEATS))
-            yield made
+            services = Services(
+                url=f"http://{listens[1]}", processes=tuple(processes), pages=tuple(filter(None, pages))
+            )
+            open_school(services.url)
+            self.load(services, Load("warm-up", WARM_UP, 64, SEATS))
+            yield services
 
     def load(self, services: Services, load: Load) -> Figures:
         """Put a load on an event of its own."""
@@ -158,7 +161,7 @@ class Bench:
         time.sleep(SETTLE_SECONDS)
         used = services.cpu_seconds() - before
         if result.refusals or len(result.answers) != load.parents:
-            sys.exit(f"not everybody was answered: {result.refusals}")
+            sys.exit(f"some claims got no answer: {result.refusals}")
         return Figures(
             rate=load.parents / result.seconds,
             cpu_us=used / load.parents * 1e6,
@@ -198,7 +201,7 @@ class Bench:
 
 
 async def scraped_load(services: Services, event: str, load: Load) -> Rush:
-    """Put the load on, with one look of Prometheus at each page in the midst of it: more than 15 s would bring."""
+    """Run the load, with one scrape of each page in its middle: more than every 15 s."""
     scraper = asyncio.create_task(scrape(services.pages))
     try:
         return await rush(
@@ -234,17 +237,17 @@ def token(role: str, school: str | None = None) -> dict[str, str]:
 def open_school(url: str) -> None:
     body = {"slug": "herzl", "name": "בית ספר"}
     for _ in range(50):
-        made = httpx.post(f"{url}/api/v1/schools", json=body, headers=token("SUPER_ADMIN"), trust_env=False)
-        if made.status_code in {201, 409}:
+        answer = httpx.post(f"{url}/api/v1/schools", json=body, headers=token("SUPER_ADMIN"), trust_env=False)
+        if answer.status_code in {201, 409}:
             return
         time.sleep(0.1)
-    made.raise_for_status()
+    answer.raise_for_status()
 
 
 def open_event(url: str, slug: str, capacity: int) -> None:
     body = {"slug": slug, "title": slug, "starts_at": "2035-01-01T10:00:00Z", "capacity": capacity}
-    made = httpx.post(f"{url}{EVENTS}", json=body, headers=token("OWNER", "herzl"), trust_env=False)
-    made.raise_for_status()
+    answer = httpx.post(f"{url}{EVENTS}", json=body, headers=token("OWNER", "herzl"), trust_env=False)
+    answer.raise_for_status()
 
 
 def sampled(share: str) -> dict[str, str]:
@@ -252,19 +255,18 @@ def sampled(share: str) -> dict[str, str]:
 
 
 def cost_variants(against: Path | None) -> list[Variant]:
-    """Return the variants, of another checkout too if there is one; the first is what the others are compared with."""
+    """Return the variants, those of another checkout too; the others are compared with the first."""
     variants = []
     for source, suffix in ((None, ""), *(((against, " before"),) if against else ())):
         variants += [
             Variant(name=f"off{suffix}", environment={"OTEL_SDK_DISABLED": "true"}, scraped=False, source=source),
             Variant(name=f"10 %{suffix}", environment=sampled("0.1"), source=source),
-            Variant(name=f"100 %{suffix}", environment=sampled("1"), source=source),
         ]
     return variants
 
 
 def trouble_variants() -> list[Variant]:
-    """Return a collector that is well, then one for each trouble, every trace kept."""
+    """Return a healthy collector, then one for each trouble, every trace sampled."""
     return [
         *(Variant(name=trouble, environment=sampled("1"), trouble=trouble) for trouble in TROUBLES),
         Variant(name="absent", environment=sampled("1"), trouble=None),
@@ -275,7 +277,7 @@ Rounds = dict[tuple[str, str], list[Figures]]
 
 
 def measure(bench: Bench, variants: Sequence[Variant], loads: Sequence[Load], rounds: int) -> Rounds:
-    """Measure each load on each variant in each round, in an order of its own: whoever always follows one inherits."""
+    """Measure each load on each variant in each round, in a random order: a variant may profit from the one before."""
     found: Rounds = {}
     dice = random.Random(0)  # noqa: S311 - the same orders each time
     for number in range(rounds):
@@ -284,7 +286,7 @@ def measure(bench: Bench, variants: Sequence[Variant], loads: Sequence[Load], ro
                 for load in loads:
                     figures = bench.load(services, load)
                     found.setdefault((load.name, variant.name), []).append(figures)
-                    print(f"{number + 1}  {load.name:7} {variant.name:13} {told(figures)}", flush=True)
+                    print(f"{number + 1}  {load.name:7} {variant.name:13} {as_text(figures)}", flush=True)
     return found
 
 
@@ -298,12 +300,14 @@ def alternate(bench: Bench, variants: Sequence[Variant], rush_load: Load, slices
     tails: dict[str, list[float]] = {variant.name: [] for variant in variants}
     with ExitStack() as running:
         services = {variant.name: running.enter_context(bench.services(variant)) for variant in variants}
-        for name, made in services.items():
-            print(f"{name:8} {told(bench.load(made, rush_load))}", flush=True)
-            open_event(made.url, f"singles-{name}", LANE_OF_IDLE)
+        for name, running_services in services.items():
+            print(f"{name:8} {as_text(bench.load(running_services, rush_load))}", flush=True)
+            open_event(running_services.url, f"singles-{name}", LANE_OF_IDLE)
         for _ in range(slices):
-            for name, made in dice.sample(list(services.items()), len(services)):
-                claims = rush(url=made.url, school="herzl", event=f"singles-{name}", parents=singles, concurrency=1)
+            for name, running_services in dice.sample(list(services.items()), len(services)):
+                claims = rush(
+                    url=running_services.url, school="herzl", event=f"singles-{name}", parents=singles, concurrency=1
+                )
                 result = asyncio.run(claims)
                 medians[name].append(result.percentile(0.5))
                 tails[name].append(result.percentile(0.95))
@@ -311,10 +315,10 @@ def alternate(bench: Bench, variants: Sequence[Variant], rush_load: Load, slices
     for of, found in (("p50", medians), ("p95", tails)):
         for name in list(services)[1:]:
             ratios = [one / other for one, other in zip(found[name], found[first], strict=True)]
-            print(f"{name:8} / {first}  {of}  {interval_told(ratios)}")
+            print(f"{name:8} / {first}  {of}  {interval_of(ratios)}")
 
 
-def interval_told(ratios: Sequence[float]) -> str:
+def interval_of(ratios: Sequence[float]) -> str:
     """Return the median and where it lies with 95 % confidence, by the ranks of a sign test."""
     ordered, half = sorted(ratios), 0.98 * math.sqrt(len(ratios))
     low = ordered[max(0, math.floor(len(ratios) / 2 - half))]
@@ -322,7 +326,7 @@ def interval_told(ratios: Sequence[float]) -> str:
     return f"{statistics.median(ratios):5.3f}  [{low:.3f} {high:.3f}]{'' if low > 1 or high < 1 else '  not resolved'}"
 
 
-def told(figures: Figures) -> str:
+def as_text(figures: Figures) -> str:
     return (
         f"{figures.rate:7.0f}/s  {figures.cpu_us:6.0f} us CPU  p50 {figures.p50_ms:6.1f}  p95 {figures.p95_ms:6.1f} ms"
         f"  {figures.resident_mb:5.0f} MB"
@@ -334,21 +338,22 @@ MEASURES: Final[tuple[tuple[str, Callable[[Figures], float]], ...]] = (
     ("CPU", lambda figures: figures.cpu_us),
     ("p50", lambda figures: figures.p50_ms),
     ("p95", lambda figures: figures.p95_ms),
+    ("memory", lambda figures: figures.resident_mb),
 )
 
 
 def compare(found: Rounds, loads: Sequence[Load], pairs: Sequence[tuple[str, str]]) -> None:
-    """Print each variant's ratio to its base, round by round paired."""
+    """Print each variant's ratio to its base, paired by round."""
     for load in loads:
         print(f"\n{load.name}: {load.parents} claims, {load.concurrency} at a time")
         for name, base in pairs:
             for measure_name, of in MEASURES:
                 one, other = found[load.name, name], found[load.name, base]
                 ratios = [of(figures) / of(against) for figures, against in zip(one, other, strict=True)]
-                print(f"  {name:13} / {base:11} {measure_name:6} {ratio_told(ratios)}")
+                print(f"  {name:13} / {base:11} {measure_name:6} {ratio_of(ratios)}")
 
 
-def ratio_told(ratios: Sequence[float]) -> str:
+def ratio_of(ratios: Sequence[float]) -> str:
     """Return the median and all of them; a difference that not every round shows in one direction is not resolved."""
     resolved = all(ratio > 1 for ratio in ratios) or all(ratio < 1 for ratio in ratios)
     rounds = " ".join(f"{ratio:.2f}" for ratio in ratios)
@@ -356,7 +361,7 @@ def ratio_told(ratios: Sequence[float]) -> str:
 
 
 def pairs_of(variants: Sequence[Variant]) -> list[tuple[str, str]]:
-    """Return what is compared with what: with the first of its checkout, and with itself before."""
+    """Return the pairs to compare: each variant with the first of its checkout, and with itself before."""
     pairs, base = [], variants[0].name
     names = {variant.name for variant in variants}
     for variant in variants:
