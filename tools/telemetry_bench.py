@@ -1,6 +1,6 @@
-"""What telemetry costs, in microseconds: hiding personal data, measuring, a page for Prometheus.
+"""Measure telemetry's parts in microseconds: spans, instruments, redaction, the page.
 
-Figures are this machine's and of this moment; compare runs, and look at orders of magnitude.
+The figures are this machine's, of this moment: compare runs, and read orders of magnitude.
 """
 
 import statistics
@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 from ticketcap_observability import Telemetry, schema
-from ticketcap_observability.redacted_spans import redacted
+from ticketcap_observability._export.redacted_spans import redacted
 from ticketcap_observability.redaction import redact_all
 
 LINE = {

@@ -33,6 +33,7 @@ def left_behind(folder: Path, people: People, do: Callable[[World], None], *word
     with Recorder() as recorder:
         settings = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{recorder.address}",
+            "OTEL_METRICS_EXPORTER": "otlp",
             "OTEL_METRIC_EXPORT_INTERVAL": "1000",
             "SENTRY_DSN": f"http://key@{recorder.address}/1",
             "LOG_LEVEL": "DEBUG",

@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = services()
 TELEMETRY = {
     *("OTEL_SERVICE_NAME", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_TRACES_SAMPLER"),
-    *("OTEL_TRACES_SAMPLER_ARG", "OTEL_METRIC_EXPORT_INTERVAL", "SENTRY_DSN", "SENTRY_ENVIRONMENT", "METRICS_ADDRESS"),
+    *("OTEL_TRACES_SAMPLER_ARG", "OTEL_METRICS_EXPORTER", "OTEL_METRIC_EXPORT_INTERVAL", "SENTRY_DSN"),
+    *("SENTRY_ENVIRONMENT", "METRICS_ADDRESS"),
 }
 PLATFORM = {"PORT", "GIT_SHA"}
 
@@ -196,10 +197,10 @@ def test_grafana_cloud_is_an_endpoint_and_headers_and_nothing_else() -> None:
     for name in ("gateway", "registration", "payment"):
         environment = yaml.safe_load(done.stdout)["services"][name]["environment"]
         settings = TelemetrySettings.read(environment, name)
-        assert settings.traces_endpoint == "https://otlp-gateway-prod-eu-west-0.grafana.net/otlp/v1/traces"
-        assert settings.metrics_endpoint == "https://otlp-gateway-prod-eu-west-0.grafana.net/otlp/v1/metrics"
-        headers = {header.lower(): value for header, value in dict(settings.headers).items()}
-        assert headers["authorization"].startswith("Basic ")
+        assert (set(settings.exported), dict(settings.unused)) == ({"traces", "metrics", "logs"}, {})
+        endpoint = settings.accepted["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        assert endpoint == "https://otlp-gateway-prod-eu-west-0.grafana.net/otlp"
+        assert settings.accepted["OTEL_EXPORTER_OTLP_HEADERS"].startswith("Authorization=Basic%20")
 
 
 def test_without_endpoint_the_cloud_variant_does_not_start() -> None:

@@ -8,7 +8,7 @@ from opentelemetry import baggage
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 from ticketcap_observability import HttpTelemetry, InMemoryTelemetry, Telemetry, current_trace_id
-from ticketcap_observability.http import ROUTE_KEY, App, Message, Receive, Scope, Send
+from ticketcap_observability._http import ROUTE_KEY, App, Message, Receive, Scope, Send
 
 
 async def ok(scope: Scope, _receive: Receive, send: Send) -> None:

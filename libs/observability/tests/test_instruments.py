@@ -5,33 +5,31 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from ticketcap_observability import Telemetry, schema
-from ticketcap_observability.instruments import Instruments, UnknownLabel
-from ticketcap_observability.metric_reader import SharedReader
+from ticketcap_observability._fast.meter import FastMeter
+from ticketcap_observability._metrics.instruments import Instruments, UnknownLabel
+from ticketcap_observability._metrics.reader import SharedReader, metrics_of
 
 
 class Production:
     """Instruments as a service has them, and what they tell."""
 
-    def __init__(self) -> None:
-        self._reader = SharedReader(None, interval=60)
+    def __init__(self, fast: FastMeter | None) -> None:
+        self._reader = SharedReader(fast=fast)
         self._meters = MeterProvider([self._reader], shutdown_on_exit=False)
-        self.instruments = Instruments(self._meters.get_meter("t"), strict=False)
-        self._reader.add(self.instruments.measured)
+        self.instruments = Instruments(self._meters.get_meter("t"), strict=False, fast=fast)
 
     def points(self, name: str) -> list[Any]:
-        data = self._reader.snapshot()
-        assert data is not None
-        metrics = [metric for metric in data.resource_metrics[0].scope_metrics[0].metrics if metric.name == name]
-        return [point for metric in metrics for point in metric.data.data_points]
+        found = [metric for metric in metrics_of(self._reader.snapshot()) if metric.name == name]
+        return [point for metric in found for point in metric.data.data_points]
 
     def dropped(self) -> dict[str, int]:
         return {point.attributes["reason"]: point.value for point in self.points("telemetry.dropped")}
 
 
-@pytest.fixture
-def production() -> Production:
-    """Return instruments that never raise."""
-    return Production()
+@pytest.fixture(params=[True, False], ids=["fast", "sdk"])
+def production(request: pytest.FixtureRequest) -> Production:
+    """Return instruments that never raise: the fast ones, and the SDK's."""
+    return Production(FastMeter() if request.param else None)
 
 
 def test_an_instrument_is_its_definition() -> None:

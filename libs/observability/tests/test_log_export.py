@@ -11,7 +11,9 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
 from ticketcap_observability import InMemoryTelemetry, Telemetry, configure_logging, get_logger, schema
-from ticketcap_observability.log_export import LogExport, LogQueue
+from ticketcap_observability._export.log_handler import OtlpHandler
+from ticketcap_observability._export.queues import LogQueue
+from ticketcap_observability.settings import QueueSettings
 
 
 class Collector(LogRecordExporter):
@@ -38,9 +40,9 @@ class Pipeline:
 
     def __init__(self, collector: Collector, telemetry: InMemoryTelemetry, *, level: str, ratio: float) -> None:
         self.telemetry = telemetry
-        queue = LogQueue(collector, telemetry.counter(schema.DROPPED), size=8)
-        self.export = LogExport(Resource({}), queue, level=level, ratio=ratio)
-        logging.getLogger().addHandler(self.export)
+        queue = LogQueue(collector, telemetry.counter(schema.DROPPED), QueueSettings(max_queue_size=8))
+        self.handler = OtlpHandler(Resource({}), queue, level=level, ratio=ratio)
+        logging.getLogger().addHandler(self.handler)
 
     def dropped(self) -> dict[str, int]:
         points = self.telemetry.points("telemetry.dropped")
@@ -77,7 +79,7 @@ def test_a_line_arrives_with_its_trace_and_what_it_says(collector: Collector, st
             raise ValueError("050-1234567")
         except ValueError:
             logging.getLogger("lib").exception("call %s", "050-1234567")
-    pipeline.export.shutdown()
+    pipeline.handler.shutdown()
     ours, theirs = (record.log_record for record in collector.records)
     assert (ours.body, ours.severity_text) == ("thing.done", "INFO")
     assert dict(ours.attributes or {}) == {"count": 3, "phone": "[redacted]", "logger": "a.b"}
@@ -94,7 +96,7 @@ def test_a_full_queue_drops_and_counts(collector: Collector, stdout: io.StringIO
         get_logger("a").info("x", number=number)
     lost = pipeline.dropped()["queue_full"]
     collector.let_go.set()
-    pipeline.export.shutdown()
+    pipeline.handler.shutdown()
     assert lost >= 100 - 2 * 8
     assert stdout.getvalue().count('"event": "x"') == 100
 
@@ -105,7 +107,7 @@ def test_what_is_not_taken_is_counted(stdout: io.StringIO) -> None:
     collector.let_go.set()
     pipeline = piped(collector)
     get_logger("a").info("x")
-    pipeline.export.shutdown()
+    pipeline.handler.shutdown()
     assert pipeline.dropped() == {"export_failed": 1}
     assert stdout.getvalue()
 
@@ -117,7 +119,7 @@ def test_levels_and_shares_are_settings(collector: Collector, stdout: io.StringI
     get_logger("a").debug("too low")
     get_logger("a").info("not chosen")
     get_logger("a").warning("always")
-    pipeline.export.shutdown()
+    pipeline.handler.shutdown()
     assert [record.log_record.body for record in collector.records] == ["always"]
     assert len(stdout.getvalue().splitlines()) == 3
 
@@ -130,8 +132,8 @@ def test_a_trace_is_chosen_as_a_whole(collector: Collector, stdout: io.StringIO)
         with pipeline.telemetry.tracer.start_as_current_span("work"):
             get_logger("a").info("first")
             get_logger("a").info("second")
-        pipeline.export._provider.force_flush()
-    pipeline.export.shutdown()
+        pipeline.handler._provider.force_flush()
+    pipeline.handler.shutdown()
     by_trace: dict[int | None, int] = {}
     for record in collector.records:
         by_trace[record.log_record.trace_id] = by_trace.get(record.log_record.trace_id, 0) + 1

@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult,
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 from ticketcap_observability import Telemetry, schema
-from ticketcap_observability.metric_reader import SharedReader, metrics_of
+from ticketcap_observability._metrics.reader import SharedReader, metrics_of
 
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
 
@@ -71,7 +71,7 @@ def test_names_are_those_of_the_dashboards(telemetry: Telemetry) -> None:
 
 
 def test_exemplars_lead_to_traces_and_stay(telemetry: Telemetry) -> None:
-    """Each bucket keeps its newest, although the SDK forgets them at every look."""
+    """Each bucket keeps its newest, although the SDK forgets them at each read."""
     with telemetry.tracer.start_as_current_span("slow") as span:
         telemetry.histogram(schema.REGISTRATION_DURATION).record(0.02, outcome="confirmed")
     with telemetry.tracer.start_as_current_span("slower") as slower:
@@ -79,12 +79,12 @@ def test_exemplars_lead_to_traces_and_stay(telemetry: Telemetry) -> None:
         telemetry.counter(schema.REGISTRATION_CREATED).add(1)
     for _ in range(2):
         found = samples(get(telemetry, **OPENMETRICS)[2])
-        told = {
+        shown = {
             sample.labels["le"]: sample.exemplar.labels["trace_id"]
             for sample in found["registration_duration_seconds_bucket"]
             if sample.exemplar
         }
-        assert told == {
+        assert shown == {
             "0.025": f"{span.get_span_context().trace_id:032x}",
             "5.0": f"{slower.get_span_context().trace_id:032x}",
         }
@@ -170,13 +170,14 @@ class Collector(MetricExporter):
 
 
 def reading(collector: Collector) -> tuple[SharedReader, Any]:
-    from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
-    from ticketcap_observability.instruments import Instruments
+    from opentelemetry.sdk.metrics import MeterProvider
+    from ticketcap_observability._fast.meter import FastMeter
+    from ticketcap_observability._metrics.instruments import Instruments
 
-    reader = SharedReader(collector, interval=0.05)
-    meters = MeterProvider([reader], shutdown_on_exit=False, exemplar_filter=TraceBasedExemplarFilter())
-    instruments = Instruments(meters.get_meter("t"), strict=True)
-    reader.add(instruments.measured)
+    reader = SharedReader(interval=0.05, fast=FastMeter())
+    meters = MeterProvider([reader], shutdown_on_exit=False)
+    instruments = Instruments(meters.get_meter("t"), strict=True, fast=reader.fast)
+    reader.export(collector, instruments.counter(schema.DROPPED))
     return reader, instruments
 
 
@@ -201,10 +202,10 @@ def test_collector_and_page_see_the_same() -> None:
 
 
 def test_points_that_are_not_taken_are_counted() -> None:
-    """As everything that is lost on the way."""
+    """Like every lost item."""
     reader, instruments = reading(Collector(MetricExportResult.FAILURE))
-    lost: list[int] = []
-    reader.count_dropped(lost.append)
     instruments.counter(schema.REGISTRATION_CREATED).add(1)
     reader.shutdown()
-    assert sum(lost) >= 1
+    data = reader.snapshot()
+    [dropped] = [metric for metric in metrics_of(data) if metric.name == "telemetry.dropped"]
+    assert sum(vars(point)["value"] for point in dropped.data.data_points) >= 1

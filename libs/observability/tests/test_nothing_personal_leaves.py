@@ -25,8 +25,9 @@ import asyncio, json, logging, sys
 from opentelemetry import baggage
 from opentelemetry.trace import Link, Status, StatusCode
 from ticketcap_observability import Telemetry, configure_logging, get_logger, schema
-from ticketcap_observability.propagation import inject
+from ticketcap_observability._propagation import Propagator
 
+inject = Propagator().inject
 planted, hidden = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 
 def fail(text):
@@ -80,7 +81,11 @@ def test_nothing_personal_leaves() -> None:
     with OtlpReceiver() as receiver:
         done = subprocess.run(
             [sys.executable, "-c", SERVICE, json.dumps(by_shape), json.dumps(by_key)],
-            env={"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "PATH": os.environ["PATH"]},
+            env={
+                "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
+                "OTEL_METRICS_EXPORTER": "otlp",
+                "PATH": os.environ["PATH"],
+            },
             capture_output=True,
             text=True,
             timeout=60,

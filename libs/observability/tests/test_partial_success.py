@@ -19,9 +19,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceResponse,
 )
-from ticketcap_observability.otlp import LOST, Delivery
-from ticketcap_observability.otlp_grpc import TRACES, GrpcSender
-from ticketcap_observability.settings import TlsFiles
 from ticketcap_testing.http_server import HttpStandIn, StandInHandler
 
 ANSWERS = {
@@ -81,6 +78,7 @@ def environ(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
         yield {**shared, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
 
 
+PUSH = {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_METRIC_EXPORT_INTERVAL": "500"}
 PROCESS = """
 import time, urllib.request
 from ticketcap_observability import Telemetry, configure_logging, get_logger
@@ -102,7 +100,7 @@ def test_what_is_rejected_is_dropped_and_what_is_taken_is_not(environ: dict[str,
     """Of every signal, from the collector's answer to the page that alerts are made of."""
     done = subprocess.run(
         [sys.executable, "-c", PROCESS],
-        env={"PATH": os.environ["PATH"], "OTEL_METRIC_EXPORT_INTERVAL": "500", **environ},
+        env={"PATH": os.environ["PATH"], **PUSH, **environ},
         capture_output=True,
         text=True,
         timeout=90,
@@ -113,52 +111,3 @@ def test_what_is_rejected_is_dropped_and_what_is_taken_is_not(environ: dict[str,
     points = dropped.pop(("rejected", "metrics"))
     assert (points > 0, points % 3) == (True, 0)
     assert dropped == {("rejected", "traces"): 2, ("rejected", "logs"): 1}
-
-
-@pytest.fixture
-def collector() -> GrpcCollector:
-    return GrpcCollector()
-
-
-@pytest.fixture
-def sender(collector: GrpcCollector) -> Iterator[GrpcSender]:
-    with over_grpc(collector) as address:
-        made = GrpcSender(f"http://{address}", TRACES, {"api-key": "k"}, timeout=2, tls=TlsFiles())
-        yield made
-        made.stop()
-
-
-UNAVAILABLE, INVALID = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INVALID_ARGUMENT
-
-
-@pytest.mark.parametrize(
-    ("failures", "delivery", "calls"),
-    [
-        ([], Delivery(True, 2), 1),
-        ([UNAVAILABLE], Delivery(True, 2), 2),
-        ([UNAVAILABLE, UNAVAILABLE], LOST, 2),
-        ([INVALID], LOST, 1),
-    ],
-)
-def test_grpc_tries_once_more_when_that_may_help(
-    collector: GrpcCollector, sender: GrpcSender, failures: list[grpc.StatusCode], delivery: Delivery, calls: int
-) -> None:
-    """After a status that says so; never for ever. The next message finds its way again."""
-    collector.failures = list(failures)
-    assert sender.send(b"") == delivery
-    assert collector.calls == calls
-    assert sender.send(b"").taken
-
-
-def test_a_stopped_grpc_sender_does_not_wait_for_its_second_try(collector: GrpcCollector, sender: GrpcSender) -> None:
-    """So that an exit stays within its bound."""
-    collector.failures = [UNAVAILABLE]
-    sender.stop()
-    assert sender.send(b"") == LOST
-    assert collector.calls == 1
-
-
-def test_a_certificate_that_is_gone_is_no_exception() -> None:
-    """The message is lost, and its sender counts it."""
-    sender = GrpcSender("https://127.0.0.1:1", TRACES, {}, timeout=1, tls=TlsFiles(roots="/nowhere"))
-    assert sender.send(b"") == LOST

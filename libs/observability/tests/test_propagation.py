@@ -1,5 +1,7 @@
 """Trace context and baggage as headers, and the helpers that services use."""
 
+from uuid import UUID
+
 import pytest
 from opentelemetry import baggage, context, trace
 from opentelemetry.context import Context
@@ -12,9 +14,12 @@ from ticketcap_observability import (
     set_school,
     traceparent_of,
 )
-from ticketcap_observability.propagation import extract, inject
+from ticketcap_observability._propagation import Propagator
+
+extract, inject = Propagator().extract, Propagator().inject
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+SCHOOL = UUID("0192f3c4-1111-7abc-8def-0123456789ab")
 INVALID = [
     "",
     "nonsense",
@@ -81,6 +86,20 @@ def test_what_is_no_baggage_is_left_out_in_silence(
     assert caplog.records == []
 
 
+@pytest.mark.parametrize(
+    ("names", "headers"),
+    [(["tracecontext"], {"traceparent"}), (["baggage"], {"baggage"}), (["none"], set())],
+)
+def test_a_propagator_that_is_off_reads_and_writes_nothing(names: list[str], headers: set[str]) -> None:
+    """``OTEL_PROPAGATORS`` names the ones that are on."""
+    propagator = Propagator(names)
+    outgoing = baggage.set_baggage("a", "1", context_from_traceparent(PARENT))
+    assert propagator.inject(outgoing).keys() == headers
+    received = propagator.extract([("traceparent", PARENT), ("baggage", "a=1")])
+    assert (traceparent_of(received) == PARENT) is ("traceparent" in headers)
+    assert (baggage.get_all(received) == {"a": "1"}) is ("baggage" in headers)
+
+
 def test_without_headers_the_context_is_empty() -> None:
     """Whatever trace is under way."""
     with Telemetry.in_memory().tracer.start_as_current_span("work"):
@@ -88,15 +107,15 @@ def test_without_headers_the_context_is_empty() -> None:
 
 
 def test_a_school_is_on_the_span_and_in_the_baggage() -> None:
-    """For every service that is called from here."""
+    """The id on the span, the slug on both, for every service that is called from here."""
     telemetry = Telemetry.in_memory()
     before = context.get_current()
     with telemetry.tracer.start_as_current_span("work"):
-        set_school("herzl")
+        set_school("herzl", SCHOOL)
         assert inject()["baggage"] == "school.slug=herzl"
     context.attach(before)
     [span] = telemetry.spans
-    assert span.attributes == {schema.SCHOOL_SLUG: "herzl"}
+    assert span.attributes == {schema.SCHOOL_SLUG: "herzl", schema.SCHOOL_ID: str(SCHOOL)}
 
 
 @pytest.mark.parametrize("given", ["דנה כהן", "Dana Cohen", "dana@school.co.il", "0501234567", "", "a" * 64])

@@ -15,8 +15,8 @@ from grpc_status import rpc_status
 from opentelemetry import baggage, context
 from peers import KINDS, SERVICE, Peers, peers, refused
 from ticketcap_observability import Telemetry, schema
-from ticketcap_observability.grpc_client import server_of
-from ticketcap_observability.grpc_server import why_cancelled
+from ticketcap_observability._rpc.client import server_of
+from ticketcap_observability._rpc.server import why_cancelled
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

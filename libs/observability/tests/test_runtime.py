@@ -7,14 +7,14 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from ticketcap_observability import Telemetry
-from ticketcap_observability.instruments import Instruments
-from ticketcap_observability.runtime import watch_process
+from ticketcap_observability._metrics.instruments import Instruments
+from ticketcap_observability._metrics.process import observe
 
 
 def test_memory_processors_and_files_are_told() -> None:
     """Whenever metrics are read."""
     reader = InMemoryMetricReader()
-    watch_process(Instruments(MeterProvider([reader], shutdown_on_exit=False).get_meter("t"), strict=True))
+    observe(Instruments(MeterProvider([reader], shutdown_on_exit=False).get_meter("t"), strict=True))
     data = reader.get_metrics_data()
     assert data is not None
     [scope] = data.resource_metrics[0].scope_metrics

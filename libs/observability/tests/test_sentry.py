@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 import grpc.aio
@@ -177,15 +177,10 @@ def test_warnings_and_errors_of_the_log_go_along(telemetry: InMemoryTelemetry, c
     assert line["attributes"]["reason"]["value"] == "CONTENDED"
 
 
-class Expected(Exception):
-    """Stands for a ServiceError."""
+class Refused(Exception):
+    """An error that a caller caused."""
 
-
-Expected.__module__, Expected.__qualname__ = "ticketcap_chassis.errors", "ServiceError"
-
-
-class Refused(Expected):
-    """One of its many kinds."""
+    expected: ClassVar[bool] = True
 
 
 @pytest.mark.parametrize("error", [Refused(), asyncio.CancelledError(), KeyboardInterrupt()])

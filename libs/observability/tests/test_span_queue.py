@@ -11,8 +11,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from ticketcap_observability import schema
-from ticketcap_observability.instruments import Instruments
-from ticketcap_observability.span_queue import SpanQueue
+from ticketcap_observability._export.queues import SpanQueue
+from ticketcap_observability._metrics.instruments import Instruments
+from ticketcap_observability.settings import QueueSettings
 
 
 class Collector(SpanExporter):
@@ -41,7 +42,7 @@ class Pipeline:
         self._meters = MeterProvider([self._reader], shutdown_on_exit=False)
         dropped = Instruments(self._meters.get_meter("t"), strict=True).counter(schema.DROPPED)
         self.tracers = TracerProvider(sampler=sampler, shutdown_on_exit=False)
-        self.queue = SpanQueue(collector, dropped, size=8)
+        self.queue = SpanQueue(collector, dropped, QueueSettings(max_queue_size=8))
         self.tracers.add_span_processor(self.queue)
 
     def work(self, *names: object) -> None:

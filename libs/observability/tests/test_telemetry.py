@@ -6,9 +6,7 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import opentelemetry.environment_variables
 import opentelemetry.sdk.environment_variables
@@ -16,81 +14,7 @@ import pytest
 from ticketcap_local.sink import serving
 from ticketcap_local.trace_store import TraceStore
 from ticketcap_observability import Telemetry, current_trace_id
-from ticketcap_observability.settings import TelemetrySettings
 from ticketcap_testing.stack import free_port
-
-WRONG = [
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
-    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "nowhere"),
-    ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier pigeon"),
-    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:99999"),
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1"),
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a b:1"),
-    ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://collector:port"),
-    ("OTEL_EXPORTER_OTLP_HEADERS", "no equals sign"),
-    ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=line%0Abreak"),
-    ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=מפתח"),
-    ("OTEL_EXPORTER_OTLP_HEADERS", "api key=a"),
-    ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/roots.pem"),
-    ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/nowhere/key.pem"),
-    ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/nowhere/chain.pem"),
-    ("OTEL_TRACES_SAMPLER", "sometimes"),
-    ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
-    ("OTEL_TRACES_SAMPLER_ARG", "many"),
-    ("OTEL_TRACES_SAMPLER_ARG", "nan"),
-    ("OTEL_METRIC_EXPORT_INTERVAL", "soon"),
-    ("OTEL_METRIC_EXPORT_INTERVAL", "inf"),
-    ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
-    ("OTEL_PROPAGATORS", "b3"),
-    ("OTEL_SDK_DISABLED", "maybe"),
-    ("OTEL_SDK_DISABLED", "1"),
-    ("OTEL_RESOURCE_ATTRIBUTES", "a"),
-    ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
-    ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "-1"),
-    ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "nowhere"),
-    ("LOG_EXPORT_LEVEL", "loud"),
-    ("LOG_EXPORT_RATIO", "2"),
-]
-
-
-@pytest.mark.parametrize(("name", "value"), WRONG)
-def test_a_value_that_can_not_be_used_is_named_and_its_default_stands(name: str, value: str) -> None:
-    """By the variable, without the value; everything else is as if it were not set."""
-    read = TelemetrySettings.read({name: value}, "test")
-    assert list(read.unused) == [name]
-    assert read.unused[name].endswith("the default is used")
-    assert value not in read.unused[name] or value in {"0", "1", "a"}
-    assert replace(read, unused={}) == TelemetrySettings.read({}, "test")
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
-        ("OTEL_TRACES_SAMPLER", "always_off"),
-        ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
-        ("OTEL_SDK_DISABLED", "true"),
-        ("OTEL_SERVICE_NAME", "shop"),
-        ("LOG_EXPORT_LEVEL", "ERROR"),
-    ],
-)
-def test_a_blank_at_the_end_is_named_and_read_without(name: str, value: str) -> None:
-    """What is meant is plain; it is warned of all the same."""
-    read = TelemetrySettings.read({name: f"{value} "}, "test")
-    assert list(read.unused) == [name]
-    meant = TelemetrySettings.read({name: value}, "test")
-    assert (replace(read, unused={}), meant.unused) == (meant, {})
-
-
-def test_a_wrong_endpoint_of_a_signal_leaves_the_shared_one() -> None:
-    """That is its default."""
-    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "nowhere"}
-    read = TelemetrySettings.read(environ, "t")
-    assert read.traces_endpoint == "http://collector:4318/v1/traces"
-    assert list(read.unused) == ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]
-
 
 START = """
 import asyncio
@@ -126,72 +50,6 @@ def test_no_variable_stops_a_process(protocol: str) -> None:
     assert len(warned) == len(set(warned))
     assert {"OTEL_SDK_DISABLED", "OTEL_TRACES_SAMPLER", "OTEL_PROPAGATORS", "SENTRY_DSN"} <= set(warned)
     assert "goes on" in {line["event"] for line in lines}
-
-
-@pytest.mark.parametrize(
-    ("environ", "ratio"),
-    [
-        ({}, 1.0),
-        ({"DEPLOYMENT_ENVIRONMENT": "production"}, 0.1),
-        ({"OTEL_TRACES_SAMPLER": "always_off"}, 0.0),
-        ({"OTEL_TRACES_SAMPLER": "parentbased_always_on", "DEPLOYMENT_ENVIRONMENT": "production"}, 1.0),
-        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25"}, 0.25),
-    ],
-)
-def test_sampling_follows_the_environment(environ: dict[str, str], ratio: float) -> None:
-    """Everything in development, a tenth in production, or what the variables say."""
-    assert TelemetrySettings.read(environ, "test").sampling_ratio == ratio
-
-
-def test_endpoints_follow_the_protocol() -> None:
-    """HTTP has a path per signal, gRPC none, and a signal's own variable is taken as it is."""
-    base = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/"}
-    read = TelemetrySettings.read
-    assert read(base, "t").traces_endpoint == "http://collector:4318/v1/traces"
-    assert read({**base, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "t").metrics_endpoint == base[next(iter(base))]
-    own = {**base, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other/x"}
-    assert read(own, "t").traces_endpoint == "http://other/x"
-
-
-@pytest.mark.parametrize(
-    ("environ", "endpoint"),
-    [
-        ({}, "https://collector:4317"),
-        ({"OTEL_EXPORTER_OTLP_INSECURE": "true"}, "http://collector:4317"),
-        ({"OTEL_EXPORTER_OTLP_INSECURE": "false"}, "https://collector:4317"),
-        ({"OTEL_EXPORTER_OTLP_INSECURE": "yes"}, "https://collector:4317"),
-        (
-            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "[::1]:1", "OTEL_EXPORTER_OTLP_TRACES_INSECURE": "TRUE"},
-            "http://[::1]:1",
-        ),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other:1"}, "http://other:1"),
-    ],
-)
-def test_the_endpoint_of_grpc_may_be_host_and_port(environ: dict[str, str], endpoint: str) -> None:
-    """Encrypted unless OTEL_EXPORTER_OTLP_INSECURE says otherwise, as the specification has it."""
-    base = {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-    assert TelemetrySettings.read({**base, **environ}, "t").traces_endpoint == endpoint
-
-
-@pytest.mark.parametrize("value", ["collector", "4317", "collector:4317/path", "collector:port", ":4317", "a b:4317"])
-def test_what_is_no_host_and_port_is_named(value: str) -> None:
-    """Nothing is sent then."""
-    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": value, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-    read = TelemetrySettings.read(environ, "t")
-    assert (read.traces_endpoint, list(read.unused)) == (None, ["OTEL_EXPORTER_OTLP_ENDPOINT"])
-
-
-def test_the_names_of_choices_may_be_written_large() -> None:
-    """The specification does not tell their letters apart."""
-    environ = {"OTEL_TRACES_SAMPLER": "Always_Off", "OTEL_EXPORTER_OTLP_PROTOCOL": "GRPC", "OTEL_SDK_DISABLED": "True"}
-    read = TelemetrySettings.read(environ, "t")
-    assert (read.sampling_ratio, read.protocol, read.disabled, read.unused) == (0.0, "grpc", True, {})
-
-
-def test_headers_suit_both_protocols() -> None:
-    """gRPC takes small letters only."""
-    read = TelemetrySettings.read({"OTEL_EXPORTER_OTLP_HEADERS": "Api-Key=a%20b, x=y=z"}, "t")
-    assert read.headers == {"api-key": "a b", "x": "y=z"}
 
 
 async def test_without_an_endpoint_there_are_ids_and_no_noise(capfd: pytest.CaptureFixture[str]) -> None:
@@ -235,26 +93,28 @@ def collector(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 SERVICE = """
-import asyncio, time
+import asyncio, threading, time
 from ticketcap_observability import Telemetry
 async def main():
     telemetry = Telemetry.start("shop", "1")
     for _ in range(20000):
         telemetry.tracer.start_span("work").end()
-    print(time.monotonic(), flush=True)
+    began = time.monotonic()
     await telemetry.shutdown(timeout=1)
+    print(time.monotonic() - began)
 asyncio.run(main())
+print(*(thread.name for thread in threading.enumerate() if not thread.daemon))
 """
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_a_useless_collector_costs_a_bounded_time_at_exit(collector: str, protocol: str) -> None:
-    """No more than its bound of one second and what a process needs to end: no thread is waited for."""
+    """One second, which is its bound; and the exit waits for no thread."""
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
     done = run(SERVICE, environ)
-    ended = time.monotonic()
     assert done.returncode == 0, done.stderr
-    assert ended - float(done.stdout) < 1 + 3
+    seconds, threads = done.stdout.splitlines()
+    assert (float(seconds) < 1 + 1, threads) == (True, "MainThread")
 
 
 def test_disabled_means_ids_and_nothing_else() -> None:
@@ -269,8 +129,8 @@ with telemetry.tracer.start_as_current_span("work") as span:
     assert run(code, environ).stdout.split() == ["32", "False", "False"]
 
 
-def test_no_other_variable_is_read_behind_our_back() -> None:
-    """What the SDK would read for itself, and replace by a default, changes and prints nothing."""
+def test_a_wrong_value_is_never_quoted() -> None:
+    """The SDK would raise for some of these, and log the value of others."""
     code = """
 import asyncio
 from ticketcap_observability import Telemetry

@@ -1,22 +1,26 @@
-"""The telemetry that every TicketCap service shares: tracing, per-RPC metrics, logs."""
+"""Trace, measure, log and report errors, the same way in every TicketCap service."""
 
-# isolated_sdk is the first: what the others import would read the environment.
-from ticketcap_observability import isolated_sdk, schema, sentry  # noqa: F401 - imported for what it does
-from ticketcap_observability.http import HttpTelemetry
-from ticketcap_observability.logs import configure_logging, get_logger
-from ticketcap_observability.propagation import (
+# _sdk is the first: the imports below would make the SDK read the environment.
+from ticketcap_observability import _sdk, schema, sentry  # noqa: F401 - _sdk is imported for its effect
+from ticketcap_observability._http import HttpTelemetry
+from ticketcap_observability._metrics.instruments import Counter, Histogram, Reading
+from ticketcap_observability._propagation import (
     context_from_traceparent,
     current_trace_id,
     link_to,
     set_school,
     traceparent_of,
 )
-from ticketcap_observability.sql import SqlTelemetry, instrument_engine
+from ticketcap_observability._sql import SqlTelemetry, instrument_engine
+from ticketcap_observability.logs import configure_logging, get_logger
 from ticketcap_observability.telemetry import InMemoryTelemetry, Telemetry
 
 __all__ = [
+    "Counter",
+    "Histogram",
     "HttpTelemetry",
     "InMemoryTelemetry",
+    "Reading",
     "SqlTelemetry",
     "Telemetry",
     "configure_logging",

@@ -1,4 +1,7 @@
-"""Log lines: JSON, with their trace, without secrets, with an exception's frames but not its message."""
+"""Write log lines as JSON, with their trace and without personal data.
+
+An exception is logged by its type and frames; its message may quote personal data.
+"""
 
 import logging
 import sys
@@ -9,14 +12,35 @@ import structlog
 from opentelemetry import trace
 from structlog.typing import Processor
 
-from ticketcap_observability.calls import frames
+from ticketcap_observability._rpc.calls import frames
 from ticketcap_observability.redaction import redact_under
 
 Event = MutableMapping[str, Any]
 
+_SELDOM_SECONDS: Final = 60.0
+_SELDOM_MESSAGES: Final = 100
 _PLAIN: Final = (str, bytes, int, float, Mapping, list, tuple, set, frozenset)
 _OURS: Final = frozenset({"level", "logger", "service", "span_id", "timestamp", "trace_id", "version"})
-"""What we put into a line ourselves, and nobody's data stands in."""
+"""Fields that this module sets itself; they hold no personal data."""
+
+
+class _Seldom(logging.Filter):
+    """Pass each message of OpenTelemetry's own loggers once a minute: a dead collector would log every second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed: dict[tuple[str, object], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("opentelemetry"):
+            return True
+        key = (record.name, str(record.msg))
+        if record.created - self._passed.get(key, 0) < _SELDOM_SECONDS:
+            return False
+        if len(self._passed) >= _SELDOM_MESSAGES:
+            self._passed.clear()
+        self._passed[key] = record.created
+        return True
 
 
 def configure_logging(service: str, version: str, level: str = "INFO", stream: TextIO = sys.stdout) -> None:
@@ -33,6 +57,7 @@ def configure_logging(service: str, version: str, level: str = "INFO", stream: T
             ],
         )
     )
+    handler.addFilter(_Seldom())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -49,8 +74,8 @@ def configure_logging(service: str, version: str, level: str = "INFO", stream: T
     )
 
 
-def told(record: logging.LogRecord) -> Event:
-    """Return what a record says, as it is written: ours was made ready when it was logged, others' are now."""
+def event_of(record: logging.LogRecord) -> Event:
+    """Return the event of a record, redacted. structlog's records hold theirs; a library's is made here."""
     if isinstance(record.msg, dict):
         return record.msg
     event: Event = {"event": record.getMessage(), "_record": record, "logger": record.name, "exc_info": record.exc_info}
@@ -59,7 +84,7 @@ def told(record: logging.LogRecord) -> Event:
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """Return a logger: its first argument is the event's name, keywords are what it says."""
+    """Return a logger. A line has the event's name as its argument and the event's fields as keywords."""
     return structlog.stdlib.get_logger(name)
 
 
@@ -87,11 +112,11 @@ def _add_trace(_logger: Any, _method: str, event: Event) -> Event:
 
 
 def _reduce_exception(_logger: Any, _method: str, event: Event) -> Event:
-    """Keep an exception's type and frames: its message may quote what a person typed."""
-    given = event.pop("exc_info", None)
-    error = given if isinstance(given, BaseException) else None
-    if error is None and given:
-        error = (given if isinstance(given, tuple) else sys.exc_info())[1]
+    """Replace an exception by its type and frames."""
+    info = event.pop("exc_info", None)
+    error = info if isinstance(info, BaseException) else None
+    if error is None and info:
+        error = (info if isinstance(info, tuple) else sys.exc_info())[1]
     if error is not None:
         event["exception"] = {"type": type(error).__qualname__, "frames": frames(error)}
         if error.__cause__ is not None:
@@ -100,7 +125,7 @@ def _reduce_exception(_logger: Any, _method: str, event: Event) -> Event:
 
 
 def _redact(_logger: Any, _method: str, event: Event) -> Event:
-    """Hide what is personal, by key and by shape, at any depth; a thing without a form in JSON by its text."""
+    """Redact by key and by shape, at any depth. An object without a JSON form is redacted as text."""
     return {
         key: value if key in _OURS or key.startswith("_") else _redacted(key, value) for key, value in event.items()
     }
@@ -111,5 +136,5 @@ def _redacted(key: str, value: object) -> object:
 
 
 def _as_text(value: object) -> str:
-    """Return what JSON has no form for; of an exception its type only, as everywhere."""
+    """Return the text of an object without a JSON form; of an exception only its type."""
     return type(value).__qualname__ if isinstance(value, BaseException) else str(value)

@@ -1,10 +1,10 @@
-"""Hides personal data and secrets in whatever leaves a process: by the key that it stands under, and by its shape.
+"""Redact personal data and secrets by their key and by their shape.
 
-By shape are known: e-mail addresses, Israeli phones and any number with a plus,
+These shapes are recognised: e-mail addresses, Israeli phones and any number with a plus,
 Israeli ids by their check digit, card numbers by Luhn's, YaadPay's KEY (40 hex
 digits), JSON Web Tokens, authorization headers, and ``key=value`` pairs whose
-key is one of the hidden ones. What only looks alike is left alone: UUIDs, trace
-and span ids, times, amounts, confirmation codes.
+key is a hidden one. UUIDs, trace and span ids, times, amounts and confirmation
+codes look alike and stay.
 """
 
 import re
@@ -20,7 +20,7 @@ _WORDS: Final = frozenset(
         *("telephone", "token"),
     }
 )
-"""A key that has one of these among its words is hidden."""
+"""Words: the value under a key with one of them is redacted."""
 _KEYS: Final = frozenset(
     {
         *("api_key", "card_number", "cc", "cell", "client_name", "clientlname", "clientname", "dsn", "first_name"),
@@ -28,7 +28,7 @@ _KEYS: Final = frozenset(
         *("teudat_zehut", "userid"),
     }
 )
-"""A key that is one of these is hidden."""
+"""Whole keys whose value is redacted."""
 
 _DASHES: Final = r"\-\u00ad\u2010-\u2015\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d\u05be"
 _BLANKS: Final = r"\s\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069"
@@ -71,7 +71,7 @@ _NUMBER: Final = re.compile(
     re.VERBOSE,
 )
 _MAY_BE_NUMBER: Final = re.compile(rf"\d(?:{_GAP}\d){{7}}")
-# What is personal by its shape has nine characters or more, or a sign among them.
+# Personal data has nine characters or more, or a sign among them: these texts need no search.
 _PLAIN: Final = re.compile(rf"{_UUID}|[0-9a-f]{{32}}|[A-Z_]+|[a-z_]+|[0-9A-Za-z]{{1,8}}")
 _FOREIGN_DIGIT: Final = re.compile(r"(?![0-9])\d")
 _CARD_LENGTHS: Final = range(13, 20)
@@ -79,54 +79,49 @@ _CARD_BEGINS: Final = frozenset("23456")
 _GROUP: Final = re.compile(r"\d+")
 _JOINTS: Final = re.compile(r"[-. ]")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_HARMLESS_KEPT: Final = 8192
+_MOST_HARMLESS: Final = 8192
 _TOO_SMALL: Final = 10**8
-"""Numbers below it are no id, no phone and no card."""
+"""A smaller number is no id, no phone and no card."""
 _REPEATED_FROM: Final = 200
-"""Texts as long as this are mostly statements, the same ones again and again."""
+"""Texts as long as this are mostly SQL statements, which repeat."""
 _DEPTH: Final = 4
 
 
 def redact(text: str) -> str:
-    """Return ``text`` with what is personal in it replaced."""
+    """Return ``text`` with every personal part replaced by ``REDACTED``."""
     if _PLAIN.fullmatch(text):
         return text
-    return _redacted_again(text) if len(text) >= _REPEATED_FROM else _redacted(text)
+    return _redacted_cached(text) if len(text) >= _REPEATED_FROM else _redacted(text)
 
 
-class Harmless:
-    """Remembers short texts in which nothing was found: most values of spans are the same ones again and again.
+class HarmlessTexts:
+    """A bounded memory of short texts in which nothing was found: most values of spans repeat.
 
-    Never holds what was hidden. Any thread may ask.
+    It never holds a text that was redacted. Any thread may use it.
     """
 
     def __init__(self) -> None:
-        self.texts: set[str] = set()
-        self.keys: set[str] = set()
+        self._texts: set[str] = set()
 
-    def knows_key(self, key: str) -> bool:
-        """Say whether ``key`` may be told, and what stands under it is no secret for that."""
-        if is_hidden(key) or not self.knows(key):
-            return False
-        if len(self.keys) < _HARMLESS_KEPT:
-            self.keys.add(key)
-        return True
+    def has_key(self, key: str) -> bool:
+        """Return whether ``key`` is harmless and its value is no secret by this key."""
+        return not is_hidden(key) and self.has(key)
 
-    def knows(self, text: str) -> bool:
-        """Say whether ``text`` may be told as it is."""
-        if text in self.texts:
+    def has(self, text: str) -> bool:
+        """Return whether ``text`` has nothing to redact."""
+        if text in self._texts:
             return True
         if redact(text) != text:
             return False
         if len(text) < _REPEATED_FROM:
-            if len(self.texts) >= _HARMLESS_KEPT:
-                self.texts = set()
-            self.texts.add(text)
+            if len(self._texts) >= _MOST_HARMLESS:
+                self._texts = set()
+            self._texts.add(text)
         return True
 
 
 def redact_under(key: object, value: object, depth: int = _DEPTH) -> object:
-    """Return ``value`` as it may be told under ``key``; mappings and lists inside it too."""
+    """Return ``value`` redacted, by ``key`` and by its shape; mappings and lists at most ``depth`` levels deep."""
     if is_hidden(str(key)):
         return REDACTED
     if isinstance(value, str):
@@ -142,31 +137,31 @@ def _redact_inside(value: object, depth: int) -> object:
     if isinstance(value, Mapping):
         return redact_all(value, depth - 1) if depth else REDACTED
     if isinstance(value, list | tuple | set | frozenset):
-        return [redact_under("", held, depth - 1) for held in value] if depth else REDACTED
+        return [redact_under("", item, depth - 1) for item in value] if depth else REDACTED
     return value
 
 
 def redact_all(mapping: Mapping[object, object] | Mapping[str, object], depth: int = _DEPTH) -> dict[str, object]:
-    """Return every entry of ``mapping`` as it may be told. A key may be personal too."""
+    """Return ``mapping`` with every entry redacted. A key may be personal too."""
     return {redact(str(key)): redact_under(key, value, depth) for key, value in mapping.items()}
 
 
 @lru_cache(maxsize=1024)
 def is_hidden(key: str) -> bool:
-    """Say whether what stands under ``key`` is never told, whatever it is."""
+    """Return whether every value under ``key`` is redacted."""
     plain = _JOINTS.sub("_", key)
     spellings = {plain.casefold(), _CAMEL.sub("_", plain).casefold()}
-    words = {word for spelled in spellings for word in spelled.split("_")}
+    words = {word for spelling in spellings for word in spelling.split("_")}
     return not _KEYS.isdisjoint(spellings) or not _WORDS.isdisjoint(words)
 
 
 @lru_cache(maxsize=256)
-def _redacted_again(text: str) -> str:
+def _redacted_cached(text: str) -> str:
     return _redacted(text)
 
 
 def _redacted(text: str) -> str:
-    """Look for each kind only where there is a sign of it: most texts have none."""
+    """Search for each shape only where a character hints at it: most texts have none."""
     if "@" in text or "%40" in text:
         text = _ADDRESS.sub(_hidden, text)
     if _MAY_BE_TOKEN.search(text):
@@ -200,7 +195,7 @@ def _number(found: re.Match[str]) -> str:
 
 
 def _without_cards(text: str) -> str:
-    """Replace each card number, or id, among groups of digits that stand together."""
+    """Replace each card number and id among adjacent groups of digits."""
     groups = list(_GROUP.finditer(text))
     for first, begin in enumerate(groups):
         for end in reversed(groups[first:]):
@@ -212,7 +207,7 @@ def _without_cards(text: str) -> str:
 
 
 def _digits(text: str) -> str:
-    """Return the digits of ``text`` as ASCII, whichever script they are written in."""
+    """Return the digits of ``text``, of any script, as ASCII."""
     return "".join(str(int(character)) for character in text if character.isdecimal())
 
 
@@ -221,12 +216,12 @@ def _is_card(digits: str) -> bool:
 
 
 def _is_id(digits: str) -> bool:
-    """Say whether nine digits are an Israeli id: their check digit is Luhn's."""
+    """Return whether nine digits are an Israeli id: their check digit is Luhn's."""
     return len(digits) == 9 and _luhn(digits) == 0 and digits != "000000000"  # noqa: PLR2004 - as long as an id is
 
 
 def _luhn(digits: str) -> int:
-    """Return 0 when the last digit is right.
+    """Return 0 when the check digit is right.
 
     https://en.wikipedia.org/wiki/Luhn_algorithm
     """
@@ -235,7 +230,7 @@ def _luhn(digits: str) -> int:
 
 
 def _is_personal_number(number: int) -> bool:
-    """Say whether a number is an id, a phone without its zero, or a card."""
+    """Return whether a number is an id, a phone without its zero, or a card."""
     if -_TOO_SMALL < number < _TOO_SMALL:
         return False
     digits = str(number)

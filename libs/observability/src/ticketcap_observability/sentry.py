@@ -1,8 +1,7 @@
-"""Errors to Sentry: set up from SENTRY_*, told without persons, each with its OpenTelemetry trace.
+"""Report unexpected errors to Sentry, redacted and with their trace.
 
-Nothing is imported while SENTRY_DSN is unset. OpenTelemetry does the tracing;
-Sentry gets unexpected exceptions, warnings and errors of the log, and profiles.
-The functions here do nothing when Sentry is off, never raise and never wait.
+Without SENTRY_DSN nothing is imported, and the functions here do nothing. They never raise and never wait.
+OpenTelemetry traces; Sentry receives unexpected exceptions, warnings and errors of the log, and profiles.
 """
 
 import logging
@@ -13,11 +12,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
+from uuid import UUID
 
 from opentelemetry import trace
 
-from ticketcap_observability.instruments import Counter
-from ticketcap_observability.logs import told
+from ticketcap_observability._expected import is_expected
+from ticketcap_observability._metrics.instruments import Counter
+from ticketcap_observability.logs import event_of
 from ticketcap_observability.redaction import redact, redact_all, redact_under
 
 _SAMPLE_RATE: Final = 1.0
@@ -27,25 +28,12 @@ _BREADCRUMBS: Final = 30
 _CLOSE_SECONDS: Final = 2.0
 _HIDDEN_HEADERS: Final = frozenset({"authorization", "cookie", "set-cookie", "x-manage-token", "x-forwarded-for"})
 _USER: Final = frozenset({"id", "role"})
-# Expected ways for a call to end; by name, because the libraries that they are of are not all here.
-_EXPECTED: Final = frozenset(
-    {
-        "asyncio.exceptions.CancelledError",
-        "builtins.GeneratorExit",
-        "builtins.KeyboardInterrupt",
-        "builtins.SystemExit",
-        "grpc._cython.cygrpc.AbortError",
-        "starlette.requests.ClientDisconnect",
-        "ticketcap_chassis.errors.ServiceError",
-        "ticketcap_gateway.http.problem.Refusal",
-    }
-)
 _LOST: Final = {"queue_overflow": "queue_full", "network_error": "export_failed", "ratelimit_backoff": "export_failed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentrySettings:
-    """Where errors go, and as what they are told."""
+    """The address of Sentry, and the names under which it files an error."""
 
     dsn: str
     environment: str
@@ -54,7 +42,7 @@ class SentrySettings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str], release: str) -> "SentrySettings":
-        """Read SENTRY_*; ``release`` is the one of every other signal, which SENTRY_RELEASE has named before."""
+        """Read SENTRY_*. ``release`` is that of every other signal; it has taken SENTRY_RELEASE into account."""
         deployment = environ.get("DEPLOYMENT_ENVIRONMENT") or "development"
         return cls(
             dsn=environ.get("SENTRY_DSN", "").strip(),
@@ -77,7 +65,7 @@ class Sentry:
             sentry_sdk.profiler.start_profiler()
 
     def close(self) -> None:
-        """Send what is left, within a bound, and end."""
+        """Send the rest, within a bound, and end."""
         import sentry_sdk
 
         logging.getLogger().removeHandler(self._lines)
@@ -86,18 +74,18 @@ class Sentry:
 
 
 def start(settings: SentrySettings, dropped: Counter) -> Sentry | None:
-    """Switch Sentry on if there is a DSN. Raises ValueError, without it, when it is none."""
+    """Start Sentry if there is a DSN. Raises ValueError, which does not quote the DSN, when it is invalid."""
     if not settings.dsn:
         return None
     try:
         return Sentry(settings, dropped)
     except ValueError:
-        # Sentry's own text, or that of the address's parser, may quote a part of it.
+        # Sentry's message may quote a part of the DSN.
         raise ValueError("must be an address like https://key@host/project") from None
 
 
 def options(settings: SentrySettings) -> dict[str, Any]:
-    """Return what Sentry is set up with."""
+    """Return Sentry's options."""
     from sentry_sdk.integrations.dedupe import DedupeIntegration
 
     return {
@@ -113,7 +101,7 @@ def options(settings: SentrySettings) -> dict[str, Any]:
         "before_breadcrumb": before_breadcrumb,
         "before_send_log": before_send_log,
         "enable_logs": True,
-        # Those that would patch the libraries below us, or read requests and variables for themselves.
+        # The default integrations patch libraries, or read requests and variables.
         "default_integrations": False,
         "auto_enabling_integrations": False,
         "integrations": [DedupeIntegration()],
@@ -127,20 +115,20 @@ def options(settings: SentrySettings) -> dict[str, Any]:
     }
 
 
-# What code says while it works
+# Called by services
 
 
 def scope(operation: str) -> AbstractContextManager[object]:
-    """Keep what is said of the code inside apart from everything else that runs; ``operation`` names it.
+    """Return a scope for the code inside, named ``operation``: tags and breadcrumbs set there stay there.
 
-    An unexpected exception that leaves it is reported with all of that.
+    An unexpected exception that leaves the scope is reported with them.
     """
     sdk = _sdk()
     return nullcontext() if sdk is None else _Scope(sdk, operation)
 
 
 def set_operation(operation: str) -> None:
-    """Name what runs anew, once it is known better."""
+    """Rename the operation of the current scope."""
     sdk = _sdk()
     if sdk is not None:
         sdk.get_isolation_scope().set_tag("operation", operation)
@@ -148,21 +136,21 @@ def set_operation(operation: str) -> None:
 
 
 def report(error: BaseException) -> None:
-    """Tell of an exception that nobody expected; the expected ones are left out."""
+    """Report an exception, unless it is expected."""
     sdk = _sdk()
     if sdk is not None and not is_expected(error):
         sdk.capture_exception(error)
 
 
 def set_user(user_id: str, role: str) -> None:
-    """Say who acts: by id and role, nothing else."""
+    """Set the acting user: id and role, nothing else."""
     sdk = _sdk()
     if sdk is not None:
         sdk.get_isolation_scope().set_user({"id": user_id, "role": role})
 
 
-def set_school(slug: str, school_id: object = None) -> None:
-    """Tag reports with the school's slug and, where it is known, its id."""
+def set_school(slug: str, school_id: UUID | str | None = None) -> None:
+    """Tag reports of the current scope with the school's slug and, if it is given, its id."""
     sdk = _sdk()
     if sdk is not None:
         scope = sdk.get_isolation_scope()
@@ -173,29 +161,29 @@ def set_school(slug: str, school_id: object = None) -> None:
 
 
 def set_event(event_id: str) -> None:
-    """Say for which event."""
+    """Set the event of the current scope."""
     sdk = _sdk()
     if sdk is not None:
         sdk.get_isolation_scope().set_tag("event_id", event_id)
 
 
 def breadcrumb(category: str, message: str, **data: str | int) -> None:
-    """Leave a note that goes along with an exception that comes later."""
+    """Add a note to an exception that may follow."""
     sdk = _sdk()
     if sdk is not None:
         sdk.add_breadcrumb(category=category, message=message, level="info", data=data)
 
 
 class _Scope:
-    """An isolation scope of Sentry's with its operation."""
+    """An isolation scope of Sentry with its operation."""
 
     def __init__(self, sdk: ModuleType, operation: str) -> None:
         self._inner = sdk.isolation_scope()
         self._operation = operation
 
     def __enter__(self) -> None:
-        made = self._inner.__enter__()
-        made.clear_breadcrumbs()
+        entered = self._inner.__enter__()
+        entered.clear_breadcrumbs()
         set_operation(self._operation)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, frames: object) -> None:
@@ -205,28 +193,23 @@ class _Scope:
 
 
 def _sdk() -> ModuleType | None:
-    """Return Sentry's module when it is on; it is not even imported when it is off."""
+    """Return Sentry's module; None when Sentry is off, and not imported then."""
     sdk = sys.modules.get("sentry_sdk")
     return sdk if sdk is not None and sdk.is_initialized() else None
 
 
-def is_expected(error: BaseException) -> bool:
-    """Say whether a call may end like this without anybody's fault."""
-    return any(f"{kind.__module__}.{kind.__qualname__}" in _EXPECTED for kind in type(error).__mro__)
-
-
-# What leaves
+# Called by Sentry
 
 
 def before_send(event: Any, hint: Mapping[str, Any]) -> Any:
-    """Return an event without persons and with its trace; None for what was expected."""
+    """Return an event redacted and with its trace; None for an expected exception."""
     error = (hint.get("exc_info") or (None, None, None))[1]
     if error is not None and is_expected(error):
         return None
     for exception in (event.get("exception") or {}).get("values") or ():
-        # The type and the frames tell it; a message may quote what somebody typed.
+        # The type and the frames are enough; a message may quote personal data.
         exception["value"] = ""
-    _without_secrets(event)
+    _redact_parts(event)
     contexts = redact_all(event.get("contexts") or {})
     contexts["runtime"] = {"name": "python", "version": platform.python_version()}
     if span := _span():
@@ -235,7 +218,7 @@ def before_send(event: Any, hint: Mapping[str, Any]) -> Any:
     return event
 
 
-def _without_secrets(event: Any) -> None:
+def _redact_parts(event: Any) -> None:
     if "request" in event:
         event["request"] = _request(event["request"])
     if "user" in event:
@@ -251,23 +234,23 @@ def _without_secrets(event: Any) -> None:
 
 
 def _request(request: Mapping[str, Any]) -> dict[str, object]:
-    """Return of a request its method and the address without its query, and harmless headers."""
+    """Return a request's method, its address without the query, and its harmless headers."""
     headers = {name: value for name, value in request.get("headers", {}).items() if name.lower() not in _HIDDEN_HEADERS}
-    told: dict[str, object] = {"headers": redact_all(headers)}
+    shown: dict[str, object] = {"headers": redact_all(headers)}
     for part in ("method", "url"):
         if request.get(part):
-            told[part] = redact(str(request[part]).partition("?")[0])
-    return told
+            shown[part] = redact(str(request[part]).partition("?")[0])
+    return shown
 
 
 def before_breadcrumb(crumb: Any, _hint: Mapping[str, Any]) -> Any:
-    """Return a breadcrumb without persons."""
-    kept = {key: crumb[key] for key in ("timestamp", "type") if key in crumb}
-    return {**redact_all({key: value for key, value in crumb.items() if key not in kept}), **kept}
+    """Return a breadcrumb redacted."""
+    plain = {key: crumb[key] for key in ("timestamp", "type") if key in crumb}
+    return {**redact_all({key: value for key, value in crumb.items() if key not in plain}), **plain}
 
 
 def before_send_log(line: Any, _hint: Mapping[str, Any]) -> Any:
-    """Return a log line without persons and with its trace."""
+    """Return a log line redacted and with its trace."""
     line["body"] = redact(str(line["body"]))
     line["attributes"] = redact_all(line.get("attributes") or {})
     if span := _span():
@@ -276,7 +259,7 @@ def before_send_log(line: Any, _hint: Mapping[str, Any]) -> Any:
 
 
 def _span() -> dict[str, str]:
-    """Return the ids of the current span of OpenTelemetry's; nothing outside of any."""
+    """Return the ids of OpenTelemetry's current span; nothing outside a span."""
     span = trace.get_current_span().get_span_context()
     if not span.is_valid:
         return {}
@@ -284,13 +267,13 @@ def _span() -> dict[str, str]:
 
 
 class _Lines(logging.Handler):
-    """Passes warnings and errors of the log on, as they are written."""
+    """Send warnings and errors of the log to Sentry."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name.startswith(("sentry_sdk", "urllib3", "opentelemetry")):
             return
         try:
-            self._send(record, told(record))
+            self._send(record, event_of(record))
         except Exception:  # noqa: BLE001 - as every logging handler does
             self.handleError(record)
 
@@ -307,7 +290,7 @@ class _Lines(logging.Handler):
 
 
 def _transport(dropped: Counter) -> Any:
-    """Return Sentry's own sender, which also tells us what it lost."""
+    """Return Sentry's own sender, which counts lost events too."""
     from sentry_sdk.transport import HttpTransport
 
     class Counting(HttpTransport):

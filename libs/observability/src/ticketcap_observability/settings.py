@@ -1,238 +1,360 @@
-"""Read the standard OTEL_* variables; a wrong value never stops a service.
+"""Read the OTEL_* and LOG_EXPORT_* variables; fall back where a value is wrong.
 
-OpenTelemetry's specification tells implementations to warn of a value that they can't use and to go on with the
-default: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. What was not used is kept
-with the settings, by the variable's name and never with its value, and ``Telemetry.start`` warns of it once.
+OpenTelemetry's specification demands it: an SDK warns of a value that it can't use and takes the default
+(https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/). The Python SDK and its exporters
+raise for some of them instead. They read the environment themselves, so ``environment`` shows them nothing but values
+that were validated here.
 """
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
-Protocol = Literal["grpc", "http/protobuf"]
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-_SAMPLERS: Final = (
-    "always_on",
-    "always_off",
-    "traceidratio",
-    "parentbased_always_on",
-    "parentbased_always_off",
-    "parentbased_traceidratio",
-)
-_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
-_PROPAGATORS: Final = frozenset({"tracecontext", "baggage"})
-_LIMITS: Final = (
-    "OTEL_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-    "OTEL_SPAN_EVENT_COUNT_LIMIT",
-    "OTEL_SPAN_LINK_COUNT_LIMIT",
-)
-"""Limits of spans and log lines are our own; a wrong value is warned of all the same."""
-_PRODUCTION_RATIO: Final = 0.1
+Signal = Literal["traces", "metrics", "logs"]
+Protocol = Literal["grpc", "http/protobuf"]
+Compression = Literal["none", "gzip", "deflate"]
+
+BLANK: Final = "must have no blank at its ends; it is read without"
+_SIGNALS: Final[tuple[Signal, ...]] = ("traces", "metrics", "logs")
+_OTLP: Final = "OTEL_EXPORTER_OTLP_"
+_PRODUCTION_RATIO: Final = "0.1"
 _DAY_MS: Final = 86_400_000
 _HEADER_NAME: Final = re.compile(r"[a-z0-9_.-]+")
-BLANK: Final = "must have no blank at its ends; it is read without"
-_SHARED: Final = "OTEL_EXPORTER_OTLP_"
+_UNLIMITED: Final = "unset"
+_ADDRESS: Final = "must be an address like http://127.0.0.1:4318, or for gRPC 127.0.0.1:4317"
+
+_DEFAULTS: Final[Mapping[str, str]] = {
+    # Seconds. Short, so that a dead collector does not hold a process that ends.
+    f"{_OTLP}TIMEOUT": "2",
+    # A batch of claims links to every request that it serves.
+    "OTEL_SPAN_LINK_COUNT_LIMIT": "1024",
+}
+"""Defaults that differ from the SDK's, as texts of the variables."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsFiles:
-    """Files of an encrypted connection to the collector, each "" where there is none: the system's roots, no client."""
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
-    roots: str = ""
-    client_key: str = ""
-    client_chain: str = ""
+
+def _pairs(value: object) -> object:
+    """Return key=value pairs as a dict. One wrong pair invalidates all, as the specification demands."""
+    if not isinstance(value, str):
+        return value
+    pairs = {}
+    for item in filter(None, (part.strip() for part in value.split(","))):
+        key, equals, text = item.partition("=")
+        if not (key.strip() and equals):
+            raise ValueError("must be key=value pairs with commas between")
+        pairs[key.strip()] = unquote(text.strip())
+    return pairs
+
+
+def _headers(pairs: dict[str, str]) -> dict[str, str]:
+    """Reject a header that HTTP or gRPC can't send: it would fail each export, long after the start."""
+    headers = {name.lower(): value for name, value in pairs.items()}
+    if all(_HEADER_NAME.fullmatch(name) and value.isascii() and value.isprintable() for name, value in headers.items()):
+        return headers
+    raise ValueError("must hold header names, and values of printable ASCII")
+
+
+def _address(value: str) -> str:
+    """Accept an http or https address, or host:port, which is one for gRPC only."""
+    bare = "://" not in value
+    try:
+        parts = urlsplit(f"http://{value}" if bare else value)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    named = parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0
+    if named and not re.search(r"\s", value) and not (bare and (port is None or parts.path)):
+        return value
+    raise ValueError(_ADDRESS)
+
+
+def _file(path: str) -> str:
+    try:
+        with Path(path).open("rb"):
+            return path
+    except (OSError, ValueError):
+        raise ValueError("must be a file that can be read") from None
+
+
+def _propagators(value: object) -> object:
+    return frozenset(part.strip() for part in value.lower().split(",")) if isinstance(value, str) else value
+
+
+def _limit(value: str) -> str:
+    if value == _UNLIMITED or (value.isascii() and value.isdecimal()):
+        return value
+    raise ValueError("must be a whole number, or unset")
+
+
+_Flag = Annotated[Literal["true", "false"], BeforeValidator(_lower)]
+_Pairs = Annotated[dict[str, str], BeforeValidator(_pairs)]
+_Headers = Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_headers)]
+_Address = Annotated[str, AfterValidator(_address)]
+_File = Annotated[str, AfterValidator(_file)]
+_Limit = Annotated[str, BeforeValidator(_lower), AfterValidator(_limit)]
+_Milliseconds = Annotated[int, Field(ge=1, le=_DAY_MS)]
+_Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class _Variables(BaseSettings):
+    """Variables of one prefix. They come from the mapping that ``read`` is given, never from the process."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=False)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's shape
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take the values that ``read`` hands in."""
+        return (init_settings,)
+
+
+class _Sdk(_Variables):
+    """OTEL_*: the SDK itself."""
+
+    sdk_disabled: _Flag = "false"
+    service_name: str = ""
+    resource_attributes: _Pairs = {}
+    propagators: Annotated[frozenset[Literal["tracecontext", "baggage", "none"]], BeforeValidator(_propagators)] = (
+        frozenset({"tracecontext", "baggage"})
+    )
+    traces_exporter: Annotated[Literal["otlp", "none"], BeforeValidator(_lower)] = "otlp"
+    metrics_exporter: Annotated[Literal["otlp", "none"], BeforeValidator(_lower)] = "none"
+    logs_exporter: Annotated[Literal["otlp", "none"], BeforeValidator(_lower)] = "otlp"
+    traces_sampler: (
+        Annotated[
+            Literal[
+                "always_on",
+                "always_off",
+                "traceidratio",
+                "parentbased_always_on",
+                "parentbased_always_off",
+                "parentbased_traceidratio",
+            ],
+            BeforeValidator(_lower),
+        ]
+        | None
+    ) = None
+    traces_sampler_arg: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
+    metric_export_interval: _Milliseconds = 60_000
+    metrics_exemplar_filter: Annotated[Literal["trace_based", "always_on", "always_off"], BeforeValidator(_lower)] = (
+        "trace_based"
+    )
+    attribute_count_limit: _Limit = _UNLIMITED
+    attribute_value_length_limit: _Limit = _UNLIMITED
+    span_attribute_count_limit: _Limit = _UNLIMITED
+    span_attribute_value_length_limit: _Limit = _UNLIMITED
+    span_event_count_limit: _Limit = _UNLIMITED
+    span_link_count_limit: _Limit = _UNLIMITED
+    event_attribute_count_limit: _Limit = _UNLIMITED
+    link_attribute_count_limit: _Limit = _UNLIMITED
+    logrecord_attribute_count_limit: _Limit = _UNLIMITED
+    logrecord_attribute_value_length_limit: _Limit = _UNLIMITED
+
+
+class QueueSettings(_Variables):
+    """OTEL_BLRP_*: the queue of log lines. Times are in milliseconds."""
+
+    schedule_delay: _Milliseconds = 1000
+    export_timeout: _Milliseconds = 30_000
+    max_queue_size: _Count = 4096
+    max_export_batch_size: _Count = 512
+
+    @property
+    def batch_size(self) -> int:
+        """The number of items in one export. The SDK raises for more than the queue holds."""
+        return min(self.max_export_batch_size, self.max_queue_size)
+
+
+class SpanQueueSettings(QueueSettings):
+    """OTEL_BSP_*: the queue of spans."""
+
+    max_queue_size: _Count = 8192
+    max_export_batch_size: _Count = 1024
+
+
+class _Exporting(_Variables):
+    """OTEL_EXPORTER_OTLP_*: for every signal, and again for one."""
+
+    endpoint: _Address = ""
+    protocol: Annotated[Protocol | None, BeforeValidator(_lower)] = None
+    insecure: _Flag = "false"
+    headers: _Headers = {}
+    # Seconds, as OpenTelemetry's exporters for Python read it; the specification says milliseconds.
+    timeout: float = Field(default=2, gt=0, le=60, allow_inf_nan=False)
+    compression: Annotated[Compression | None, BeforeValidator(_lower)] = None
+    certificate: _File = ""
+    client_key: _File = ""
+    client_certificate: _File = ""
+
+
+class _Parts(_Variables):
+    """TELEMETRY_*: the parts in use."""
+
+    fast: _Flag = "true"
+
+
+class _LogExport(_Variables):
+    """LOG_EXPORT_*: the share of log lines that is sent."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
+    ratio: float = Field(default=1.0, ge=0, le=1, allow_inf_nan=False)
+
+
+_Model = TypeVar("_Model", bound=_Variables)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetrySettings:
-    """Where telemetry goes and how much of it. Times are in seconds."""
+    """Settings of one process's telemetry. ``accepted`` holds the variables that the SDK and its exporters may read."""
 
     service_name: str
-    traces_endpoint: str | None = None
-    metrics_endpoint: str | None = None
-    logs_endpoint: str | None = None
+    exported: frozenset[Signal] = frozenset()
+    """Signals that have an exporter and an endpoint."""
+    protocols: Mapping[Signal, Protocol] = field(default_factory=dict)
+    compressions: Mapping[Signal, Compression] = field(default_factory=dict)
+    propagators: frozenset[str] = frozenset({"tracecontext", "baggage"})
+    resource: Mapping[str, str] = field(default_factory=dict)
+    metric_interval: float = 60.0
+    """Seconds."""
     logs_level: str = "INFO"
     logs_ratio: float = 1.0
-    protocol: Protocol = "http/protobuf"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    tls: TlsFiles = field(default_factory=TlsFiles)
-    sampling_ratio: float = 1.0
-    metric_interval: float = 60.0
-    resource: Mapping[str, str] = field(default_factory=dict)
+    span_queue: SpanQueueSettings = field(default_factory=SpanQueueSettings)
+    log_queue: QueueSettings = field(default_factory=QueueSettings)
+    fast: bool = True
+    """Whether counters and histograms are those of ``_fast``, not the SDK's."""
     disabled: bool = False
+    accepted: Mapping[str, str] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
-    """Variables whose value is not used, or not as it stands, and what is wrong with it."""
+    """Variables with a value that is not used, or not as it stands, and what is wrong with it."""
 
     @classmethod
     def read(cls, environ: Mapping[str, str], service_name: str) -> "TelemetrySettings":
-        """Read the variables; where a value can't be used, the default stands."""
-        read = _Reader(environ)
-        chosen = read.choice(f"{_SHARED}PROTOCOL", ("grpc", "http/protobuf"))
-        protocol: Protocol = "grpc" if chosen == "grpc" else "http/protobuf"
-        disabled = read.flag("OTEL_SDK_DISABLED")
-        ratio = _sampling_ratio(read, production=environ.get("DEPLOYMENT_ENVIRONMENT") == "production")
-        resource = read.pairs("OTEL_RESOURCE_ATTRIBUTES")
-        _check_what_is_fixed(read)
+        """Read the variables of ``environ``; a wrong value leaves the default."""
+        reader = _Reader(environ)
+        sdk = reader.read(_Sdk, "OTEL_")
+        shared = reader.read(_Exporting, _OTLP)
+        own = {signal: reader.read(_Exporting, f"{_OTLP}{signal.upper()}_") for signal in _SIGNALS}
+        logs = reader.read(_LogExport, "LOG_EXPORT_")
+        protocols: dict[Signal, Protocol] = {
+            signal: own[signal].protocol or shared.protocol or "http/protobuf" for signal in _SIGNALS
+        }
+        disabled = sdk.sdk_disabled == "true"
+        chosen = {"traces": sdk.traces_exporter, "metrics": sdk.metrics_exporter, "logs": sdk.logs_exporter}
         return cls(
-            service_name=read.text("OTEL_SERVICE_NAME") or resource.get("service.name") or service_name,
-            traces_endpoint=_endpoint(read, "TRACES", protocol),
-            metrics_endpoint=_endpoint(read, "METRICS", protocol),
-            logs_endpoint=_endpoint(read, "LOGS", protocol),
-            logs_level=read.choice("LOG_EXPORT_LEVEL", _LEVELS, default="INFO"),
-            logs_ratio=read.number("LOG_EXPORT_RATIO", 1.0, low=0, high=1),
-            protocol=protocol,
-            headers=_headers(read),
-            tls=TlsFiles(
-                roots=read.file(f"{_SHARED}CERTIFICATE"),
-                client_key=read.file(f"{_SHARED}CLIENT_KEY"),
-                client_chain=read.file(f"{_SHARED}CLIENT_CERTIFICATE"),
+            service_name=sdk.service_name or sdk.resource_attributes.get("service.name") or service_name,
+            exported=frozenset(
+                signal
+                for signal in _SIGNALS
+                if reader.has_endpoint(signal, protocols[signal]) and chosen[signal] == "otlp" and not disabled
             ),
-            sampling_ratio=0.0 if disabled else ratio,
-            metric_interval=read.number("OTEL_METRIC_EXPORT_INTERVAL", 60_000, low=100, high=_DAY_MS) / 1000,
-            resource=resource,
+            protocols=protocols,
+            compressions={signal: own[signal].compression or shared.compression or "gzip" for signal in _SIGNALS},
+            propagators=sdk.propagators,
+            resource=sdk.resource_attributes,
+            metric_interval=sdk.metric_export_interval / 1000,
+            logs_level=logs.level.upper(),
+            logs_ratio=logs.ratio,
+            span_queue=reader.read(SpanQueueSettings, "OTEL_BSP_"),
+            log_queue=reader.read(QueueSettings, "OTEL_BLRP_"),
+            fast=reader.read(_Parts, "TELEMETRY_").fast == "true",
             disabled=disabled,
-            unused=read.unused,
+            accepted=reader.for_the_sdk(disabled=disabled),
+            unused=reader.unused,
         )
+
+    @contextmanager
+    def environment(self) -> Iterator[None]:
+        """Show the SDK the accepted variables and no other OTEL_* one, while its parts are made."""
+        with only(self.accepted):
+            yield
 
 
 class _Reader:
-    """Reads variables of one environment, and notes which of them can't be used."""
+    """Validate the variables of one environment; collect the accepted texts and the rejected names."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+        self._accepted: dict[str, str] = {}
         self.unused: dict[str, str] = {}
 
-    def refuse(self, variable: str, must: str) -> None:
-        """Note that the value of ``variable`` is not used."""
-        self.unused[variable] = f"{must}; the default is used"
-
-    def text(self, variable: str) -> str:
-        """Return a value without blanks around it, "" where there is none."""
-        value = self._environ.get(variable, "")
-        bare = value.strip()
-        if bare != value:
-            self.unused[variable] = BLANK
-        return bare
-
-    def choice(self, variable: str, choices: Sequence[str], default: str = "") -> str:
-        """Return one of ``choices``, however its letters are written."""
-        value = self.text(variable)
-        found = next((choice for choice in choices if choice.lower() == value.lower()), None)
-        if value and found is None:
-            self.refuse(variable, f"must be one of {', '.join(choices)}")
-        return found or default
-
-    def number(self, variable: str, default: float, *, low: float, high: float) -> float:
-        """Return a number within its bounds."""
-        value = self.text(variable)
-        if not value:
-            return default
+    def read(self, model: type[_Model], prefix: str) -> _Model:
+        """Return the variables of ``prefix``. An empty one counts as unset."""
+        texts = {name: text for name in model.model_fields if (text := self._text(f"{prefix}{name.upper()}"))}
         try:
-            number = float(value)
-        except ValueError:
-            number = float("nan")
-        if low <= number <= high:
-            return number
-        self.refuse(variable, f"must be a number, at least {low} and at most {high}")
-        return default
+            read = model(**texts)
+        except ValidationError as error:
+            for problem in error.errors(include_url=False, include_input=False, include_context=False):
+                name = str(problem["loc"][0])
+                if texts.pop(name, None) is not None:
+                    self.unused[f"{prefix}{name.upper()}"] = f"{_message(problem['msg'])}; the default is used"
+            read = model(**texts)
+        self._accepted.update({f"{prefix}{name.upper()}": text for name, text in texts.items()})
+        return read
 
-    def flag(self, variable: str) -> bool:
-        """Return whether it is switched on: only "true" does that."""
-        return self.choice(variable, ("true", "false")) == "true"
-
-    def file(self, variable: str) -> str:
-        """Return the path of a file that can be read."""
-        path = self.text(variable)
-        try:
-            if path:
-                with Path(path).open("rb"):
-                    return path
-        except (OSError, ValueError):
-            self.refuse(variable, "must be a file that can be read")
-        return ""
-
-    def address(self, variable: str, protocol: Protocol) -> str:
-        """Return an address with its scheme; "" where there is none. For gRPC host:port is one, encrypted."""
-        given = value = self.text(variable)
-        if value and protocol == "grpc" and "://" not in value:
-            own = variable.removesuffix("ENDPOINT") + "INSECURE"
-            plain = self.flag(own if self.text(own) else f"{_SHARED}INSECURE")
-            value = f"{'http' if plain else 'https'}://{value}"
-        if not value or _is_address(value, with_port=value != given):
-            return value
-        example = "http://127.0.0.1:4317 or 127.0.0.1:4317" if protocol == "grpc" else "http://127.0.0.1:4318"
-        self.refuse(variable, f"must be an address like {example}")
-        return ""
-
-    def pairs(self, variable: str) -> dict[str, str]:
-        """Return key=value pairs; where one is none, all are left out, as the specification has it."""
-        pairs = {}
-        for item in filter(None, (part.strip() for part in self._environ.get(variable, "").split(","))):
-            key, equals, value = item.partition("=")
-            if not (key.strip() and equals):
-                self.refuse(variable, "must be key=value pairs with commas between")
-                return {}
-            pairs[key.strip()] = unquote(value.strip())
-        return pairs
-
-
-def _is_address(value: str, *, with_port: bool) -> bool:
-    try:
-        parts = urlsplit(value)
-        # Reading the port checks it.
-        port = parts.port
-    except ValueError:
+    def has_endpoint(self, signal: Signal, protocol: Protocol) -> bool:
+        """Return whether ``signal`` has an endpoint. host:port is one for gRPC only."""
+        for variable in (f"{_OTLP}{signal.upper()}_ENDPOINT", f"{_OTLP}ENDPOINT"):
+            endpoint = self._accepted.get(variable, "")
+            if endpoint and (protocol == "grpc" or "://" in endpoint):
+                return True
+            if endpoint:
+                self._accepted.pop(variable)
+                self.unused[variable] = f"{_ADDRESS}; the default is used"
         return False
-    named = parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0
-    return named and not re.search(r"\s", value) and (not with_port or (port is not None and not parts.path))
+
+    def for_the_sdk(self, *, disabled: bool) -> dict[str, str]:
+        """Return the variables that the SDK may see, our defaults among them."""
+        accepted = {**_DEFAULTS, **self._accepted}
+        if disabled:
+            accepted["OTEL_TRACES_SAMPLER"] = "always_off"
+        elif "OTEL_TRACES_SAMPLER" not in accepted:
+            production = self._environ.get("DEPLOYMENT_ENVIRONMENT") == "production"
+            accepted["OTEL_TRACES_SAMPLER"] = "parentbased_traceidratio"
+            accepted.setdefault("OTEL_TRACES_SAMPLER_ARG", _PRODUCTION_RATIO if production else "1.0")
+        accepted.setdefault("OTEL_TRACES_SAMPLER_ARG", "1.0")
+        # Read here and handed on in another form.
+        hidden = ("DISABLED", "COMPRESSION", "PROPAGATORS", "PROTOCOL", "RESOURCE_ATTRIBUTES", "SERVICE_NAME")
+        return {name: text for name, text in accepted.items() if not name.endswith(hidden)}
+
+    def _text(self, variable: str) -> str:
+        given = self._environ.get(variable, "")
+        text = given.strip()
+        if text != given:
+            self.unused[variable] = BLANK
+        return text
 
 
-def _endpoint(read: _Reader, signal: str, protocol: Protocol) -> str | None:
-    """Return the full address of one signal; a signal's own variable is taken as it is."""
-    own = read.address(f"{_SHARED}{signal}_ENDPOINT", protocol)
-    if own:
-        return own
-    shared = read.address(f"{_SHARED}ENDPOINT", protocol)
-    if not shared:
-        return None
-    return shared if protocol == "grpc" else f"{shared.rstrip('/')}/v1/{signal.lower()}"
+@contextmanager
+def only(accepted: Mapping[str, str]) -> Iterator[None]:
+    """Replace every OTEL_* variable of the process by ``accepted``, for a moment of its start."""
+    given = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
+    for name in given:
+        del os.environ[name]
+    os.environ.update({name: value for name, value in accepted.items() if name.startswith("OTEL_")})
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith("OTEL_")]:
+            del os.environ[name]
+        os.environ.update(given)
 
 
-def _sampling_ratio(read: _Reader, *, production: bool) -> float:
-    """Return the share of new traces that are kept; a trace that came in keeps its caller's decision."""
-    sampler = read.choice("OTEL_TRACES_SAMPLER", _SAMPLERS)
-    default = _PRODUCTION_RATIO if production and not sampler else 1.0
-    ratio = read.number("OTEL_TRACES_SAMPLER_ARG", default, low=0, high=1)
-    if sampler.endswith("always_off"):
-        return 0.0
-    return 1.0 if sampler.endswith("always_on") else ratio
-
-
-def _headers(read: _Reader) -> dict[str, str]:
-    """Return headers that both protocols can send: a wrong one would fail each export, long after the start."""
-    name = f"{_SHARED}HEADERS"
-    headers = {key.lower(): value for key, value in read.pairs(name).items()}
-    if all(_HEADER_NAME.fullmatch(key) and value.isascii() and value.isprintable() for key, value in headers.items()):
-        return headers
-    read.refuse(name, "must hold header names, and values of printable ASCII")
-    return {}
-
-
-def _check_what_is_fixed(read: _Reader) -> None:
-    """Note wrong values of what no variable changes here."""
-    named = {name.strip().lower() for name in read.text("OTEL_PROPAGATORS").split(",")} - {""}
-    if named and named != _PROPAGATORS:
-        read.refuse("OTEL_PROPAGATORS", "must be tracecontext,baggage, which are what is propagated")
-    for limit in _LIMITS:
-        if not (read.text(limit) or "0").isdecimal():
-            read.refuse(limit, "must be a whole number")
+def _message(text: str) -> str:
+    """Return pydantic's message in the form of ours."""
+    return text.removeprefix("Value error, ").replace("Input should be", "must be")

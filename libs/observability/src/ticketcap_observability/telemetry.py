@@ -1,4 +1,4 @@
-"""Sets telemetry up from the environment, hands out its parts, and shuts it down within a bound."""
+"""Start telemetry from the environment, hand out its parts, and end it within a bound."""
 
 import asyncio
 import contextlib
@@ -12,50 +12,36 @@ from typing import Any, Final
 
 import grpc.aio
 from opentelemetry import metrics, trace
-from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
+from opentelemetry.context import Context
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
-from opentelemetry.sdk.trace import Tracer as SdkTracer
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, TraceIdRatioBased
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatioBased
 from opentelemetry.sdk.version import __version__ as sdk_version
 from opentelemetry.trace import Tracer
 
-from ticketcap_observability import exporters, runtime, schema, sentry
-from ticketcap_observability.grpc_client import client_interceptors
-from ticketcap_observability.grpc_server import ServerTelemetry
-from ticketcap_observability.instruments import Counter, Histogram, Instruments, Look
-from ticketcap_observability.log_export import LogExport, LogQueue
+from ticketcap_observability import schema, sentry
+from ticketcap_observability._export.exporters import exporter
+from ticketcap_observability._export.log_handler import OtlpHandler
+from ticketcap_observability._export.queues import LogQueue, SpanQueue
+from ticketcap_observability._fast.meter import FastMeter
+from ticketcap_observability._metrics import process
+from ticketcap_observability._metrics.instruments import Counter, Histogram, Instruments, Look
+from ticketcap_observability._metrics.page import MetricsPage
+from ticketcap_observability._metrics.reader import SCOPE, SharedReader, metrics_of
+from ticketcap_observability._propagation import Propagator
+from ticketcap_observability._rpc.client import client_interceptors
+from ticketcap_observability._rpc.server import ServerTelemetry
+from ticketcap_observability._tracing import StatusTracer
 from ticketcap_observability.logs import get_logger
-from ticketcap_observability.metric_reader import SCOPE, SharedReader
-from ticketcap_observability.metrics_page import MetricsPage
-from ticketcap_observability.otlp import Rejected
 from ticketcap_observability.schema.kinds import CounterMetric, GaugeMetric, HistogramMetric
-from ticketcap_observability.settings import BLANK, TelemetrySettings
-from ticketcap_observability.span_queue import SpanQueue
-from ticketcap_observability.tracing import QuickTracer
+from ticketcap_observability.settings import BLANK, Signal, TelemetrySettings
 
 SHUTDOWN_SECONDS: Final = 4.0
-"""What a dead collector costs at exit; with what is closed around it a process is gone within five seconds."""
-_QUEUE_SPANS: Final = 8192
-_QUEUE_LOGS: Final = 4096
+"""The time that a dead collector costs at exit. With the steps around it a process ends within five seconds."""
 
-# Never looked at, our spans have bounds of their own: said so that the SDK reads no variable for them.
-_UNUSED_LIMITS: Final = SpanLimits(
-    max_span_attributes=128,
-    max_events=128,
-    max_links=128,
-    max_attributes=128,
-    max_event_attributes=128,
-    max_link_attributes=128,
-    max_attribute_length=SpanLimits.UNSET,
-    max_span_attribute_length=SpanLimits.UNSET,
-)
-
-_ids: Final = RandomIdGenerator()
 _log = get_logger(__name__)
 
 
@@ -70,7 +56,7 @@ class Telemetry:
         instruments: Instruments,
         *,
         page: MetricsPage | None = None,
-        logs: LogExport | None = None,
+        logs: OtlpHandler | None = None,
         errors: sentry.Sentry | None = None,
     ) -> None:
         self._tracers = tracers
@@ -79,8 +65,8 @@ class Telemetry:
         self._page = page
         self._logs = logs
         self._errors = errors
-        self._root = TraceIdRatioBased(settings.sampling_ratio)
-        self.tracer: Final[Tracer] = _tracer(tracers)
+        self.tracer: Final[Tracer] = StatusTracer(tracers.get_tracer(SCOPE))
+        self.propagator: Final = Propagator(settings.propagators)
 
     @classmethod
     def start(
@@ -92,62 +78,70 @@ class Telemetry:
         metrics_address: str = "",
         set_global: bool = True,
     ) -> "Telemetry":
-        """Begin. Without an endpoint nothing is exported, but traces still have ids.
+        """Start telemetry. Without an endpoint nothing is exported, but traces still have ids.
 
-        ``metrics_address`` (host:port) is where Prometheus reads; there is no page when it is empty.
-        A variable that can't be used is warned of by its name. Raises OSError when the address is taken.
+        Prometheus reads at ``metrics_address`` (host:port); an empty one serves no page. A wrong variable is logged by
+        its name, and its default stands. Raises OSError when the address is in use.
         """
         settings = TelemetrySettings.read(environ, service_name)
-        resource = _resource(settings, service_version, environ)
-
-        def rejected(count: int) -> None:
-            # The counter is one of the metrics that are read: it is made below.
-            instruments.counter(schema.DROPPED).add(count, signal="metrics", reason="rejected")
-
-        reader = _reader(settings, rejected, scraped=bool(metrics_address))
-        meters = MeterProvider(
-            metric_readers=[reader] if reader else [],
-            resource=resource,
-            exemplar_filter=TraceBasedExemplarFilter(),
-            shutdown_on_exit=False,
-        )
-        if set_global:
-            # Before the SDK asks for it: else it loads what OTEL_PYTHON_METER_PROVIDER names, or raises.
-            metrics.set_meter_provider(meters)
-        instruments = Instruments(meters.get_meter(SCOPE), strict=False, read=reader is not None)
-        tracers = _tracers(settings, resource, instruments.counter(schema.DROPPED))
-        runtime.watch_process(instruments)
-        page = MetricsPage(metrics_address, reader.snapshot) if reader and metrics_address else None
-        if reader:
-            reader.add(instruments.measured)
-            reader.count_dropped(
-                partial(instruments.counter(schema.DROPPED).add, signal="metrics", reason="export_failed")
-            )
-        if set_global:
-            trace.set_tracer_provider(tracers)
-        logs = _logs(settings, resource, instruments.counter(schema.DROPPED)) if set_global else None
-        errors = _errors(environ, service_version, instruments.counter(schema.DROPPED)) if set_global else None
+        with settings.environment():
+            started = cls._start(settings, service_version, environ, metrics_address, set_global=set_global)
         for variable, problem in settings.unused.items():
             _log.warning("telemetry.setting_unused", variable=variable, problem=problem)
+        return started
+
+    @classmethod
+    def _start(
+        cls,
+        settings: TelemetrySettings,
+        service_version: str,
+        environ: Mapping[str, str],
+        metrics_address: str,
+        *,
+        set_global: bool,
+    ) -> "Telemetry":
+        resource = _resource(settings, service_version, environ)
+        reader = _reader(settings, scraped=bool(metrics_address))
+        readers = [reader] if reader else []
+        meters = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
+        if set_global:
+            # Before the SDK looks for one: it would load another by a variable.
+            metrics.set_meter_provider(meters)
+        instruments = Instruments(meters.get_meter(SCOPE), strict=False, fast=reader.fast if reader else None)
+        dropped = instruments.counter(schema.DROPPED)
+        if reader:
+            reader.export(_exporter(settings, "metrics", dropped), dropped)
+        tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+        if (spans := _exporter(settings, "traces", dropped)) is not None:
+            tracers.add_span_processor(SpanQueue(spans, dropped, settings.span_queue))
+        process.observe(instruments)
+        page = MetricsPage(metrics_address, reader.snapshot) if reader and metrics_address else None
+        logs = errors = None
+        if set_global:
+            trace.set_tracer_provider(tracers)
+            logs = _logs(settings, resource, dropped)
+            errors = _errors(environ, service_version, dropped)
         return cls(settings, tracers, meters, instruments, page=page, logs=logs, errors=errors)
 
     @classmethod
     def in_memory(cls, *, sampling_ratio: float = 1.0) -> "InMemoryTelemetry":
-        """Return telemetry that keeps everything where a test can look at it."""
-        return InMemoryTelemetry(TelemetrySettings(service_name="test", sampling_ratio=sampling_ratio))
+        """Return telemetry of a test, which reads spans and points from memory."""
+        return InMemoryTelemetry(sampling_ratio)
 
     def samples_new_trace(self) -> bool:
-        """Decide whether a trace that begins here is kept, whatever its caller wished."""
-        decision = self._root.should_sample(None, _ids.generate_trace_id(), "").decision
+        """Decide whether a trace that starts here is sampled, whatever its caller decided."""
+        trace_id = self._tracers.id_generator.generate_trace_id()
+        decision = self._tracers.sampler.should_sample(Context(), trace_id, "").decision
         return decision is Decision.RECORD_AND_SAMPLE
 
     def grpc_server_interceptor(self) -> grpc.aio.ServerInterceptor:
         """Return the interceptor to put first on a server."""
-        return ServerTelemetry(self.tracer, self.duration(schema.RPC_SERVER_DURATION))
+        return ServerTelemetry(self.tracer, self.duration(schema.RPC_SERVER_DURATION), self.propagator)
 
     def grpc_client_interceptors(self, target: str | None = None) -> list[grpc.aio.ClientInterceptor]:
         """Return the interceptors to put first on a channel to ``target``; with it, they name the server."""
-        return client_interceptors(self.tracer, self.duration(schema.RPC_CLIENT_DURATION), target)
+        duration = self.duration(schema.RPC_CLIENT_DURATION)
+        return client_interceptors(self.tracer, duration, self.propagator, target)
 
     def counter(self, definition: CounterMetric) -> Counter:
         """Return the counter of a definition: ``telemetry.counter(schema.X).add(1, reason="…")``."""
@@ -158,24 +152,24 @@ class Telemetry:
         return self._instruments.histogram(definition)
 
     def gauge(self, definition: GaugeMetric, look: Look) -> None:
-        """Ask ``look`` for values and their labels whenever metrics are read; several looks add up."""
+        """Call ``look`` for values and their labels at each read; several looks add up."""
         self._instruments.gauge(definition, look)
 
     @property
     def metrics_port(self) -> int | None:
-        """Where the page for Prometheus is served, None when it is not."""
+        """The port of the page for Prometheus; None without one."""
         return None if self._page is None else self._page.port
 
     async def watch_loop(self) -> None:
-        """Measure for ever how late the event loop is; run it beside the service."""
-        await runtime.watch_loop(self._instruments)
+        """Measure the event loop's lag until cancelled."""
+        await process.watch_loop(self._instruments)
 
     def duration(self, definition: HistogramMetric) -> metrics.Histogram:
-        """Return OpenTelemetry's own histogram, whose attributes are the caller's to bound."""
+        """Return OpenTelemetry's histogram; the caller bounds its attributes."""
         return self._instruments.conventional(definition)
 
     async def shutdown(self, timeout: float = SHUTDOWN_SECONDS) -> None:  # noqa: ASYNC109 - a bound, not a cancellation
-        """Send what is left and end, within ``timeout`` seconds whatever the collector does."""
+        """Export the rest and end, within ``timeout`` seconds even with a dead collector."""
         loop = asyncio.get_running_loop()
         work = [self._tracers.shutdown, self._meters.shutdown]
         if self._page is not None:
@@ -191,15 +185,15 @@ class Telemetry:
 class InMemoryTelemetry(Telemetry):
     """Telemetry of a test."""
 
-    def __init__(self, settings: TelemetrySettings) -> None:
+    def __init__(self, sampling_ratio: float = 1.0) -> None:
         self._exporter = InMemorySpanExporter()
-        self._reader = SharedReader(None, interval=settings.metric_interval)
-        tracers = TracerProvider(sampler=_sampler(settings), shutdown_on_exit=False)
+        fast = FastMeter()
+        self._reader = SharedReader(fast=fast)
+        tracers = TracerProvider(ParentBased(TraceIdRatioBased(sampling_ratio)), shutdown_on_exit=False)
         tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
         meters = MeterProvider([self._reader], shutdown_on_exit=False)
-        instruments = Instruments(meters.get_meter(SCOPE), strict=True)
-        self._reader.add(instruments.measured)
-        super().__init__(settings, tracers, meters, instruments)
+        instruments = Instruments(meters.get_meter(SCOPE), strict=True, fast=fast)
+        super().__init__(TelemetrySettings(service_name="test"), tracers, meters, instruments)
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
@@ -207,42 +201,16 @@ class InMemoryTelemetry(Telemetry):
         return self._exporter.get_finished_spans()
 
     def points(self, name: str) -> list[Any]:
-        """Return the data points of a metric. Raises UnknownLabel when a gauge was told one."""
+        """Return the data points of a metric. Raises UnknownLabel when a gauge reported one."""
         data = self._reader.snapshot()
         for failure in self._instruments.failures():
             raise failure
-        if data is None:
-            return []
-        found = [
-            metric.data.data_points
-            for resource in data.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-            if metric.name == name
-        ]
+        found = [metric.data.data_points for metric in metrics_of(data) if metric.name == name]
         return [point for points in found for point in points]
 
     def clear(self) -> None:
         """Forget the spans."""
         self._exporter.clear()
-
-
-class _Tracers(TracerProvider):
-    """Gives ids to spans even when OTEL_SDK_DISABLED stands in the process's environment: log lines carry them."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._disabled = False
-
-
-def _tracer(tracers: TracerProvider) -> Tracer:
-    inner = tracers.get_tracer(SCOPE)
-    # Only a provider that is switched off has another kind.
-    return QuickTracer(inner, InstrumentationScope(SCOPE)) if isinstance(inner, SdkTracer) else inner
-
-
-def _sampler(settings: TelemetrySettings) -> Sampler:
-    return ParentBased(TraceIdRatioBased(settings.sampling_ratio))
 
 
 def _resource(settings: TelemetrySettings, version: str, environ: Mapping[str, str]) -> Resource:
@@ -261,51 +229,52 @@ def _resource(settings: TelemetrySettings, version: str, environ: Mapping[str, s
     )
 
 
-def _reader(settings: TelemetrySettings, rejected: Rejected, *, scraped: bool) -> SharedReader | None:
-    """Return what reads metrics, or None when nobody would look at them."""
-    if settings.disabled or not (scraped or settings.metrics_endpoint):
+def _reader(settings: TelemetrySettings, *, scraped: bool) -> SharedReader | None:
+    """Return the reader of metrics; None when no page and no collector reads them."""
+    if settings.disabled or not (scraped or "metrics" in settings.exported):
         return None
-    exporter = exporters.metric_exporter(settings, rejected) if settings.metrics_endpoint else None
-    return SharedReader(exporter, interval=settings.metric_interval)
+    return SharedReader(interval=settings.metric_interval, fast=FastMeter() if settings.fast else None)
 
 
-def _tracers(settings: TelemetrySettings, resource: Resource, dropped: Counter) -> "_Tracers":
-    limits = _UNUSED_LIMITS
-    tracers = _Tracers(resource=resource, sampler=_sampler(settings), shutdown_on_exit=False, span_limits=limits)
-    if settings.traces_endpoint and not settings.disabled:
-        exporter = exporters.span_exporter(settings, partial(dropped.add, signal="traces", reason="rejected"))
-        tracers.add_span_processor(SpanQueue(exporter, dropped, size=_QUEUE_SPANS))
-    return tracers
-
-
-def _logs(settings: TelemetrySettings, resource: Resource, dropped: Counter) -> LogExport | None:
-    """Send log lines too, from now on, beside where configure_logging sends them."""
-    if not settings.logs_endpoint or settings.disabled:
+def _exporter(settings: TelemetrySettings, signal: Signal, dropped: Counter) -> Any:
+    """Return the exporter of ``signal``; None when it is off, or can't be made."""
+    if signal not in settings.exported:
         return None
-    exporter = exporters.log_exporter(settings, partial(dropped.add, signal="logs", reason="rejected"))
-    queue = LogQueue(exporter, dropped, size=_QUEUE_LOGS)
-    export = LogExport(resource, queue, level=settings.logs_level, ratio=settings.logs_ratio)
-    logging.getLogger().addHandler(export)
-    return export
+    try:
+        return exporter(settings, signal, partial(dropped.add, signal=signal, reason="rejected"))
+    except Exception as error:  # noqa: BLE001 - telemetry never stops a service, whatever upstream raises
+        _log.warning("telemetry.exporter_unavailable", signal=signal, error_type=type(error).__name__)
+        return None
+
+
+def _logs(settings: TelemetrySettings, resource: Resource, dropped: Counter) -> OtlpHandler | None:
+    """Export log lines too, beside the stream of configure_logging."""
+    logs = _exporter(settings, "logs", dropped)
+    if logs is None:
+        return None
+    queue = LogQueue(logs, dropped, settings.log_queue)
+    handler = OtlpHandler(resource, queue, level=settings.logs_level, ratio=settings.logs_ratio)
+    logging.getLogger().addHandler(handler)
+    return handler
 
 
 def _errors(environ: Mapping[str, str], release: str, dropped: Counter) -> sentry.Sentry | None:
-    given = sentry.SentrySettings.read(environ, release)
+    settings = sentry.SentrySettings.read(environ, release)
     try:
-        started = sentry.start(given, dropped)
+        started = sentry.start(settings, dropped)
     except ValueError as error:
-        _log.warning("telemetry.setting_unused", variable="SENTRY_DSN", problem=f"{error}; no error is sent")
+        _log.warning("telemetry.setting_unused", variable="SENTRY_DSN", problem=f"{error}; no error is reported")
         return None
-    if given.dsn != environ.get("SENTRY_DSN", ""):
+    if settings.dsn != environ.get("SENTRY_DSN", ""):
         _log.warning("telemetry.setting_unused", variable="SENTRY_DSN", problem=BLANK)
     return started
 
 
 def _in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> asyncio.Future[None]:
-    """Run ``work`` in a thread that a process may leave behind when it exits."""
+    """Run ``work`` in a daemon thread: a process that exits does not wait for it."""
     done: asyncio.Future[None] = loop.create_future()
 
-    def tell() -> None:
+    def finish() -> None:
         if not done.done():
             done.set_result(None)
 
@@ -313,9 +282,9 @@ def _in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> a
         try:
             work()
         finally:
-            # The loop is closed when the bound was reached before.
+            # The loop is closed when the bound passed first.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(tell)
+                loop.call_soon_threadsafe(finish)
 
     threading.Thread(target=run, name="telemetry-shutdown", daemon=True).start()
     return done

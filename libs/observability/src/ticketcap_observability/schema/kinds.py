@@ -1,11 +1,11 @@
-"""What a name in the schema is: a span, an attribute, a metric with its labels, or a log event."""
+"""Define the kinds of names: span, attribute, metric, label, log event."""
 
 import re
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
 OTHER: Final = "_OTHER"
-"""The value that a label has once it had as many different ones as it may."""
+"""The value of a label after its limit of different values."""
 
 REGISTRATION: Final = "registration"
 PAYMENT: Final = "payment"
@@ -15,31 +15,31 @@ EVERY: Final = "every service"
 
 
 class _Name(str):
-    """A name that is used as the text it is, and knows what it means. It does not change."""
+    """A text with a description. It is immutable."""
 
     __slots__ = ("description",)
     description: str
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{self}: {name} is fixed, the schema does not change")
+        raise AttributeError(f"{self}: {name} is fixed: the schema is immutable")
 
 
 class Attribute(_Name):
-    """An attribute of a span. ``type`` is what its values are."""
+    """An attribute of a span; ``type`` is that of its values."""
 
     __slots__ = ("type",)
     type: str
 
     def __new__(cls, name: str, type_: str, description: str) -> Self:
         """Return the attribute."""
-        made = super().__new__(cls, name)
-        object.__setattr__(made, "type", type_)
-        object.__setattr__(made, "description", description)
-        return made
+        attribute = super().__new__(cls, name)
+        object.__setattr__(attribute, "type", type_)
+        object.__setattr__(attribute, "description", description)
+        return attribute
 
 
 class SpanName(_Name):
-    """A span of our own: who makes it, and which attributes of ours it has."""
+    """A span of TicketCap: the service that starts it, and its own attributes."""
 
     __slots__ = ("attributes", "service")
     service: str
@@ -47,16 +47,16 @@ class SpanName(_Name):
 
     def __new__(cls, name: str, service: str, description: str, *attributes: Attribute) -> Self:
         """Return the span's name."""
-        made = super().__new__(cls, name)
-        object.__setattr__(made, "service", service)
-        object.__setattr__(made, "description", description)
-        object.__setattr__(made, "attributes", attributes)
-        return made
+        span_name = super().__new__(cls, name)
+        object.__setattr__(span_name, "service", service)
+        object.__setattr__(span_name, "description", description)
+        object.__setattr__(span_name, "attributes", attributes)
+        return span_name
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label of a metric: one of ``values``, or, when there are none, at most ``limit`` different texts."""
+    """A label of a metric: one of ``values``; without them at most ``limit`` different texts."""
 
     name: str
     values: tuple[str, ...] = ()
@@ -64,13 +64,13 @@ class Label:
 
     @property
     def bound(self) -> int:
-        """How many values it can have, _OTHER included."""
+        """The number of values that it can have, _OTHER included."""
         return len(self.values) or self.limit + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric; ``kind`` tells which. Units are UCUM; those in braces are notes and no part of the Prometheus name."""
+    """A metric of a ``kind``. Units are UCUM; a unit in braces is no part of the Prometheus name."""
 
     name: str
     unit: str
@@ -82,7 +82,7 @@ class Metric:
 
     @property
     def prometheus(self) -> str:
-        """The name that Prometheus knows it by, as the collector would spell it too.
+        """The name in Prometheus, spelled as the collector would spell it.
 
         https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/
         """
@@ -93,7 +93,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class CounterMetric(Metric):
-    """Counts what has happened."""
+    """A count of things that happened."""
 
     kind: ClassVar[str] = "counter"
     suffix: ClassVar[str] = "_total"
@@ -101,7 +101,7 @@ class CounterMetric(Metric):
 
 @dataclass(frozen=True, slots=True)
 class HistogramMetric(Metric):
-    """How values spread; ``buckets`` are upper bounds in the metric's unit."""
+    """A distribution of values; ``buckets`` are upper bounds in the metric's unit."""
 
     buckets: tuple[float, ...] = ()
     kind: ClassVar[str] = "histogram"
@@ -109,7 +109,7 @@ class HistogramMetric(Metric):
 
 @dataclass(frozen=True, slots=True)
 class GaugeMetric(Metric):
-    """What is so now. ``series`` is the number of different sets of labels that one look may tell."""
+    """A current value. One look may report at most ``series`` sets of labels."""
 
     series: int = 100
     kind: ClassVar[str] = "gauge"
@@ -117,7 +117,7 @@ class GaugeMetric(Metric):
 
 @dataclass(frozen=True, slots=True)
 class LogEvent:
-    """A log line of ours: its name is the line's ``event``; ``fields`` are what it may say beside it."""
+    """A log line of TicketCap: ``name`` is its event, ``fields`` are its possible fields."""
 
     name: str
     level: str

@@ -1,17 +1,17 @@
-"""Every log line of our own, by its event."""
+"""Name the log lines by their events."""
 
 from typing import Final
 
 from ticketcap_observability.schema.kinds import EVERY, GATEWAY, PAYMENT, REGISTRATION, WITH_DATABASE, LogEvent
 
 EVENTS: Final = (
-    LogEvent("service.ready", "info", WITH_DATABASE, "It listens.", ("port",)),
-    LogEvent("service.draining", "info", WITH_DATABASE, "SIGTERM came.", ("seconds",)),
+    LogEvent("service.ready", "info", WITH_DATABASE, "The service listens.", ("port",)),
+    LogEvent("service.draining", "info", WITH_DATABASE, "SIGTERM arrived.", ("seconds",)),
     LogEvent(
         "database.not_made",
         "info",
         WITH_DATABASE,
-        "A migration could not look for its database, or make it.",
+        "A migration could not find or create its database.",
         ("database", "reason"),
     ),
     LogEvent("hold.expired", "info", REGISTRATION, "Holds of an event expired.", ("event_id", "count", "promoted")),
@@ -168,10 +168,19 @@ EVENTS: Final = (
         "telemetry.setting_unused",
         "warning",
         EVERY,
-        "A variable of telemetry can't be used as it stands.",
+        "A variable of telemetry has a wrong value; the default stands.",
         ("variable", "problem"),
     ),
-    LogEvent("job.failed", "error", EVERY, "The next turn comes.", ("job", "error_type", "exc_info")),
+    LogEvent(
+        "telemetry.exporter_unavailable",
+        "warning",
+        EVERY,
+        "A signal's exporter could not be made; the signal is not exported.",
+        ("signal", "error_type"),
+    ),
+    LogEvent(
+        "job.failed", "error", EVERY, "A run of a job failed; the next run follows.", ("job", "error_type", "exc_info")
+    ),
     LogEvent(
         "background.ended",
         "error",
@@ -179,23 +188,23 @@ EVENTS: Final = (
         "A background task ended before its service; the service drains and exits with status 1.",
         ("task", "error_type", "exc_info"),
     ),
-    LogEvent("rpc.unexpected_error", "error", EVERY, "An RPC met a fault of ours.", ("exc_info",)),
-    LogEvent("database.unreachable", "error", EVERY, "Health says so until it is back.", ("reason",)),
-    LogEvent("database.unfit", "error", EVERY, "A role lacks privileges or tables; health says so.", ("missing",)),
+    LogEvent("rpc.unexpected_error", "error", EVERY, "An RPC failed by a fault of the service.", ("exc_info",)),
+    LogEvent("database.unreachable", "error", EVERY, "The database does not answer; health is 503.", ("reason",)),
+    LogEvent("database.unfit", "error", EVERY, "A role lacks privileges or tables; health is 503.", ("missing",)),
     LogEvent(
         "identity.keys_unavailable",
         "warning",
         EVERY,
-        "The identity provider does not answer; the keys that are known go on serving.",
+        "The identity provider does not answer; its last keys still verify tokens.",
         ("error_type", "keys"),
     ),
     LogEvent(
         "identity.keys_stale",
         "error",
         EVERY,
-        "The provider has not answered for three refreshes: a key that it replaces is refused here.",
+        "The identity provider failed three refreshes; tokens of its new keys are rejected.",
         ("age_seconds", "keys"),
     ),
     LogEvent("identity.keys_fetched", "info", EVERY, "The identity provider answers again.", ("keys",)),
-    LogEvent("database.slow", "warning", EVERY, "The health check had to wait too long.", ("reason",)),
+    LogEvent("database.slow", "warning", EVERY, "The health check waited too long for the database.", ("reason",)),
 )

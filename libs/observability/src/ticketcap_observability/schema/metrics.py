@@ -1,4 +1,4 @@
-"""Every metric: name, unit, labels with their bounds, buckets."""
+"""Define the metrics: unit, labels with their bounds, buckets."""
 
 from typing import Final
 
@@ -176,7 +176,7 @@ API_REQUEST_DURATION: Final = HistogramMetric(
     "api.request.duration",
     "s",
     GATEWAY,
-    "A request; of an event stream, until its answer begins. none: nothing was answered.",
+    "A request; for an event stream, until its answer begins. none: no answer.",
     (_METHOD, _ROUTE, _STATUS_CLASS),
     DURATION_BUCKETS,
 )
@@ -185,7 +185,7 @@ API_ERROR_COUNT: Final = CounterMetric(
     "api.error.count",
     "{request}",
     GATEWAY,
-    "Requests answered 500 or above, or not at all by a fault of ours.",
+    "Requests answered 500 or above, or not answered by a fault of the gateway.",
     (_METHOD, _ROUTE, Label("error_type", limit=40)),
 )
 
@@ -202,7 +202,7 @@ DB_TRANSACTION_DURATION: Final = HistogramMetric(
     "db.transaction.duration",
     "s",
     EVERY,
-    "One transaction. seats: a lane's; rollback: any that wrote nothing, which is how reads end.",
+    "One transaction. seats: a lane's; rollback: one without a write, as reads end.",
     (Label("operation", ("seats", "commit", "rollback")),),
     QUERY_BUCKETS,
 )
@@ -214,7 +214,7 @@ DB_CONNECTION_COUNT: Final = GaugeMetric(
     (Label("state", ("idle", "used")),),
 )
 DB_CONNECTION_ERRORS: Final = CounterMetric(
-    "db.connection.errors", "{error}", EVERY, "Times that the database could not be reached or a connection was lost."
+    "db.connection.errors", "{error}", EVERY, "Failed attempts to reach the database, and lost connections."
 )
 
 # Telemetry and the process itself
@@ -222,7 +222,7 @@ DROPPED: Final = CounterMetric(
     "telemetry.dropped",
     "{item}",
     EVERY,
-    "Spans, points, log lines, labels and reports that could not be kept or delivered.",
+    "Spans, points, log lines, labels and reports that were lost.",
     (
         Label("signal", ("traces", "metrics", "logs", "errors")),
         Label(
@@ -232,12 +232,12 @@ DROPPED: Final = CounterMetric(
     ),
 )
 EVENT_LOOP_LAG: Final = HistogramMetric(
-    "eventloop.lag", "s", EVERY, "How much later than asked the event loop came back.", (), _LAG_BUCKETS
+    "eventloop.lag", "s", EVERY, "Delay of the event loop's timer.", (), _LAG_BUCKETS
 )
 PROCESS_MEMORY: Final = GaugeMetric("process.memory.usage", "By", EVERY, "Resident memory.")
-PROCESS_CPU: Final = GaugeMetric("process.cpu.utilization", "{cpu}", EVERY, "Processors used since the last look.")
+PROCESS_CPU: Final = GaugeMetric("process.cpu.utilization", "{cpu}", EVERY, "Processors in use since the last read.")
 PROCESS_FILES: Final = GaugeMetric("process.open_file_descriptors", "{file}", EVERY, "Open files and sockets.")
-PROCESS_UPTIME: Final = GaugeMetric("process.uptime", "s", EVERY, "Since telemetry began.")
+PROCESS_UPTIME: Final = GaugeMetric("process.uptime", "s", EVERY, "Time since telemetry started.")
 
 # Named by OpenTelemetry's conventions
 _RPC_LABELS: Final = (
@@ -247,13 +247,13 @@ _RPC_LABELS: Final = (
     Label("error.type", limit=40),
 )
 RPC_SERVER_DURATION: Final = HistogramMetric(
-    "rpc.server.call.duration", "s", EVERY, "An RPC, as the server sees it.", _RPC_LABELS, DURATION_BUCKETS
+    "rpc.server.call.duration", "s", EVERY, "An RPC, on the server.", _RPC_LABELS, DURATION_BUCKETS
 )
 RPC_CLIENT_DURATION: Final = HistogramMetric(
     "rpc.client.call.duration",
     "s",
     EVERY,
-    "An RPC, as the client sees it.",
+    "An RPC, on the client.",
     (*_RPC_LABELS, Label("server.address", limit=10), Label("server.port", limit=10)),
     DURATION_BUCKETS,
 )
@@ -289,7 +289,7 @@ DB_CLIENT_WAIT: Final = HistogramMetric(
     "db.client.connection.wait_time",
     "s",
     EVERY,
-    "How long a caller waited for a connection of the pool.",
+    "Wait of a caller for a connection of the pool.",
     (Label("db.client.connection.pool.name", limit=10), Label("error.type", limit=40)),
     QUERY_BUCKETS,
 )

@@ -1,4 +1,4 @@
-"""Every span and attribute of our own."""
+"""Name the spans and their attributes."""
 
 from typing import Final
 
@@ -124,10 +124,10 @@ OUTBOX_DELIVER: Final = SpanName(
 )
 
 CONVENTIONAL_SPANS: Final = (
-    ("{METHOD} {route}", GATEWAY, "An HTTP request, as the server sees it."),
-    ("{package}.{Service}/{Method}", "both sides of a call", "An RPC. Health and reflection make none."),
-    ("POST yaadpay {action}", PAYMENT, "A call to YaadPay; never with its query, never with trace headers."),
-    ("{statement}", "services with a database", "A statement that a request caused, by its name (`seats.lock`)."),
+    ("{METHOD} {route}", GATEWAY, "An HTTP request, on the server."),
+    ("{package}.{Service}/{Method}", "both sides of a call", "An RPC, except health and reflection."),
+    ("POST yaadpay {action}", PAYMENT, "A call to YaadPay, without its query and without trace headers."),
+    ("{statement}", "services with a database", "A statement of a request, by its name (`seats.lock`)."),
 )
 """Spans named by OpenTelemetry's conventions, with who makes them."""
 

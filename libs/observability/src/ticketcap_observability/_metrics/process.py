@@ -1,4 +1,4 @@
-"""How the process itself does: memory, processors, files, and how late its event loop is."""
+"""Measure the process: memory, processors, files, event-loop lag."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ticketcap_observability import schema
-from ticketcap_observability.instruments import Instruments, Reading
+from ticketcap_observability._metrics.instruments import Instruments, Reading
 from ticketcap_observability.schema.kinds import GaugeMetric
 
 _LAG_SECONDS: Final = 0.5
@@ -16,8 +16,8 @@ _STATM: Final = Path("/proc/self/statm")
 _FILES: Final = Path("/proc/self/fd")
 
 
-def watch_process(instruments: Instruments) -> None:
-    """Tell of the process whenever metrics are read; where there is no /proc, of what can be told without."""
+def observe(instruments: Instruments) -> None:
+    """Add the gauges of the process. Without /proc, memory and files have no value."""
     began = time.monotonic()
     looks: tuple[tuple[GaugeMetric, Callable[[], float | None]], ...] = (
         (schema.PROCESS_UPTIME, lambda: time.monotonic() - began),
@@ -30,7 +30,7 @@ def watch_process(instruments: Instruments) -> None:
 
 
 async def watch_loop(instruments: Instruments) -> None:
-    """Measure for ever how much later than asked the event loop comes back."""
+    """Measure how late the event loop wakes a sleeper, until cancelled."""
     lag = instruments.histogram(schema.EVENT_LOOP_LAG)
     loop = asyncio.get_running_loop()
     while True:
@@ -46,7 +46,7 @@ def _reading(look: Callable[[], float | None]) -> Iterator[Reading]:
 
 
 class _Processors:
-    """Remembers the last look, so that each tells of the time since."""
+    """The processor time used since the last look."""
 
     def __init__(self) -> None:
         self._at, self._used = time.monotonic(), time.process_time()
@@ -67,6 +67,6 @@ def _resident_bytes() -> float | None:
 
 def _open_files() -> float | None:
     try:
-        return len(os.listdir(_FILES))  # noqa: PTH208 - thousands of names, and no need of their paths
+        return len(os.listdir(_FILES))  # noqa: PTH208 - thousands of names, and their paths are not needed
     except OSError:
         return None

@@ -1,4 +1,4 @@
-"""What a span and a histogram point say of one RPC; the same on both sides."""
+"""Describe one RPC on its span and in its histogram, on both sides."""
 
 import time
 import traceback
@@ -11,12 +11,13 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
 
+from ticketcap_observability._tracing import ERROR_TYPE
+
 # The conventions will rename this attribute to rpc.status_code: one constant, one change.
 STATUS_CODE: Final = "rpc.response.status_code"
 METHOD: Final = "rpc.method"
 SYSTEM: Final = {"rpc.system.name": "grpc"}
 OTHER: Final = "_OTHER"
-ERROR_TYPE: Final = "error.type"
 
 _SERVER_FAULTS: Final = frozenset(
     {
@@ -33,12 +34,12 @@ _QUIET: Final = ("/grpc.health.", "/grpc.reflection.")
 
 
 def is_quiet(method: str) -> bool:
-    """Say whether a method (with its leading slash) is measured without a span: health and reflection."""
+    """Return whether a method (with its leading slash) has no span: health and reflection."""
     return method.startswith(_QUIET)
 
 
 def as_status_code(code: object) -> grpc.StatusCode:
-    """Return a status code from what grpc hands out: a StatusCode, its number, or None for OK."""
+    """Return a status code from grpc's forms: a StatusCode, its number, or None for OK."""
     if isinstance(code, grpc.StatusCode):
         return code
     return _BY_NUMBER.get(code, grpc.StatusCode.UNKNOWN) if isinstance(code, int) else grpc.StatusCode.OK
@@ -46,7 +47,7 @@ def as_status_code(code: object) -> grpc.StatusCode:
 
 @dataclass(slots=True)
 class Call:
-    """One RPC under way. ``end`` may be called more than once; the first counts."""
+    """One RPC under way. Only the first call of ``end`` counts."""
 
     span: Span
     method: str
@@ -92,5 +93,5 @@ def record_exception(span: Span, error: BaseException) -> None:
 
 
 def frames(error: BaseException) -> list[str]:
-    """Return where an exception went through: file:line function, outermost first."""
+    """Return the frames of an exception: file:line function, outermost first."""
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]

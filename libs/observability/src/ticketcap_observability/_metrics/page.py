@@ -1,7 +1,7 @@
-"""The page that Prometheus reads: OpenMetrics with exemplars when it asks for that, else its older text format.
+"""Serve the page that Prometheus reads.
 
-It is served by one thread of its own, one reader at a time, to none of whom a
-request ever waits; the text itself is prometheus_client's.
+It is OpenMetrics with exemplars when the client accepts that, else the older text format. One thread serves one reader
+at a time, so a reader never delays a request. ``prometheus_client`` writes the text.
 """
 
 import socket
@@ -18,7 +18,7 @@ from opentelemetry.sdk.metrics.export import HistogramDataPoint, Metric, Metrics
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from ticketcap_observability import schema
-from ticketcap_observability.metric_reader import metrics_of, resource_of
+from ticketcap_observability._metrics.reader import metrics_of, resource_of
 from ticketcap_observability.schema.kinds import Metric as Definition
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _DEFINITIONS: Final[dict[str, Definition]] = {metric.name: metric for metric in 
 
 
 class MetricsPage:
-    """Listens on ``address`` (host:port; port 0 takes any). Raises OSError when it is taken."""
+    """A server on ``address`` (host:port; port 0 takes any). Raises OSError when the address is in use."""
 
     def __init__(self, address: str, snapshot: Snapshot) -> None:
         host, _, port = address.rpartition(":")
@@ -53,27 +53,27 @@ class MetricsPage:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return int(self._server.server_address[1])
 
     def close(self) -> None:
-        """End; a reader that is being served is let go."""
+        """Close the server; a reader that is being served loses its connection."""
         self._server.shutdown()
         self._server.server_close()
 
 
 class _Pages:
-    """Keeps a page for a moment: several readers cost as much as one."""
+    """A cache of half a second: several readers cost as much as one."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._made: dict[bool, tuple[float, bytes]] = {}
+        self._cached: dict[bool, tuple[float, bytes]] = {}
 
     def page(self, *, openmetrics: bool) -> bytes:
-        at, page = self._made.get(openmetrics, (float("-inf"), b""))
+        at, page = self._cached.get(openmetrics, (float("-inf"), b""))
         if time.monotonic() - at > _FRESH_SECONDS:
             page = render(self._snapshot(), openmetrics=openmetrics)
-            self._made[openmetrics] = (time.monotonic(), page)
+            self._cached[openmetrics] = (time.monotonic(), page)
         return page
 
 
@@ -86,13 +86,13 @@ class _Server(HTTPServer):
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
-        """Bind without asking a name server for our own name, as the base would."""
+        """Bind without a look-up of this host's name, which the base class makes."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Stay silent: a reader that went away is nobody's error."""
+        """Log nothing: a reader that disconnected is no error."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -112,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(page)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing: every scrape would be a line."""
+        """Log nothing: each scrape would be a line."""
 
 
 def _content_type(*, openmetrics: bool) -> str:
@@ -122,7 +122,7 @@ def _content_type(*, openmetrics: bool) -> str:
 
 def render(data: MetricsData | None, *, openmetrics: bool) -> bytes:
     """Return the page."""
-    # Some 3 MB that a process nobody scrapes does without.
+    # 3 MB that a process without scrapes saves.
     from prometheus_client.exposition import generate_latest as plain
     from prometheus_client.openmetrics.exposition import generate_latest as with_exemplars
 
@@ -131,7 +131,7 @@ def render(data: MetricsData | None, *, openmetrics: bool) -> bytes:
 
 
 class _Registry:
-    """What prometheus_client asks for its metrics."""
+    """The registry that prometheus_client collects from."""
 
     def __init__(self, data: MetricsData | None) -> None:
         self._data = data
@@ -144,7 +144,7 @@ class _Registry:
             definition = _DEFINITIONS.get(metric.name)
             if definition is not None:
                 yield _family(metric, definition)
-            # Somebody's request may be waiting for the interpreter.
+            # Let a request have the interpreter.
             time.sleep(0)
 
 
@@ -187,7 +187,7 @@ def _add_histogram(family: "Family", name: str, labels: dict[str, str], point: H
 def _exemplar(exemplar: Exemplar | None) -> Any:
     if exemplar is None or exemplar.trace_id is None or exemplar.span_id is None:
         return None
-    from prometheus_client.samples import Exemplar as Told
+    from prometheus_client.samples import Exemplar as Sample
 
     ids = {"trace_id": format_trace_id(exemplar.trace_id), "span_id": format_span_id(exemplar.span_id)}
-    return Told(ids, float(exemplar.value), exemplar.time_unix_nano / 1e9)
+    return Sample(ids, float(exemplar.value), exemplar.time_unix_nano / 1e9)

@@ -1,4 +1,4 @@
-"""The server's side of an RPC: one span and one histogram point, right in every ending."""
+"""Trace and measure an RPC on the server, however it ends."""
 
 import asyncio
 import inspect
@@ -14,8 +14,8 @@ from opentelemetry.metrics import Histogram
 from opentelemetry.trace import SpanKind, Tracer
 
 from ticketcap_observability import sentry
-from ticketcap_observability.calls import METHOD, OTHER, SYSTEM, Call, as_status_code, is_quiet
-from ticketcap_observability.propagation import extract
+from ticketcap_observability._propagation import Propagator
+from ticketcap_observability._rpc.calls import METHOD, OTHER, SYSTEM, Call, as_status_code, is_quiet
 
 # A string: grpc's class takes type arguments only in its type stubs.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -24,15 +24,16 @@ Coroutine = Callable[[Any, Context], Awaitable[Any]]
 Generator = Callable[[Any, Context], AsyncIterator[Any]]
 
 _LAST_MOMENTS_SECONDS: Final = 0.05
-"""Who gives up so shortly before the deadline gave up for it: both ends count for themselves, the caller ahead."""
+"""A caller that cancels so shortly before its deadline ran out of time: its clock is ahead of ours."""
 _KINDS: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 
 class ServerTelemetry(grpc.aio.ServerInterceptor):
-    """Put it first among a server's interceptors, so that what the others refuse is seen too."""
+    """The first interceptor of a server, so that it sees the calls that others refuse."""
 
-    def __init__(self, tracer: Tracer, duration: Histogram) -> None:
+    def __init__(self, tracer: Tracer, duration: Histogram, propagator: Propagator) -> None:
         self._tracer = tracer
+        self._propagator = propagator
         self._duration = duration
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self._unknown = self._wrap(grpc.stream_stream_rpc_method_handler(_unimplemented), OTHER)
@@ -47,10 +48,10 @@ class ServerTelemetry(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return self._unknown
-        known = self._wrapped.get(method)
-        if known is None or known[0] is not handler:
-            known = self._wrapped[method] = (handler, self._wrap(handler, method))
-        return known[1]
+        pair = self._wrapped.get(method)
+        if pair is None or pair[0] is not handler:
+            pair = self._wrapped[method] = (handler, self._wrap(handler, method))
+        return pair[1]
 
     def _wrap(self, handler: Handler, method: str) -> Handler:
         kind = next(kind for kind in _KINDS if getattr(handler, kind))
@@ -96,19 +97,17 @@ class ServerTelemetry(grpc.aio.ServerInterceptor):
         return serve
 
     def _begin(self, method: str, context: Context) -> tuple[Call, Any]:
-        parent = extract(context.invocation_metadata() or ())
+        parent = self._propagator.extract(context.invocation_metadata() or ())
         name = method.removeprefix("/")
         span: trace.Span = trace.INVALID_SPAN
         if not is_quiet(method):
-            span = self._tracer.start_span(
-                name, parent, kind=SpanKind.SERVER, attributes={**SYSTEM, METHOD: name}, record_exception=False
-            )
+            span = self._tracer.start_span(name, parent, kind=SpanKind.SERVER, attributes={**SYSTEM, METHOD: name})
         token = otel_context.attach(trace.set_span_in_context(span, parent))
         return Call(span, name, SpanKind.SERVER, self._duration), token
 
 
 def _writing(behaviour: Generator) -> Coroutine:
-    """Turn a generator handler into one that writes: its clean-up then runs inside the RPC's own task."""
+    """Turn a generator handler into one that writes, so that its clean-up runs in the RPC's own task."""
 
     async def serve(request: Any, context: Context) -> None:
         responses = behaviour(request, context)
@@ -120,18 +119,18 @@ def _writing(behaviour: Generator) -> Coroutine:
     return serve
 
 
-async def _unimplemented(request: Any, context: Context) -> None:  # noqa: ARG001 - never looked at
+async def _unimplemented(request: Any, context: Context) -> None:  # noqa: ARG001 - grpc's shape
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
 
 def why_cancelled(context: Context) -> grpc.StatusCode:
-    """Say whether a call that was cancelled ran out of time, or its caller left."""
+    """Return DEADLINE_EXCEEDED for a call that ran out of time, CANCELLED when its caller left."""
     left: float | None = context.time_remaining()
     out_of_time = left is not None and left <= _LAST_MOMENTS_SECONDS
     return grpc.StatusCode.DEADLINE_EXCEEDED if out_of_time else grpc.StatusCode.CANCELLED
 
 
 def _code_after_exception(context: Context) -> grpc.StatusCode:
-    """Return what the caller is told: a code set before the exception, else UNKNOWN."""
+    """Return the caller's code: one set before the exception, else UNKNOWN."""
     code = as_status_code(context.code())
     return grpc.StatusCode.UNKNOWN if code is grpc.StatusCode.OK else code

@@ -1,4 +1,7 @@
-"""One span and one histogram point per SQL statement, and how busy the pool is. Never a parameter's value."""
+"""Trace and measure SQL statements, transactions and the pool.
+
+A parameter's value never leaves: spans hold a statement's text with its placeholders.
+"""
 
 import re
 import time
@@ -19,16 +22,17 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+# "-- name" or "-- name: description" on the first line.
 _NAMED: Final = re.compile(r"\s*--\s*([\w.]+)(?::[^\n]*)?\s*\n")
 _VERB: Final = re.compile(r"\s*([A-Za-z]+)")
 _TABLE: Final = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+([a-z_][a-z0-9_.]*)", re.IGNORECASE)
 _STATE: Final = "ticketcap_statement"
 _SYSTEM: Final = {"db.system.name": "postgresql"}
-_NAMES_KEPT: Final = 1000
+_MOST_NAMES: Final = 1000
 
 
 def instrument_engine(engine: "AsyncEngine", telemetry: Telemetry, *, pool_name: str) -> None:
-    """Measure every statement of ``engine``. A statement that begins with ``-- name`` is known by that name."""
+    """Measure every statement of ``engine``. A first line ``-- name: description`` names the statement's span."""
     from sqlalchemy import event
 
     statements = SqlTelemetry(telemetry)
@@ -54,7 +58,7 @@ class _Statement:
 
 
 class SqlTelemetry:
-    """Measures statements. ``measured`` is for those that do not go through an engine's own execution."""
+    """Spans and durations of statements. ``measured`` is for statements that bypass the engine's execution."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._tracer = telemetry.tracer
@@ -91,11 +95,11 @@ class SqlTelemetry:
             self._lost.add(1)
 
     def _begin(self, statement: str) -> _Statement:
-        name, attributes = self._known(statement)
+        name, attributes = self._description(statement)
         span: Span = trace.INVALID_SPAN
-        # What runs by itself, every second, is measured; a trace begins with somebody's request.
+        # A job's statement is measured but starts no trace: a trace starts with a request.
         if trace.get_current_span().get_span_context().is_valid:
-            span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False)
+            span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
         if span.is_recording():
             span.set_attribute("db.query.text", statement)
         return _Statement(span, time.perf_counter(), attributes)
@@ -105,7 +109,7 @@ class SqlTelemetry:
             return
         attributes = state.attributes
         if error is not None:
-            # The message may quote a row: say the SQLSTATE and nothing else.
+            # The message may quote a row: the SQLSTATE alone goes out.
             error_type = getattr(error, "sqlstate", None) or type(error).__name__
             attributes = {**attributes, "error.type": error_type}
             state.span.set_attribute("error.type", error_type)
@@ -118,17 +122,17 @@ class SqlTelemetry:
         self._queries.record(seconds, context, operation=state.operation)
         state.span.end()
 
-    def _known(self, statement: str) -> tuple[str, dict[str, str]]:
-        known = self._names.get(statement)
-        if known is None:
-            known = _describe(statement)
-            if len(self._names) < _NAMES_KEPT:
-                self._names[statement] = known
-        return known
+    def _description(self, statement: str) -> tuple[str, dict[str, str]]:
+        description = self._names.get(statement)
+        if description is None:
+            description = _describe(statement)
+            if len(self._names) < _MOST_NAMES:
+                self._names[statement] = description
+        return description
 
 
 def _is_lost(error: BaseException) -> bool:
-    """Say whether the server can't be reached or went away: no SQLSTATE at all, 08, 57P, or too many connections."""
+    """Return whether the connection is lost or refused: no SQLSTATE at all, 08, 57P, or too many connections."""
     if not any(kind.__name__ == "OperationalError" for kind in type(error).__mro__):
         return False
     state = getattr(error, "sqlstate", None)
@@ -139,7 +143,7 @@ def _time_transactions(engine: "AsyncEngine", telemetry: Telemetry) -> None:
     from sqlalchemy import Connection, event
 
     duration = telemetry.histogram(schema.DB_TRANSACTION_DURATION)
-    # Beside the connections, not in them: one that was lost does not even give its notes out.
+    # Beside the connections, not in their info: a lost connection raises when its info is read.
     begun: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
 
     def begin(connection: Connection) -> None:
@@ -192,12 +196,12 @@ def _observe_pool(engine: "AsyncEngine", telemetry: Telemetry, pool_name: str) -
         _time_waits(sync_engine.pool, waits, name)
 
     time_waits(engine.sync_engine)
-    # An engine that is disposed of goes on with a new pool.
+    # A disposed engine makes a new pool.
     event.listen(engine.sync_engine, "engine_disposed", time_waits)
 
 
 def _time_waits(pool: Any, waits: Histogram, name: dict[str, str]) -> None:
-    """Measure how long each caller waits for a connection. The pool has no event for the begin of a wait."""
+    """Measure how long each caller waits for a connection. The pool has no event for the start of a wait."""
     connect = pool.connect
 
     def timed() -> Any:

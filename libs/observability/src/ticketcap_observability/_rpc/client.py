@@ -1,4 +1,4 @@
-"""The client's side of an RPC: one span and one histogram point, and nothing in the way of cancellation."""
+"""Trace and measure an RPC on the client; never delay its cancellation."""
 
 import asyncio
 import re
@@ -12,8 +12,8 @@ from opentelemetry import trace
 from opentelemetry.metrics import Histogram
 from opentelemetry.trace import SpanKind, Tracer
 
-from ticketcap_observability.calls import METHOD, SYSTEM, Call, as_status_code, is_quiet
-from ticketcap_observability.propagation import inject
+from ticketcap_observability._propagation import Propagator
+from ticketcap_observability._rpc.calls import METHOD, SYSTEM, Call, as_status_code, is_quiet
 
 Details = grpc.aio.ClientCallDetails
 Continuation = Callable[[Details, Any], Any]
@@ -25,10 +25,13 @@ _ending: Final[set[asyncio.Task[None]]] = set()
 
 
 class _ClientTelemetry:
-    """What the four kinds of calls share."""
+    """The base of the four kinds of calls."""
 
-    def __init__(self, tracer: Tracer, duration: Histogram, server: Mapping[str, str | int]) -> None:
+    def __init__(
+        self, tracer: Tracer, duration: Histogram, propagator: Propagator, server: Mapping[str, str | int]
+    ) -> None:
         self._tracer = tracer
+        self._propagator = propagator
         self._duration = duration
         self._server = server
 
@@ -41,9 +44,23 @@ class _ClientTelemetry:
                 name,
                 kind=SpanKind.CLIENT,
                 attributes={**SYSTEM, METHOD: name, **self._server},
-                record_exception=False,
             )
-        return Call(span, name, SpanKind.CLIENT, self._duration, self._server), _with_trace(details, span)
+        return Call(span, name, SpanKind.CLIENT, self._duration, self._server), self._with_trace(details, span)
+
+    def _with_trace(self, details: Details, span: trace.Span) -> Details:
+        current = otel_context.get_current()
+        if span.get_span_context().is_valid:
+            current = trace.set_span_in_context(span, current)
+        metadata = grpc.aio.Metadata(*(details.metadata or ()))
+        for key, value in self._propagator.inject(current).items():
+            metadata[key] = value
+        return Details(
+            method=details.method,
+            timeout=details.timeout,
+            metadata=metadata,
+            credentials=details.credentials,
+            wait_for_ready=details.wait_for_ready,
+        )
 
     async def _unary(self, continuation: Continuation, details: Details, request: Any) -> Any:
         """Wait for the end of a call with one answer."""
@@ -66,7 +83,7 @@ class _ClientTelemetry:
         return rpc
 
     async def _stream(self, continuation: Continuation, details: Details, request: Any) -> Any:
-        """Let a stream go on; its end is recorded when it comes. Awaiting it here would stop ``write``."""
+        """Start a stream, and record its end in a callback. Awaiting the end here would block ``write``."""
         call, details = self._begin(details)
         try:
             rpc = await continuation(details, request)
@@ -133,11 +150,11 @@ class StreamStream(_ClientTelemetry, grpc.aio.StreamStreamClientInterceptor):
 
 
 def client_interceptors(
-    tracer: Tracer, duration: Histogram, target: str | None = None
+    tracer: Tracer, duration: Histogram, propagator: Propagator, target: str | None = None
 ) -> list[grpc.aio.ClientInterceptor]:
     """Return the interceptors of a channel to ``target``, one per kind of call."""
     server = server_of(target) if target else {}
-    return [kind(tracer, duration, server) for kind in (UnaryUnary, UnaryStream, StreamUnary, StreamStream)]
+    return [kind(tracer, duration, propagator, server) for kind in (UnaryUnary, UnaryStream, StreamUnary, StreamStream)]
 
 
 def server_of(target: str) -> dict[str, str | int]:
@@ -155,23 +172,8 @@ def server_of(target: str) -> dict[str, str | int]:
 
 
 def _text(method: Any) -> str:
-    """Return a method's name: grpc hands it out as bytes, though its types say str."""
+    """Return a method's name. grpc passes bytes although its types say str."""
     return method.decode() if isinstance(method, bytes) else str(method)
-
-
-def _with_trace(details: Details, span: trace.Span) -> Details:
-    current = otel_context.get_current()
-    carried = inject(trace.set_span_in_context(span, current) if span.get_span_context().is_valid else current)
-    metadata = grpc.aio.Metadata(*(details.metadata or ()))
-    for key, value in carried.items():
-        metadata[key] = value
-    return Details(
-        method=details.method,
-        timeout=details.timeout,
-        metadata=metadata,
-        credentials=details.credentials,
-        wait_for_ready=details.wait_for_ready,
-    )
 
 
 def _end_later(call: Call, rpc: Any) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP server's side: one span and one histogram point per request, and the client kept out of our traces."""
+"""Trace and measure HTTP requests on the server."""
 
 import re
 import time
@@ -11,9 +11,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from ticketcap_observability import schema, sentry
-from ticketcap_observability.calls import record_exception
-from ticketcap_observability.identifiers import is_identifier
-from ticketcap_observability.propagation import extract
+from ticketcap_observability._identifiers import is_identifier
+from ticketcap_observability._rpc.calls import record_exception
 from ticketcap_observability.schema.kinds import OTHER
 from ticketcap_observability.telemetry import Telemetry
 
@@ -24,22 +23,21 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ROUTE_KEY: Final = "ticketcap.route"
-"""Where an app leaves the template of the route that it chose, in the scope."""
+"""The key of the scope under which an app stores its route's template."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _SERVER_ERROR: Final = 500
 _FAULTS: Final = ("500", "503", "504")
-"""What is answered when it is our fault, as an error's type."""
+"""Statuses of our own faults, as an error's type."""
 _PARAMETER: Final = re.compile(r"{(\w+)(?::\w+)?}")
 _STREAM: Final = b"text/event-stream"
 
 
 class HttpTelemetry:
-    """ASGI middleware; put it outermost.
+    """ASGI middleware, the outermost.
 
-    At the edge a caller's trace is continued, but its sampled flag does not
-    count and its baggage is dropped. ``calls`` are the methods and routes that
-    will be counted: each begins at 0.
+    At the edge it continues a caller's trace, ignores its sampled flag and drops its baggage. ``calls`` are the methods
+    and routes that will be counted: each starts at 0.
     """
 
     def __init__(
@@ -71,7 +69,7 @@ class HttpTelemetry:
             self._end(request)
 
     async def _named(self, request: "_Request", receive: Receive) -> None:
-        """Serve a request; what fails is named by its route, which is known only then."""
+        """Serve a request; name a failed one by its route, which the app chose meanwhile."""
         try:
             await self._app(request.scope, receive, request.send)
         except Exception:
@@ -80,8 +78,8 @@ class HttpTelemetry:
 
     def _parent(self, scope: Scope) -> Context:
         headers = ((key.decode("latin-1"), value) for key, value in scope["headers"])
-        # A stranger's baggage is not even looked at.
-        parent = extract(headers, with_baggage=not self._edge)
+        # A stranger's baggage is not even parsed.
+        parent = self._telemetry.propagator.extract(headers, with_baggage=not self._edge)
         return self._own_decision(parent) if self._edge else parent
 
     def _begin(self, scope: Scope, parent: Context) -> Span:
@@ -91,24 +89,23 @@ class HttpTelemetry:
             parent,
             kind=SpanKind.SERVER,
             attributes={"http.request.method": method, "url.scheme": scope.get("scheme", "http")},
-            record_exception=False,
         )
 
     def _own_decision(self, parent: Context) -> Context:
-        """Keep the caller's trace id; decide ourselves whether it is kept."""
+        """Continue the caller's trace, and decide here whether it is sampled."""
         caller = trace.get_current_span(parent).get_span_context()
         if not caller.is_valid:
             return Context()
         flags = TraceFlags.SAMPLED if self._telemetry.samples_new_trace() else TraceFlags.DEFAULT
-        kept = SpanContext(caller.trace_id, caller.span_id, is_remote=True, trace_flags=TraceFlags(flags))
-        return trace.set_span_in_context(NonRecordingSpan(kept), Context())
+        caller_span = SpanContext(caller.trace_id, caller.span_id, is_remote=True, trace_flags=TraceFlags(flags))
+        return trace.set_span_in_context(NonRecordingSpan(caller_span), Context())
 
     def _end(self, request: "_Request") -> None:
         attributes = request.attributes()
         seconds = time.perf_counter() - request.began
         context = trace.set_span_in_context(request.span, Context())
         self._duration.record(seconds, attributes, context=context)
-        self._api.tell(request, seconds, context)
+        self._api.record(request, seconds, context)
         request.end(attributes)
 
 
@@ -121,21 +118,21 @@ class _ApiMetrics:
         self._errors = telemetry.counter(schema.API_ERROR_COUNT)
 
     def begin(self, calls: Iterable[tuple[str, str]]) -> None:
-        """Count nothing, so that there is something to rise from.
+        """Add 0 to every series.
 
-        To Prometheus a series that appears has not increased: the first rush of a
-        day that fails within one scrape would be no error at all.
+        To Prometheus a new series has not increased: without a 0 the errors of a day's first rush, if they all come
+        within one scrape, would be none.
         """
         for method, route in calls:
             self._count.add(0, method=method, route=route)
             for error_type in _FAULTS:
                 self._errors.add(0, method=method, route=route, error_type=error_type)
 
-    def tell(self, request: "_Request", seconds: float, context: Context) -> None:
+    def record(self, request: "_Request", seconds: float, context: Context) -> None:
         method, route = request.method, request.route or OTHER
-        # A stream lasts as long as its reader likes: what counts is how soon it began.
-        waited = seconds if request.stream_began is None else request.stream_began
-        self._duration.record(waited, context, method=method, route=route, status_class=request.status_class)
+        # A stream lasts as long as its reader likes: the time to its start counts.
+        answered = seconds if request.stream_began is None else request.stream_began
+        self._duration.record(answered, context, method=method, route=route, status_class=request.status_class)
         self._count.add(1, method=method, route=route)
         if request.error_type is not None:
             self._errors.add(1, method=method, route=route, error_type=request.error_type)
@@ -150,7 +147,7 @@ class _Request:
         self._status: int | None = None
         self._error: str | None = None
         self.stream_began: float | None = None
-        """Seconds until an event stream began; None of another answer."""
+        """Seconds until an event stream began; None for another answer."""
 
     @property
     def method(self) -> str:
@@ -166,7 +163,7 @@ class _Request:
 
     @property
     def error_type(self) -> str | None:
-        """What went wrong on our side, None when nothing did."""
+        """The type of a fault of ours; None without one."""
         if self._error or (self._status or 0) >= _SERVER_ERROR:
             return self._error or str(self._status)
         return None
@@ -182,9 +179,9 @@ class _Request:
 
     def failed(self, error: BaseException) -> None:
         if not isinstance(error, Exception):
-            return  # a client that left is nobody's error
+            return  # a client that left is no error
         self._error = type(error).__name__
-        # What the server answers in the app's stead.
+        # The server's answer in the app's stead.
         self._status = self._status or _SERVER_ERROR
         if self.span.is_recording():
             record_exception(self.span, error)
@@ -224,17 +221,17 @@ def _route(scope: Scope) -> str:
 
 
 def _path(route: str, scope: Scope) -> str:
-    """Return the path with the ids and slugs in it; whatever else somebody wrote in their place is nobody's business.
+    """Return the route with the ids and slugs of this request.
 
-    A path that no route has is not told at all.
+    Any other text in their place stays out: it may be personal data. A path without a route is never returned.
     """
-    given: Mapping[str, object] = scope.get("path_params") or {}
+    parameters: Mapping[str, object] = scope.get("path_params") or {}
 
-    def told(parameter: re.Match[str]) -> str:
-        value = str(given.get(parameter[1]))
-        return value if is_identifier(value) else parameter[0]
+    def fill(placeholder: re.Match[str]) -> str:
+        value = str(parameters.get(placeholder[1]))
+        return value if is_identifier(value) else placeholder[0]
 
-    return _PARAMETER.sub(told, route)
+    return _PARAMETER.sub(fill, route)
 
 
 def _traceresponse(span: Span) -> bytes:

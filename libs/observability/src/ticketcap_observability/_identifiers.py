@@ -1,4 +1,4 @@
-"""What names a thing and nobody: an id or a slug. Anything else that a caller wrote in its place is not told."""
+"""Recognise ids and slugs, which name no person."""
 
 import re
 from typing import Final
@@ -8,5 +8,5 @@ _LONGEST: Final = 63
 
 
 def is_identifier(text: str) -> bool:
-    """Say whether ``text`` is a UUID or a slug."""
+    """Return whether ``text`` is a UUID or a slug."""
     return len(text) <= _LONGEST and _IDENTIFIER.fullmatch(text) is not None

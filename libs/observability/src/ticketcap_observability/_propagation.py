@@ -1,8 +1,9 @@
-"""Trace context and baggage as they travel: W3C headers in, W3C headers out."""
+"""Read and write trace context and baggage as W3C headers."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Final
+from uuid import UUID
 
 from opentelemetry import baggage, context, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -11,7 +12,7 @@ from opentelemetry.trace import Link, Span, SpanContext
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ticketcap_observability import schema, sentry
-from ticketcap_observability.identifiers import is_identifier
+from ticketcap_observability._identifiers import is_identifier
 from ticketcap_observability.redaction import redact, redact_under
 
 _TRACE: Final = TraceContextTextMapPropagator()
@@ -20,51 +21,59 @@ _MEMBER: Final = re.compile(
     r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*=\s*[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*(?:;[\x20-\x7e]*)?"
 )
 _MAX_BAGGAGE: Final = 4096
-"""Bytes of all: as many as one member may have."""
+"""Bytes of a whole baggage."""
 _MAX_MEMBERS: Final = 180
 _KEYS: Final = frozenset({"traceparent", "tracestate", "baggage"})
 
 
-def extract(headers: Iterable[tuple[str, str | bytes]], *, with_baggage: bool = True) -> Context:
-    """Return the context that ``headers`` (lower-case keys) carry; an empty one when they carry none."""
-    carrier: dict[str, list[str]] = {}
-    for key, value in headers:
-        if key in _KEYS:
-            carrier.setdefault(key, []).append(value.decode("latin-1") if isinstance(value, bytes) else value)
-    if not carrier:
-        return Context()
-    found = _TRACE.extract(carrier, Context())
-    if with_baggage and (members := _members(carrier.get("baggage", ()))):
-        return _BAGGAGE.extract({"baggage": [members]}, found)
-    return found
+class Propagator:
+    """Trace context and baggage, or one of them, as ``OTEL_PROPAGATORS`` names them."""
+
+    def __init__(self, names: Container[str] = ("tracecontext", "baggage")) -> None:
+        self._traces = "tracecontext" in names
+        self._baggage = "baggage" in names
+
+    def extract(self, headers: Iterable[tuple[str, str | bytes]], *, with_baggage: bool = True) -> Context:
+        """Return the context that ``headers`` (lower-case keys) carry; an empty one when they carry none."""
+        carrier: dict[str, list[str]] = {}
+        for key, value in headers:
+            if key in _KEYS:
+                carrier.setdefault(key, []).append(value.decode("latin-1") if isinstance(value, bytes) else value)
+        if not carrier:
+            return Context()
+        context = _TRACE.extract(carrier, Context()) if self._traces else Context()
+        if with_baggage and self._baggage and (members := _members(carrier.get("baggage", ()))):
+            return _BAGGAGE.extract({"baggage": [members]}, context)
+        return context
+
+    def inject(self, current: Context | None = None) -> dict[str, str]:
+        """Return the headers that carry ``current``, or the current context."""
+        carrier: dict[str, str] = {}
+        if self._traces:
+            _TRACE.inject(carrier, current)
+        if self._baggage:
+            _BAGGAGE.inject(carrier, _without_persons(current))
+        return carrier
 
 
-def _members(given: Iterable[str]) -> str:
-    """Return the well-formed members of a baggage; OpenTelemetry would log the others, whatever is in them.
+def _members(headers: Iterable[str]) -> str:
+    """Return the well-formed members of a baggage. OpenTelemetry would log the others with their content.
 
     https://www.w3.org/TR/baggage/#definition
     """
-    kept: list[str] = []
+    members: list[str] = []
     left = _MAX_BAGGAGE
-    for member in (member.strip() for header in given if len(header) <= _MAX_BAGGAGE for member in header.split(",")):
+    for member in (member.strip() for header in headers if len(header) <= _MAX_BAGGAGE for member in header.split(",")):
         left -= len(member) + 1
-        if len(kept) == _MAX_MEMBERS or left < 0:
+        if len(members) == _MAX_MEMBERS or left < 0:
             break
         if _MEMBER.fullmatch(member):
-            kept.append(member)
-    return ",".join(kept)
-
-
-def inject(current: Context | None = None) -> dict[str, str]:
-    """Return the headers that carry ``current``, or the current context."""
-    carrier: dict[str, str] = {}
-    _TRACE.inject(carrier, current)
-    _BAGGAGE.inject(carrier, _without_persons(current))
-    return carrier
+            members.append(member)
+    return ",".join(members)
 
 
 def _without_persons(current: Context | None) -> Context | None:
-    """Leave out every entry of the baggage that is personal, by its key or by its shape."""
+    """Remove every entry of the baggage that is personal, by its key or by its shape."""
     for key, value in baggage.get_all(current).items():
         if redact_under(key, value) != value or redact(key) != key:
             current = baggage.remove_baggage(key, current)
@@ -73,7 +82,7 @@ def _without_persons(current: Context | None) -> Context | None:
 
 def context_from_traceparent(traceparent: str) -> Context | None:
     """Return the context of a traceparent, with the baggage of the current one; None when it is not valid."""
-    # Parsed in an empty context: what is not valid leaves it as it was.
+    # Parsed in an empty context: an invalid header leaves it empty.
     span = trace.get_current_span(_TRACE.extract({"traceparent": traceparent}, Context()))
     return trace.set_span_in_context(span) if span.get_span_context().is_valid else None
 
@@ -96,11 +105,11 @@ def link_to(span: Span | SpanContext, attributes: Mapping[str, str] | None = Non
     return Link(span if isinstance(span, SpanContext) else span.get_span_context(), attributes)
 
 
-def set_school(slug: str, school_id: object = None) -> None:
-    """Name the school on the current span, in error reports and, by its slug, to every service called from here.
+def set_school(slug: str, school_id: UUID | str | None = None) -> None:
+    """Set the school of the current work: on the current span, in Sentry, and in the baggage of calls.
 
-    ``school_id`` is the school's UUID, None while the caller knows the slug only. A slug with other characters than a
-    slug has is ignored: it came from a client and may hold personal data.
+    The baggage carries the slug; ``school_id`` goes on the span. A text that is no slug sets nothing: it came from a
+    caller and may hold personal data.
     """
     if not is_identifier(slug):
         return

@@ -1,0 +1,1 @@
+"""Measure by the schema, and show the metrics to Prometheus and a collector."""

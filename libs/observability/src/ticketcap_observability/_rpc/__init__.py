@@ -1,0 +1,1 @@
+"""Trace and measure RPCs of grpc.aio."""
