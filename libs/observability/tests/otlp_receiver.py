@@ -1,4 +1,4 @@
-"""A collector of tests: keeps the bytes of everything that it is sent, and what they say."""
+"""Receive OTLP for tests and store the messages."""
 
 import gzip
 from typing import Any

@@ -1,4 +1,4 @@
-"""A gRPC server and channel with telemetry on both sides, for any handler that a test brings."""
+"""Connect a gRPC server and a channel with telemetry for tests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

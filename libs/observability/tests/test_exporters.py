@@ -1,4 +1,4 @@
-"""OpenTelemetry's exporters with our settings: over both protocols, and every rejected item is counted."""
+"""Check OpenTelemetry's exporters under TicketCap's settings."""
 
 import contextlib
 import gzip

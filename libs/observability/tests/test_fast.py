@@ -1,4 +1,4 @@
-"""The fast instruments report what the SDK's would, on any measurements."""
+"""Compare the fast instruments with the SDK's."""
 
 import threading
 from typing import Any

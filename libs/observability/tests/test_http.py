@@ -1,4 +1,4 @@
-"""The HTTP server's side: names, statuses, and a client that can't meddle."""
+"""Check HTTP telemetry: names, statuses, clients that meddle."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Instruments: typed by the schema, loud in tests, silent and bounded in production."""
+"""Check that instruments follow the schema and stay bounded."""
 
 from typing import Any
 

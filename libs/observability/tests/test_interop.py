@@ -1,4 +1,4 @@
-"""Beside a peer that uses the contrib instrumentation: one trace and one baggage in both directions."""
+"""Check one trace and one baggage beside the contrib instrumentation."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

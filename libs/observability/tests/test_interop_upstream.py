@@ -1,7 +1,7 @@
-"""Why our services don't install the contrib gRPC instrumentation: its faults, each reproduced.
+"""Reproduce the faults of the contrib gRPC instrumentation.
 
-Each test claims what upstream should do and is expected to fail, strictly: one that passes fails the run, and says
-that docs/adr/0003 is to be read again.
+Each test claims the right behaviour and is expected to fail, strictly. One that passes fails the run: upstream is
+repaired, and docs/adr/0003 can be reviewed.
 """
 
 import asyncio

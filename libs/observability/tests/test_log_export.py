@@ -1,4 +1,4 @@
-"""Log lines over OTLP: as they are on stdout, in a bounded queue, by level and share."""
+"""Check log lines over OTLP: text, queue, level, share."""
 
 import io
 import logging

@@ -1,4 +1,4 @@
-"""Log lines: JSON with their trace, without secrets and without the messages of exceptions."""
+"""Check log lines: JSON with their trace, without personal data."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The page for Prometheus: its names, its exemplars, and what it never does to a request."""
+"""Check the page for Prometheus: names, exemplars, slow readers."""
 
 import socket
 import threading

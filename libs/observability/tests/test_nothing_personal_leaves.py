@@ -1,4 +1,4 @@
-"""Known personal data is planted wherever telemetry takes something in; no exported byte has it."""
+"""Plant personal data in telemetry and search the exported bytes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a collector takes in part: the rest is counted, for every signal and over both protocols."""
+"""Check that items which a collector rejects are counted."""
 
 import os
 import re

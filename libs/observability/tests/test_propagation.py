@@ -1,4 +1,4 @@
-"""Trace context and baggage as headers, and the helpers that services use."""
+"""Check trace context and baggage as headers."""
 
 from uuid import UUID
 

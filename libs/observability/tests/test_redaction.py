@@ -1,4 +1,4 @@
-"""Personal data is found in every spelling, and what only looks like it is left alone."""
+"""Check redaction: every spelling is found, lookalikes stay."""
 
 import datetime as dt
 import string

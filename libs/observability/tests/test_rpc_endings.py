@@ -1,4 +1,4 @@
-"""Every way in which an RPC can end: one span and one point on each side, with the right status."""
+"""Check the span and the point of an RPC in every ending."""
 
 import asyncio
 import logging

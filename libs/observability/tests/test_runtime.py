@@ -1,4 +1,4 @@
-"""The process tells of itself."""
+"""Check the metrics of the process."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Schema, code and page say the same: nothing is emitted that is not named, nothing named that is not emitted."""
+"""Compare the schema with the code and with docs/telemetry.md."""
 
 import ast
 import subprocess

@@ -1,4 +1,4 @@
-"""Errors to Sentry: what is told of them, what never is, and that they stand in nobody's way."""
+"""Check reports to Sentry: content, redaction, no delay."""
 
 import asyncio
 import json

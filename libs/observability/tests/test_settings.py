@@ -1,4 +1,4 @@
-"""Settings of telemetry: a wrong value is named, and its default stands."""
+"""Check settings of telemetry: a wrong value leaves the default."""
 
 import os
 from dataclasses import replace

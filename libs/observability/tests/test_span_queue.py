@@ -1,4 +1,4 @@
-"""The queue of spans: bounded, and honest about what it lost."""
+"""Check the queue of spans: bounded, and lost spans are counted."""
 
 import threading
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Statements against a real PostgreSQL: named, measured, without the values of parameters."""
+"""Check SQL telemetry: statements, transactions, the pool."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

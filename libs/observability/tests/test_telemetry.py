@@ -1,4 +1,4 @@
-"""Set-up from the environment, export, and an end within a bound whatever the collector does."""
+"""Check start, export and a bounded end with any collector."""
 
 import asyncio
 import json

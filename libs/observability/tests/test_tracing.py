@@ -1,4 +1,4 @@
-"""The tracer sets a span's status from the exception that leaves it; the rest is the SDK's."""
+"""Check the status that an exception gives a span."""
 
 import asyncio
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Trace, measure, log and report errors, the same way in every TicketCap service."""
+"""Trace, measure, log and report errors in every TicketCap service."""
 
 # _sdk is the first: the imports below would make the SDK read the environment.
 from ticketcap_observability import _sdk, schema, sentry  # noqa: F401 - _sdk is imported for its effect

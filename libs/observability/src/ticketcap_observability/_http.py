@@ -28,7 +28,7 @@ ROUTE_KEY: Final = "ticketcap.route"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _SERVER_ERROR: Final = 500
 _FAULTS: Final = ("500", "503", "504")
-"""Statuses of our own faults, as an error's type."""
+"""Statuses of the service's own faults, as an error's type."""
 _PARAMETER: Final = re.compile(r"{(\w+)(?::\w+)?}")
 _STREAM: Final = b"text/event-stream"
 
@@ -163,7 +163,7 @@ class _Request:
 
     @property
     def error_type(self) -> str | None:
-        """The type of a fault of ours; None without one."""
+        """The type of the service's fault; None without one."""
         if self._error or (self._status or 0) >= _SERVER_ERROR:
             return self._error or str(self._status)
         return None

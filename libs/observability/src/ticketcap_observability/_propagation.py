@@ -108,7 +108,7 @@ def link_to(span: Span | SpanContext, attributes: Mapping[str, str] | None = Non
 def set_school(slug: str, school_id: UUID | str | None = None) -> None:
     """Set the school of the current work: on the current span, in Sentry, and in the baggage of calls.
 
-    The baggage carries the slug; ``school_id`` goes on the span. A text that is no slug sets nothing: it came from a
+    The baggage carries the slug; the span has both. A text that is no slug sets nothing: it came from a
     caller and may hold personal data.
     """
     if not is_identifier(slug):

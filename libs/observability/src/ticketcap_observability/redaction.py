@@ -161,7 +161,7 @@ def _redacted_cached(text: str) -> str:
 
 
 def _redacted(text: str) -> str:
-    """Search for each shape only where a character hints at it: most texts have none."""
+    """Search for each shape only after a character that hints: most texts have none."""
     if "@" in text or "%40" in text:
         text = _ADDRESS.sub(_hidden, text)
     if _MAY_BE_TOKEN.search(text):

@@ -236,11 +236,11 @@ def _redact_parts(event: Any) -> None:
 def _request(request: Mapping[str, Any]) -> dict[str, object]:
     """Return a request's method, its address without the query, and its harmless headers."""
     headers = {name: value for name, value in request.get("headers", {}).items() if name.lower() not in _HIDDEN_HEADERS}
-    shown: dict[str, object] = {"headers": redact_all(headers)}
+    parts: dict[str, object] = {"headers": redact_all(headers)}
     for part in ("method", "url"):
         if request.get(part):
-            shown[part] = redact(str(request[part]).partition("?")[0])
-    return shown
+            parts[part] = redact(str(request[part]).partition("?")[0])
+    return parts
 
 
 def before_breadcrumb(crumb: Any, _hint: Mapping[str, Any]) -> Any:

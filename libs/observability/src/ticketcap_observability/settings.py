@@ -1,4 +1,4 @@
-"""Read the OTEL_* and LOG_EXPORT_* variables; fall back where a value is wrong.
+"""Read telemetry's variables; fall back where a value is wrong.
 
 OpenTelemetry's specification demands it: an SDK warns of a value that it can't use and takes the default
 (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/). The Python SDK and its exporters
@@ -32,7 +32,7 @@ _UNLIMITED: Final = "unset"
 _ADDRESS: Final = "must be an address like http://127.0.0.1:4318, or for gRPC 127.0.0.1:4317"
 
 _DEFAULTS: Final[Mapping[str, str]] = {
-    # Seconds. Short, so that a dead collector does not hold a process that ends.
+    # Seconds. Short, so that a dead collector delays no exit.
     f"{_OTLP}TIMEOUT": "2",
     # A batch of claims links to every request that it serves.
     "OTEL_SPAN_LINK_COUNT_LIMIT": "1024",
@@ -333,9 +333,9 @@ class _Reader:
         return {name: text for name, text in accepted.items() if not name.endswith(hidden)}
 
     def _text(self, variable: str) -> str:
-        given = self._environ.get(variable, "")
-        text = given.strip()
-        if text != given:
+        value = self._environ.get(variable, "")
+        text = value.strip()
+        if text != value:
             self.unused[variable] = BLANK
         return text
 
@@ -343,8 +343,8 @@ class _Reader:
 @contextmanager
 def only(accepted: Mapping[str, str]) -> Iterator[None]:
     """Replace every OTEL_* variable of the process by ``accepted``, for a moment of its start."""
-    given = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
-    for name in given:
+    hidden = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
+    for name in hidden:
         del os.environ[name]
     os.environ.update({name: value for name, value in accepted.items() if name.startswith("OTEL_")})
     try:
@@ -352,9 +352,9 @@ def only(accepted: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in [name for name in os.environ if name.startswith("OTEL_")]:
             del os.environ[name]
-        os.environ.update(given)
+        os.environ.update(hidden)
 
 
 def _message(text: str) -> str:
-    """Return pydantic's message in the form of ours."""
+    """Return pydantic's message in this package's form."""
     return text.removeprefix("Value error, ").replace("Input should be", "must be")

@@ -1,4 +1,4 @@
-"""Start telemetry from the environment, hand out its parts, and end it within a bound."""
+"""Start telemetry, hand out its parts, end it within a bound."""
 
 import asyncio
 import contextlib
@@ -129,7 +129,7 @@ class Telemetry:
         return InMemoryTelemetry(sampling_ratio)
 
     def samples_new_trace(self) -> bool:
-        """Decide whether a trace that starts here is sampled, whatever its caller decided."""
+        """Decide whether a trace that starts here is sampled, independent of its caller's decision."""
         trace_id = self._tracers.id_generator.generate_trace_id()
         decision = self._tracers.sampler.should_sample(Context(), trace_id, "").decision
         return decision is Decision.RECORD_AND_SAMPLE
@@ -242,7 +242,7 @@ def _exporter(settings: TelemetrySettings, signal: Signal, dropped: Counter) -> 
         return None
     try:
         return exporter(settings, signal, partial(dropped.add, signal=signal, reason="rejected"))
-    except Exception as error:  # noqa: BLE001 - telemetry never stops a service, whatever upstream raises
+    except Exception as error:  # noqa: BLE001 - telemetry never stops a service
         _log.warning("telemetry.exporter_unavailable", signal=signal, error_type=type(error).__name__)
         return None
 

@@ -1,1 +1,1 @@
-"""Send spans, metrics and log lines to a collector; count the items that are lost."""
+"""Export spans, metrics and log lines; count the lost ones."""

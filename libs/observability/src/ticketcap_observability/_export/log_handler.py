@@ -1,4 +1,7 @@
-"""Send log lines over OTLP, with the same redacted text as on stdout."""
+"""Send log lines over OTLP.
+
+They have the same redacted text as on stdout.
+"""
 
 import logging
 import random

@@ -1,4 +1,4 @@
-"""Queue spans and log lines for their exporter; count every item that is lost.
+"""Queue spans and log lines for export; count the lost ones.
 
 The queues and their threads are the SDK's: a request appends and never waits, and one thread exports. When a queue is
 full the SDK drops its oldest item. It does not count that, so ``_Room`` does.

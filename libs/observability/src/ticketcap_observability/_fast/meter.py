@@ -1,4 +1,4 @@
-"""Add measurements up in place, and hand them over as the SDK's metrics.
+"""Add measurements up and return them as the SDK's metrics.
 
 The SDK takes 8 µs for each measurement, these take 2, and every request makes several. Code sees OpenTelemetry's
 instruments, readers see its data points. Each sum has a lock, which a request holds for a few additions and the reader
@@ -64,13 +64,13 @@ class _Series(Generic[_Point]):
 
     def of(self, attributes: Attributes) -> _Point:
         """Return the point of ``attributes``."""
-        given: Mapping[str, Any] = attributes or _NO_ATTRIBUTES
-        key = frozenset(given.items())
+        labels: Mapping[str, Any] = attributes or _NO_ATTRIBUTES
+        key = frozenset(labels.items())
         point = self._points.get(key)
         if point is None:
             # Two threads may meet here: the first one's point wins for both.
             with self._lock:
-                point = self._points.setdefault(key, self._make(dict(given)))
+                point = self._points.setdefault(key, self._make(dict(labels)))
         return point
 
     def all(self) -> list[_Point]:

@@ -1,1 +1,1 @@
-"""Measure by the schema, and show the metrics to Prometheus and a collector."""
+"""Measure by the schema, for Prometheus and for a collector."""

@@ -1,4 +1,4 @@
-"""Describe one RPC on its span and in its histogram, on both sides."""
+"""Describe one RPC on its span and in its histogram."""
 
 import time
 import traceback

@@ -24,7 +24,7 @@ Coroutine = Callable[[Any, Context], Awaitable[Any]]
 Generator = Callable[[Any, Context], AsyncIterator[Any]]
 
 _LAST_MOMENTS_SECONDS: Final = 0.05
-"""A caller that cancels so shortly before its deadline ran out of time: its clock is ahead of ours."""
+"""A caller that cancels so shortly before its deadline ran out of time: its clock is ahead."""
 _KINDS: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 
