@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from ticketcap_observability import Telemetry
 from ticketcap_observability.settings import TelemetrySettings
 
 WRONG = [
@@ -169,6 +170,12 @@ def test_the_sdk_sees_the_accepted_variables_only(monkeypatch: pytest.MonkeyPatc
 
 def test_the_names_of_choices_may_be_written_large() -> None:
     """The specification does not distinguish their letters."""
-    environ = {"OTEL_TRACES_SAMPLER": "Always_Off", "OTEL_EXPORTER_OTLP_PROTOCOL": "GRPC", "OTEL_SDK_DISABLED": "True"}
+    environ = {
+        "OTEL_TRACES_SAMPLER": "Always_Off",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "GRPC",
+        "OTEL_METRICS_EXEMPLAR_FILTER": "Always_On",
+        "OTEL_SPAN_LINK_COUNT_LIMIT": "Unset",
+    }
     read = TelemetrySettings.read(environ, "t")
-    assert (read.protocols["traces"], read.disabled, read.unused) == ("grpc", True, {})
+    assert (read.protocols["traces"], read.unused) == ("grpc", {})
+    Telemetry.start("t", "1", environ, set_global=False)

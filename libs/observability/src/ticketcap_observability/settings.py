@@ -328,6 +328,9 @@ class _Reader:
             accepted["OTEL_TRACES_SAMPLER"] = "parentbased_traceidratio"
             accepted.setdefault("OTEL_TRACES_SAMPLER_ARG", _PRODUCTION_RATIO if production else "1.0")
         accepted.setdefault("OTEL_TRACES_SAMPLER_ARG", "1.0")
+        if exemplars := accepted.get("OTEL_METRICS_EXEMPLAR_FILTER"):
+            # The SDK raises for capital letters.
+            accepted["OTEL_METRICS_EXEMPLAR_FILTER"] = exemplars.lower()
         # Read here and handed on in another form.
         hidden = ("DISABLED", "COMPRESSION", "PROPAGATORS", "PROTOCOL", "RESOURCE_ATTRIBUTES", "SERVICE_NAME")
         return {name: text for name, text in accepted.items() if not name.endswith(hidden)}

@@ -17,6 +17,7 @@ from ticketcap_observability._rpc.calls import METHOD, SYSTEM, Call, as_status_c
 
 Details = grpc.aio.ClientCallDetails
 Continuation = Callable[[Details, Any], Any]
+Requests = AsyncIterable[Any] | Iterable[Any]
 
 _SCHEME: Final = re.compile(r"^(?:dns|ipv4|ipv6):(?://[^/]*/)?")
 
@@ -101,10 +102,7 @@ class UnaryUnary(_ClientTelemetry, grpc.aio.UnaryUnaryClientInterceptor):
     """One request, one answer."""
 
     async def intercept_unary_unary(
-        self,
-        continuation: Continuation,
-        client_call_details: Details,
-        request: Any,
+        self, continuation: Continuation, client_call_details: Details, request: Any
     ) -> Any:
         """Make the call under a span."""
         return await self._unary(continuation, client_call_details, request)
@@ -114,10 +112,7 @@ class UnaryStream(_ClientTelemetry, grpc.aio.UnaryStreamClientInterceptor):
     """One request, many answers."""
 
     async def intercept_unary_stream(
-        self,
-        continuation: Continuation,
-        client_call_details: Details,
-        request: Any,
+        self, continuation: Continuation, client_call_details: Details, request: Any
     ) -> Any:
         """Make the call under a span."""
         return await self._stream(continuation, client_call_details, request)
@@ -127,10 +122,7 @@ class StreamUnary(_ClientTelemetry, grpc.aio.StreamUnaryClientInterceptor):
     """Many requests, one answer."""
 
     async def intercept_stream_unary(
-        self,
-        continuation: Continuation,
-        client_call_details: Details,
-        request_iterator: AsyncIterable[Any] | Iterable[Any],
+        self, continuation: Continuation, client_call_details: Details, request_iterator: Requests
     ) -> Any:
         """Make the call under a span."""
         return await self._stream(continuation, client_call_details, request_iterator)
@@ -140,10 +132,7 @@ class StreamStream(_ClientTelemetry, grpc.aio.StreamStreamClientInterceptor):
     """Many requests, many answers."""
 
     async def intercept_stream_stream(
-        self,
-        continuation: Continuation,
-        client_call_details: Details,
-        request_iterator: AsyncIterable[Any] | Iterable[Any],
+        self, continuation: Continuation, client_call_details: Details, request_iterator: Requests
     ) -> Any:
         """Make the call under a span."""
         return await self._stream(continuation, client_call_details, request_iterator)
