@@ -237,7 +237,7 @@ class TelemetrySettings:
     span_queue: SpanQueueSettings = field(default_factory=SpanQueueSettings)
     log_queue: QueueSettings = field(default_factory=QueueSettings)
     fast: bool = True
-    """Whether counters and histograms are those of ``_fast``, not the SDK's."""
+    """Whether histograms are those of ``_fast``, not the SDK's."""
     disabled: bool = False
     accepted: Mapping[str, str] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)

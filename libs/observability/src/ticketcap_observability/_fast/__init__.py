@@ -1,4 +1,4 @@
-"""Replace the SDK's counters and histograms by faster ones.
+"""Replace the SDK's histograms by faster ones.
 
 Architecture decision record 28 has the figures. ``TELEMETRY_FAST=false`` returns the SDK's own. To remove this folder,
 delete it, ``fast`` in ``telemetry`` and ``_metrics``, and its test.

@@ -152,7 +152,8 @@ class Instruments:
     def counter(self, definition: CounterMetric) -> Counter:
         """Return the counter of ``definition``."""
         if definition.name not in self._counters:
-            self._counters[definition.name] = Counter(self._make_counter(definition), self._labels(definition))
+            inner = self._meter.create_counter(definition.name, definition.unit, definition.description)
+            self._counters[definition.name] = Counter(inner, self._labels(definition))
         return self._counters[definition.name]
 
     def histogram(self, definition: HistogramMetric) -> Histogram:
@@ -181,11 +182,6 @@ class Instruments:
     def failures(self) -> list[Exception]:
         """Return the errors of gauges; their thread could not raise them."""
         return [gauge.failure for gauge in self._gauges.values() if gauge.failure is not None]
-
-    def _make_counter(self, definition: CounterMetric) -> metrics.Counter:
-        if self._fast is not None:
-            return self._fast.counter(definition)
-        return self._meter.create_counter(definition.name, definition.unit, definition.description)
 
     def _make_histogram(self, definition: HistogramMetric) -> metrics.Histogram:
         if self._fast is not None:
