@@ -12,6 +12,7 @@ from ticketcap_observability._propagation import (
     traceparent_of,
 )
 from ticketcap_observability._sql import SqlTelemetry, instrument_engine
+from ticketcap_observability._tracing import set_error
 from ticketcap_observability.logs import configure_logging, get_logger
 from ticketcap_observability.telemetry import InMemoryTelemetry, Telemetry
 
@@ -31,6 +32,7 @@ __all__ = [
     "link_to",
     "schema",
     "sentry",
+    "set_error",
     "set_school",
     "traceparent_of",
 ]

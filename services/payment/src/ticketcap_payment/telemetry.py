@@ -12,7 +12,15 @@ from uuid import UUID
 
 from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
-from ticketcap_observability import Telemetry, context_from_traceparent, schema, sentry, set_school, traceparent_of
+from ticketcap_observability import (
+    Telemetry,
+    context_from_traceparent,
+    schema,
+    sentry,
+    set_error,
+    set_school,
+    traceparent_of,
+)
 
 from ticketcap_payment.domain.payment import Payment, PaymentKey
 from ticketcap_payment.domain.states import PaymentState
@@ -64,10 +72,8 @@ def describe_outcome(state: PaymentState | None = None, ccode: int | None = None
 
 
 def report_bug(error: Exception) -> None:
-    """Record an unexpected exception on the current span and report it to Sentry."""
-    span = trace.get_current_span()
-    span.record_exception(error)
-    span.set_status(StatusCode.ERROR)
+    """Mark the current span as failed by an unexpected exception and report it to Sentry."""
+    set_error(trace.get_current_span(), error)
     sentry.report(error)
 
 
@@ -139,7 +145,7 @@ class PaymentTelemetry:
     def requeue(self, key: PaymentKey, topic: str) -> _CurrentSpan:
         """Span the requeuing of stuck work."""
         attributes = {**_payment(key), schema.OUTBOX_TOPIC: topic}
-        return self._span(schema.PAYMENT_RECONCILE, attributes, mark_errors=True)
+        return self._span(schema.PAYMENT_RECONCILE, attributes)
 
     def change(self, school_slug: str, status: str, traceparent: str) -> _CurrentSpan:
         """Span the handling of a registration's change, linked to the request that changed it."""
@@ -162,7 +168,7 @@ class PaymentTelemetry:
         """Span and time one call to YaadPay. No parameter and no query enters the span."""
         attributes = {"http.request.method": "POST", **server}
         began = time.perf_counter()
-        with self._span(schema.yaadpay_call(action), attributes, kind=SpanKind.CLIENT, mark_errors=True) as span:
+        with self._span(schema.yaadpay_call(action), attributes, kind=SpanKind.CLIENT) as span:
             call = YaadPayCall(span)
             try:
                 yield call
@@ -176,17 +182,8 @@ class PaymentTelemetry:
         *,
         kind: SpanKind = SpanKind.INTERNAL,
         cause: str = "",
-        mark_errors: bool = False,
     ) -> _CurrentSpan:
-        # A refusal of the rules is no error of the span; ``report_bug`` marks the unexpected ones.
-        return self._tracer.start_as_current_span(
-            name,
-            kind=kind,
-            links=_links(cause),
-            attributes=attributes,
-            record_exception=False,
-            set_status_on_exception=mark_errors,
-        )
+        return self._tracer.start_as_current_span(name, kind=kind, links=_links(cause), attributes=attributes)
 
     # Events
 

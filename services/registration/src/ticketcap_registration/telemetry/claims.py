@@ -34,8 +34,6 @@ class ClaimTelemetry:
                 schema.CREATE,
                 context=context_from_traceparent(traceparent) if traceparent else None,
                 attributes={schema.SPOTS: spots},
-                record_exception=False,
-                set_status_on_exception=False,
             ) as span,
         ):
             set_school(school_slug)
@@ -58,8 +56,6 @@ class ClaimTelemetry:
                 schema.SCHOOL_ID: str(event.school.id),
                 schema.SCHOOL_SLUG: event.school.slug,
             },
-            record_exception=False,
-            set_status_on_exception=False,
         ):
             yield
 
@@ -85,9 +81,7 @@ class ObservedClaim:
     @contextmanager
     def transaction(self) -> Iterator[Span]:
         """Trace the claim's wait for its batch."""
-        with self._tracer.start_as_current_span(
-            schema.TRANSACTION, record_exception=False, set_status_on_exception=False
-        ) as span:
+        with self._tracer.start_as_current_span(schema.TRANSACTION) as span:
             yield span
 
     def committed(self, answer: ClaimAnswer, decision: Decision, batch: SpanContext, *, replayed: bool) -> None:

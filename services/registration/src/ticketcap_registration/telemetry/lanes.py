@@ -71,7 +71,6 @@ class LaneTelemetry:
                 schema.BATCH_SIZE: len(spans),
                 schema.BATCH_WAIT_MS: waited_ms,
             },
-            record_exception=False,
         ) as span:
             self._size.record(len(spans))
             self._queued.record(waited_ms / 1000)
