@@ -73,7 +73,7 @@ def test_all_that_is_broken_is_reported_at_once(monkeypatch: pytest.MonkeyPatch)
     shared = "local-development-secret-of-docker-compose"
     unsafe = {"JWT_SECRET": shared, "MANAGE_TOKEN_SECRET": shared, "JWT_JWKS_URL": "", "JWT_AUDIENCE": ""}
     message = report(monkeypatch, Settings, {**GOOD, **unsafe})
-    assert message.splitlines()[0] == "invalid settings in the environment:"
+    assert message.splitlines()[0] == "the environment's settings are wrong:"
     names = [line.split(":")[0].strip() for line in message.splitlines()[1:]]
     assert names == ["JWT_SECRET", "JWT_JWKS_URL", "JWT_AUDIENCE", "MANAGE_TOKEN_SECRET", "MANAGE_TOKEN_SECRET"]
     assert shared not in message

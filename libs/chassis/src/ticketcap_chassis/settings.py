@@ -96,8 +96,8 @@ def explain(error: ValidationError) -> str:
         variable = "_".join(str(part) for part in problem["loc"]).upper()
         lines.append(f"{variable or 'settings'}: {problem['msg'].removeprefix('Value error, ')}")
     if len(lines) == 1:
-        return f"invalid settings in the environment: {lines[0]}"
-    return "invalid settings in the environment:\n  " + "\n  ".join(lines)
+        return f"the environment's settings are wrong: {lines[0]}"
+    return "the environment's settings are wrong:\n  " + "\n  ".join(lines)
 
 
 def release(environ: Mapping[str, str] = os.environ, version: str = "0.1.0") -> str:
