@@ -90,7 +90,7 @@ async def test_a_genuine_return_does_not_pay_for_another(here: World) -> None:
 
 
 async def test_our_own_words_in_a_return_never_reach_yaadpay(here: World) -> None:
-    """action, What, KEY, PassP (and Masof, when it is this terminal's) are dropped in any case before VERIFY."""
+    """The names of the service's own request are dropped in any case before VERIFY."""
     made = await here.hold()
     opened = await here.create(made)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
