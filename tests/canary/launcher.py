@@ -51,7 +51,7 @@ def _fail(*given: object) -> NoReturn:
 
 
 def _break_gateway() -> None:
-    from ticketcap_gateway.http import translate
+    from ticketcap_gateway import translate
 
     inner = translate.claim
 

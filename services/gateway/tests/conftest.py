@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from ticketcap_gateway.testing import (
+from ticketcap_observability import configure_logging
+from ticketcap_observability.telemetry import InMemoryTelemetry, Telemetry
+from ticketcap_testing.gateway import (
     FakePayment,
     FakeRegistration,
     RunningGateway,
@@ -12,8 +14,6 @@ from ticketcap_gateway.testing import (
     running_payment,
     running_registration,
 )
-from ticketcap_observability import configure_logging
-from ticketcap_observability.telemetry import InMemoryTelemetry, Telemetry
 
 
 @pytest.fixture(autouse=True)

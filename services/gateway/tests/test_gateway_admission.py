@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 from ticketcap_chassis.errors import DeadlineExceeded, NotFound, Unavailable
 from ticketcap_chassis.identity.tokens import TokenVerifier
-from ticketcap_gateway.http.access import Access
-from ticketcap_gateway.http.admission import Admission
-from ticketcap_gateway.testing import SECRET
+from ticketcap_gateway.access.callers import Access
+from ticketcap_gateway.edge.admission import Admission
+from ticketcap_testing.gateway import SECRET
 
 SECONDS = 10.0
 STEP = 0.01

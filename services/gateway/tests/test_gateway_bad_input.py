@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ticketcap_chassis.errors import InvalidInput
-from ticketcap_gateway.http import json_body, schemas
-from ticketcap_gateway.http.problem import MalformedRequest
-from ticketcap_gateway.testing import REGISTRATION_ID, FakeRegistration, bearer
+from ticketcap_gateway import schemas
+from ticketcap_gateway.edge import json_body
+from ticketcap_gateway.edge.problems import MalformedRequest
+from ticketcap_testing.gateway import REGISTRATION_ID, FakeRegistration, bearer
 
 REGISTRATIONS: Final = "/api/v1/schools/herzl/events/football/registrations"
 CLAIM: Final = {"name": "Noa Levi", "phone": "050-123-4567", "email": "noa@example.org", "spots": 2}

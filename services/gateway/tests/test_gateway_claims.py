@@ -8,8 +8,8 @@ from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import Busy, DeadlineExceeded, InternalError, NotFound, ServiceError, Unavailable
 from ticketcap_chassis.rpc.status import to_status
-from ticketcap_gateway import claims
-from ticketcap_gateway.claims import MAX_BATCH, ClaimCoalescer
+from ticketcap_gateway.registrations import claims
+from ticketcap_gateway.registrations.claims import MAX_BATCH, ClaimCoalescer
 
 Answerer = Callable[[pb.RegisterBatchRequest], Awaitable[pb.RegisterBatchResponse]]
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import pytest
-from ticketcap_gateway.testing import FakeRegistration, RunningGateway, running_gateway
+from ticketcap_testing.gateway import FakeRegistration, RunningGateway, running_gateway
 
 BODY: Final = b'{"name":"Noa Levi","phone":"050-123-4567","spots":2}'
 PATH: Final = b"/api/v1/schools/herzl/events/football/registrations"

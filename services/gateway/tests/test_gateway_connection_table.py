@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from ticketcap_gateway.http.connections import ConnectionTable, Standing
+from ticketcap_gateway.edge.connections import ConnectionTable, Standing
 
 
 class _Connection:
@@ -49,7 +49,7 @@ def test_no_more_connections_than_files(files: int, connections: int) -> None:
     """The process opens as many files as it may; a listener without any could neither accept nor refuse."""
     script = (
         "import resource, sys\n"
-        "from ticketcap_gateway.http.server import affordable\n"
+        "from ticketcap_gateway.edge.server import affordable\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, int(sys.argv[1])))\n"
         "print(affordable(2048), resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
     )

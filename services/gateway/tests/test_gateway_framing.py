@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 from ticketcap_chassis.errors import NotFound
-from ticketcap_gateway.testing import FakeRegistration, RunningGateway, running_gateway
+from ticketcap_testing.gateway import FakeRegistration, RunningGateway, running_gateway
 
 BODY: Final = b'{"name":"Noa Levi","phone":"050-123-4567","spots":2}'
 N: Final = len(BODY)

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
-from ticketcap_gateway.testing import (
+from ticketcap_testing.gateway import (
     PAYMENT_ID,
     FakePayment,
     FakeRegistration,

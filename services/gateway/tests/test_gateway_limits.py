@@ -21,8 +21,8 @@ from ticketcap_chassis.errors import (
     PermissionDenied,
     Unavailable,
 )
-from ticketcap_gateway.limits import RateLimiter, client_address, subscriber
-from ticketcap_gateway.testing import EVENT_ID, REGISTRATION_ID, FakeRegistration, bearer, running_gateway
+from ticketcap_gateway.edge.rate_limits import RateLimiter, client_address, subscriber
+from ticketcap_testing.gateway import EVENT_ID, REGISTRATION_ID, FakeRegistration, bearer, running_gateway
 
 PROXIES = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::/32"))
 CLAIM = {"name": "Noa Levi", "phone": "050-123-4567", "spots": 2}

@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 import httpx
-from ticketcap_gateway.testing import FakeRegistration, bearer
 from ticketcap_observability import schema
 from ticketcap_observability.telemetry import InMemoryTelemetry
+from ticketcap_testing.gateway import FakeRegistration, bearer
 
 EVENT = "/api/v1/schools/herzl/events/football"
 ROUTE = "/api/v1/schools/{school}/events/{event}"

@@ -23,8 +23,8 @@ from ticketcap_chassis.errors import (
     ServiceError,
     Unavailable,
 )
-from ticketcap_gateway.http.openapi import resolved
-from ticketcap_gateway.testing import (
+from ticketcap_gateway.edge.openapi import resolved
+from ticketcap_testing.gateway import (
     MANAGE_TOKEN,
     PAY_TOKEN,
     PAYMENT_ID,

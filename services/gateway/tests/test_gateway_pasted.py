@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from ticketcap_gateway.testing import EVENT_ID, REGISTRATION_ID, FakeRegistration, bearer, token
+from ticketcap_testing.gateway import EVENT_ID, REGISTRATION_ID, FakeRegistration, bearer, token
 
 EVENT: Final = "/api/v1/schools/herzl/events/football"
 CLAIM: Final = {"name": "Noa Levi", "phone": "050-123-4567", "email": "noa@example.org", "spots": 2}

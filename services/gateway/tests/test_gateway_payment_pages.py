@@ -10,9 +10,9 @@ import pytest
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis import errors
 from ticketcap_chassis.errors import ServiceError
-from ticketcap_gateway.http import page_texts
-from ticketcap_gateway.http.schemas import PaymentState, SeatState
-from ticketcap_gateway.testing import (
+from ticketcap_gateway.payments import page_texts
+from ticketcap_gateway.schemas import PaymentState, SeatState
+from ticketcap_testing.gateway import (
     PAY_TOKEN,
     PAYMENT_ID,
     REDIRECT_URL,

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis import errors
-from ticketcap_gateway.http.yaadpay_return import asks_for_json
-from ticketcap_gateway.testing import (
+from ticketcap_gateway.payments.yaadpay_return import asks_for_json
+from ticketcap_testing.gateway import (
     PAYMENT_ID,
     FakePayment,
     FakeRegistration,

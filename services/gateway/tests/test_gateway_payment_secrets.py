@@ -11,7 +11,8 @@ from collections.abc import Iterable
 import httpx
 from opentelemetry.sdk.trace import ReadableSpan
 from ticketcap_chassis import errors
-from ticketcap_gateway.testing import (
+from ticketcap_observability.telemetry import Telemetry
+from ticketcap_testing.gateway import (
     MANAGE_TOKEN,
     PAY_TOKEN,
     PAYMENT_ID,
@@ -22,7 +23,6 @@ from ticketcap_gateway.testing import (
     running_gateway,
     running_payment,
 )
-from ticketcap_observability.telemetry import Telemetry
 
 QUERY = "Id=12788261&Fild1=secretname&UserId=203269535&Sign=0af7secretsign"
 KEY = "page-key-of-thirty-two-characters"

@@ -7,7 +7,7 @@ import pytest
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis import errors
 from ticketcap_chassis.errors import ServiceError
-from ticketcap_gateway.testing import (
+from ticketcap_testing.gateway import (
     EVENT_ID,
     MANAGE_TOKEN,
     PAYMENT_ID,

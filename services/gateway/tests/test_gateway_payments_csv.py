@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis.errors import NotFound, Unavailable
-from ticketcap_gateway.http import money
-from ticketcap_gateway.http.csv_file import as_text
-from ticketcap_gateway.http.payments_csv import COLUMNS
-from ticketcap_gateway.testing import EVENT_ID, PAYMENT_ID, REFUND_ID, REGISTRATION_ID, FakePayment, bearer
+from ticketcap_gateway.edge.csv_file import as_text
+from ticketcap_gateway.payments import amounts
+from ticketcap_gateway.payments.day_csv import COLUMNS
+from ticketcap_testing.gateway import EVENT_ID, PAYMENT_ID, REFUND_ID, REGISTRATION_ID, FakePayment, bearer
 
 PATH = "/api/v1/schools/herzl/payments.csv"
 INT64 = st.integers(min_value=-(2**63), max_value=2**63 - 1)
@@ -110,7 +110,7 @@ async def test_a_file_that_breaks_off_is_no_whole_file(client: httpx.AsyncClient
 @given(INT64)
 def test_amounts_are_exact(agorot: int) -> None:
     """Two decimals, the very amount, whatever its size and sign; a spreadsheet gets a text."""
-    text = money.decimal(agorot)
+    text = amounts.decimal(agorot)
     assert Decimal(text) * 100 == agorot
     assert len(text.rpartition(".")[2]) == 2
     assert as_text(text) == f"'{text}"
@@ -119,6 +119,6 @@ def test_amounts_are_exact(agorot: int) -> None:
 @given(INT64, st.sampled_from(["ILS", "USD", "EUR", "GBP", "XYZ"]))
 def test_readable_amounts_are_the_same(minor: int, currency: str) -> None:
     """The page shows what the books hold."""
-    shown = money.readable(minor, currency)
+    shown = amounts.readable(minor, currency)
     sign = "-" if shown.startswith("-") else ""
-    assert sign + "".join(character for character in shown if character in "0123456789.") == money.decimal(minor)
+    assert sign + "".join(character for character in shown if character in "0123456789.") == amounts.decimal(minor)

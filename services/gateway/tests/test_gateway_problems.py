@@ -3,7 +3,7 @@
 import httpx
 from ticketcap_chassis import errors
 from ticketcap_chassis.errors import FieldViolation, ServiceError
-from ticketcap_gateway.testing import REGISTRATION_ID, FakeRegistration, RunningGateway, bearer, running_gateway
+from ticketcap_testing.gateway import REGISTRATION_ID, FakeRegistration, RunningGateway, bearer, running_gateway
 
 EVENT = "/api/v1/schools/herzl/events/football"
 REGISTRATIONS = f"{EVENT}/registrations"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from ticketcap_gateway.testing import SECRET, FakeRegistration
+from ticketcap_testing.gateway import SECRET, FakeRegistration
 
 CLAIM = {"name": "Noa Levi", "phone": "050-123-4567", "spots": 2}
 REGISTRATIONS = "/api/v1/schools/herzl/events/football/registrations"

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from google.protobuf import json_format
 from ticketcap.registration.v1 import registration_pb2 as pb
-from ticketcap_gateway.testing import (
+from ticketcap_testing.gateway import (
     EVENT_ID,
     MANAGE_TOKEN,
     PAY_TOKEN,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ticketcap_chassis.lifecycle import background
-from ticketcap_gateway.testing import (
+from ticketcap_testing.gateway import (
     MANAGE_TOKEN,
     PAY_TOKEN,
     SECRET,
@@ -75,7 +75,7 @@ async def _gateway(registration: FakeRegistration, payment: FakePayment) -> Asyn
         assert process.stdout is not None
         async with asyncio.timeout(60):
             line = json.loads(await process.stdout.readline())
-        async with background(_read_away(process.stdout), None, name="output", endless=False):
+        async with background(_read_away(process.stdout)):
             yield f"http://{line['address']}"
     finally:
         process.kill()

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 from ticketcap_chassis.settings import load
-from ticketcap_gateway.http.links import Links
+from ticketcap_gateway.registrations.links import Links
 from ticketcap_gateway.settings import PRODUCTION_RULES, GatewaySettings
-from ticketcap_gateway.testing import SECRET
+from ticketcap_testing.gateway import SECRET
 
 PRODUCTION = {
     "DEPLOYMENT_ENVIRONMENT": "production",

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import httpx
-from ticketcap_gateway.testing import FakeRegistration, RunningGateway, running_gateway
+from ticketcap_testing.gateway import FakeRegistration, RunningGateway, running_gateway
 
 GET: Final = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
 HALF: Final = b"GET /livez HTTP/1.1\r\nhost: x\r\n"

@@ -11,8 +11,9 @@ import httpx
 import pytest
 from ticketcap.payment.v1 import payment_pb2
 from ticketcap.registration.v1 import registration_pb2 as pb
-from ticketcap_gateway.http import csv_export, payments_csv
-from ticketcap_gateway.testing import PAYMENT_ID, FakePayment, FakeRegistration, a_registration, bearer
+from ticketcap_gateway.payments import day_csv as payments_csv
+from ticketcap_gateway.registrations import csv_export
+from ticketcap_testing.gateway import PAYMENT_ID, FakePayment, FakeRegistration, a_registration, bearer
 
 from tests.deploy.debian import check
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.errors import NotFound
-from ticketcap_gateway.testing import FakeRegistration, running_gateway, running_registration, seats
+from ticketcap_testing.gateway import FakeRegistration, running_gateway, running_registration, seats
 from ticketcap_testing.stack import free_port
 
 STREAM = "/api/v1/schools/herzl/events/football/stream"

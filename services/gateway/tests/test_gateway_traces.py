@@ -4,8 +4,8 @@ import asyncio
 
 import httpx
 from opentelemetry.sdk.trace import ReadableSpan
-from ticketcap_gateway.testing import FakeRegistration, bearer, running_gateway, running_registration
 from ticketcap_observability.telemetry import InMemoryTelemetry, Telemetry
+from ticketcap_testing.gateway import FakeRegistration, bearer, running_gateway, running_registration
 
 EVENT = "/api/v1/schools/herzl/events/football"
 CLAIM = {"name": "Noa Levi", "phone": "050-123-4567", "spots": 2}

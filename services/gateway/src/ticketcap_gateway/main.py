@@ -13,32 +13,32 @@ from ticketcap_chassis.lifecycle import BackgroundTaskEnded, background, every, 
 from ticketcap_chassis.settings import load, release
 from ticketcap_observability import Telemetry, configure_logging, get_logger
 
-from ticketcap_gateway.capacity_hub import CapacityHub
-from ticketcap_gateway.claims import ClaimCoalescer
-from ticketcap_gateway.draining import Draining
-from ticketcap_gateway.http import app
-from ticketcap_gateway.http.access import Access
-from ticketcap_gateway.http.admission import Admission
-from ticketcap_gateway.http.check_ins import CheckIns
-from ticketcap_gateway.http.connection import ConnectionLimits
-from ticketcap_gateway.http.csv_export import CsvExport
-from ticketcap_gateway.http.escalations import Escalations
-from ticketcap_gateway.http.events import Events
-from ticketcap_gateway.http.health import Health
-from ticketcap_gateway.http.json_body import BodyReader
-from ticketcap_gateway.http.links import Links
-from ticketcap_gateway.http.operation import Operation
-from ticketcap_gateway.http.payment_pages import PaymentPages
-from ticketcap_gateway.http.payments import Payments
-from ticketcap_gateway.http.payments_csv import PaymentsCsv
-from ticketcap_gateway.http.registrations import Registrations
-from ticketcap_gateway.http.schools import Schools
-from ticketcap_gateway.http.server import HttpServer, affordable, listen
-from ticketcap_gateway.http.stream import Stream
-from ticketcap_gateway.http.yaadpay_return import YaadPayReturn
-from ticketcap_gateway.limits import RateLimiter
-from ticketcap_gateway.payment_client import PaymentClient, open_payment_channel
-from ticketcap_gateway.registration_client import RegistrationClient, open_registration_channel
+from ticketcap_gateway import api as app
+from ticketcap_gateway.access.callers import Access
+from ticketcap_gateway.edge.admission import Admission
+from ticketcap_gateway.edge.connection import ConnectionLimits
+from ticketcap_gateway.edge.json_body import BodyReader
+from ticketcap_gateway.edge.operation import Operation
+from ticketcap_gateway.edge.rate_limits import RateLimiter
+from ticketcap_gateway.edge.server import HttpServer, affordable, listen
+from ticketcap_gateway.events.endpoints import Events
+from ticketcap_gateway.events.seat_watch import CapacityHub
+from ticketcap_gateway.events.stream import Stream
+from ticketcap_gateway.health.draining import Draining
+from ticketcap_gateway.health.endpoints import Health
+from ticketcap_gateway.payments.day_csv import PaymentsCsv
+from ticketcap_gateway.payments.endpoints import Payments
+from ticketcap_gateway.payments.escalations import Escalations
+from ticketcap_gateway.payments.pages import PaymentPages
+from ticketcap_gateway.payments.yaadpay_return import YaadPayReturn
+from ticketcap_gateway.registrations.check_ins import CheckIns
+from ticketcap_gateway.registrations.claims import ClaimCoalescer
+from ticketcap_gateway.registrations.csv_export import CsvExport
+from ticketcap_gateway.registrations.endpoints import Registrations
+from ticketcap_gateway.registrations.links import Links
+from ticketcap_gateway.schools.endpoints import Schools
+from ticketcap_gateway.services.payment import PaymentClient, open_payment_channel
+from ticketcap_gateway.services.registration import RegistrationClient, open_registration_channel
 from ticketcap_gateway.settings import GatewaySettings
 
 _SERVICE: Final = "gateway"
@@ -60,10 +60,7 @@ class Gateway:
 async def wired(
     settings: GatewaySettings, telemetry: Telemetry, *, stop: Callable[[], object] | None = None
 ) -> AsyncIterator[Gateway]:
-    """Wire every part; when the code inside ends, so do the calls that are still under way.
-
-    ``stop`` must end the code inside.
-    """
+    """Wire every part; when the code inside ends, so do the calls that are still under way."""
     verifier = settings.verifier()
     identity = settings.identity(_SERVICE)
     async with (

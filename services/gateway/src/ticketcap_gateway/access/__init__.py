@@ -1,0 +1,1 @@
+"""Authenticate callers and read the names in a path."""

@@ -1,0 +1,1 @@
+"""Serve HTTP safely; this kit knows nothing of TicketCap."""

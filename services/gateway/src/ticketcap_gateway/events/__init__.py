@@ -1,0 +1,1 @@
+"""Serve events and the streams of their seats."""

@@ -1,0 +1,1 @@
+"""Report whether the gateway is live, ready and healthy."""

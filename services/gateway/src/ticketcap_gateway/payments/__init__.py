@@ -1,0 +1,1 @@
+"""Serve payments: pages, returns, refunds, escalations and bookkeeping."""

@@ -1,0 +1,1 @@
+"""Serve registrations: claims, check-ins and the spreadsheet."""

@@ -1,0 +1,1 @@
+"""Serve schools and their figures."""

@@ -1,0 +1,1 @@
+"""Call the registration and payment services."""
