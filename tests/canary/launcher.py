@@ -51,16 +51,16 @@ def _fail(*given: object) -> NoReturn:
 
 
 def _break_gateway() -> None:
-    from ticketcap_gateway import translate
+    from ticketcap_gateway.registrations import translation
 
-    inner = translate.claim
+    inner = translation.claim
 
     def claim(body: Any, **more: Any) -> Any:
         if body.name.startswith(f"{BANG} gateway"):
             _fail(body.name, body.phone, body.email)
         return inner(body, **more)
 
-    translate.claim = claim
+    translation.claim = claim
 
 
 def _break_registration() -> None:

@@ -32,7 +32,7 @@ class Queue:
 
     def __post_init__(self) -> None:
         access = Access(TokenVerifier(secret=SECRET), ())
-        self.admission = Admission(access, most=100_000, share=100_000, clock=lambda: self.now)
+        self.admission = Admission(access.address, most=100_000, share=100_000, clock=lambda: self.now)
 
     def arrive(self) -> None:
         turn = ExitStack()

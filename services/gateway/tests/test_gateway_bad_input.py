@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ticketcap_chassis.errors import InvalidInput
-from ticketcap_gateway import schemas
-from ticketcap_gateway.edge import json_body
+from ticketcap_gateway.edge.bodies import parse_json
+from ticketcap_gateway.edge.fields import Input
 from ticketcap_gateway.edge.problems import MalformedRequest
+from ticketcap_gateway.events.schemas import EventCreate, EventPatch
+from ticketcap_gateway.registrations.schemas import Cancellation, RegistrationCreate
+from ticketcap_gateway.schools.schemas import SchoolCreate
 from ticketcap_testing.gateway import REGISTRATION_ID, FakeRegistration, bearer
 
 REGISTRATIONS: Final = "/api/v1/schools/herzl/events/football/registrations"
@@ -191,17 +194,15 @@ _JSON = st.recursive(
     lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=8), children, max_size=4),
     max_leaves=12,
 )
-_MODELS = st.sampled_from(
-    [schemas.RegistrationCreate, schemas.EventCreate, schemas.EventPatch, schemas.SchoolCreate, schemas.Cancellation]
-)
+_MODELS = st.sampled_from([RegistrationCreate, EventCreate, EventPatch, SchoolCreate, Cancellation])
 
 
 @given(model=_MODELS, body=st.binary(max_size=64) | _JSON.map(lambda value: json.dumps(value).encode()))
 @settings(max_examples=300, deadline=None)
-def test_any_body_is_read_or_refused(model: type[schemas.Input], body: bytes) -> None:
+def test_any_body_is_read_or_refused(model: type[Input], body: bytes) -> None:
     """No bytes make the reader fail in any other way; what it says can be written as JSON."""
     try:
-        json_body.parse(body, model)
+        parse_json(body, model)
     except InvalidInput as error:
         json.dumps([[field.field, field.message] for field in error.fields], ensure_ascii=False).encode()
     except MalformedRequest as error:
@@ -217,7 +218,7 @@ def test_any_body_is_read_or_refused(model: type[schemas.Input], body: bytes) ->
 def test_a_claim_that_is_taken_is_within_its_limits(change: dict[str, Any]) -> None:
     """Whatever a field is replaced by, what passes has the promised types and sizes."""
     try:
-        claim = json_body.parse(json.dumps(CLAIM | change).encode(), schemas.RegistrationCreate)
+        claim = parse_json(json.dumps(CLAIM | change).encode(), RegistrationCreate)
     except (InvalidInput, MalformedRequest):
         return
     assert type(claim.spots) is int

@@ -351,9 +351,9 @@ async def test_a_pipelined_stream_ends_with_its_client(gateway: RunningGateway, 
     async with _connected(gateway) as (reader, writer), asyncio.timeout(20):
         writer.write(b"GET /api/v1/schools/herzl/events/football/stream HTTP/1.1\r\nhost: x\r\n\r\n" + get())
         await reader.readuntil(b"event: seats")
-        assert gateway.parts.hub.watchers == 1
+        assert gateway.parts.watches.readers == 1
     async with asyncio.timeout(10):
-        while gateway.parts.hub.watchers or registration.watching:
+        while gateway.parts.watches.readers or registration.watching:
             await asyncio.sleep(0.01)
 
 

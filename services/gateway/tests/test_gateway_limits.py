@@ -21,7 +21,8 @@ from ticketcap_chassis.errors import (
     PermissionDenied,
     Unavailable,
 )
-from ticketcap_gateway.edge.rate_limits import RateLimiter, client_address, subscriber
+from ticketcap_gateway.edge.addresses import client_address, subscriber
+from ticketcap_gateway.edge.rate_limits import RateLimiter
 from ticketcap_testing.gateway import EVENT_ID, REGISTRATION_ID, FakeRegistration, bearer, running_gateway
 
 PROXIES = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::/32"))
@@ -129,19 +130,19 @@ def test_a_use_is_given_back_once_and_to_its_own_window() -> None:
     clock = Clock()
     limiter = RateLimiter(1, window=60, clock=clock)
     use = limiter.use("a")
-    use.give_back()
+    use.cancel()
     limiter.use("a")
-    use.give_back()
+    use.cancel()
     with pytest.raises(Busy):
         limiter.use("a")
     clock.now += 3600
     late = limiter.use("a")
     clock.now += 61
-    late.give_back()
+    late.cancel()
     later = limiter.use("a")
     clock.now += 180
     limiter.use("a")
-    later.give_back()
+    later.cancel()
     with pytest.raises(Busy):
         limiter.use("a")
 

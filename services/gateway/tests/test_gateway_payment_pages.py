@@ -11,7 +11,7 @@ from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis import errors
 from ticketcap_chassis.errors import ServiceError
 from ticketcap_gateway.payments import page_texts
-from ticketcap_gateway.schemas import PaymentState, SeatState
+from ticketcap_gateway.payments.schemas import PaymentState, SeatState
 from ticketcap_testing.gateway import (
     PAY_TOKEN,
     PAYMENT_ID,
@@ -189,16 +189,16 @@ async def test_an_address_that_breaks_headers_is_not_followed(client: httpx.Asyn
 
 
 STANDS: list[tuple[pb.PaymentState, pb.SeatState, str, str, str, bool]] = [
-    (pb.PAYMENT_STATE_CREATED, pb.SEAT_STATE_HELD, "", "עדיין לא קיבלנו", "not heard of a payment", True),
-    (pb.PAYMENT_STATE_REDIRECTED, pb.SEAT_STATE_HELD, "", "עדיין לא קיבלנו", "not heard of a payment", True),
+    (pb.PAYMENT_STATE_CREATED, pb.SEAT_STATE_HELD, "", "עדיין לא קיבלנו", "no word of a payment", True),
+    (pb.PAYMENT_STATE_REDIRECTED, pb.SEAT_STATE_HELD, "", "עדיין לא קיבלנו", "no word of a payment", True),
     (pb.PAYMENT_STATE_AUTHORISED, pb.SEAT_STATE_SECURED, "", "בבדיקה", "being checked", True),
     (pb.PAYMENT_STATE_UNKNOWN, pb.SEAT_STATE_SECURED, "", "אין לשלם שוב", "do not pay again", True),
     (pb.PAYMENT_STATE_CAPTURED, pb.SEAT_STATE_CONFIRMED, "", "מאושר", "confirmed", False),
     (pb.PAYMENT_STATE_CAPTURED, pb.SEAT_STATE_SECURED, "", "התקבל", "has arrived", True),
-    (pb.PAYMENT_STATE_CAPTURED, pb.SEAT_STATE_GONE, "", "יוחזר", "given back", False),
-    (pb.PAYMENT_STATE_REFUND_PENDING, pb.SEAT_STATE_GONE, "", "יוחזר", "given back", False),
+    (pb.PAYMENT_STATE_CAPTURED, pb.SEAT_STATE_GONE, "", "יוחזר", "refunded", False),
+    (pb.PAYMENT_STATE_REFUND_PENDING, pb.SEAT_STATE_GONE, "", "יוחזר", "refunded", False),
     (pb.PAYMENT_STATE_REFUND_PENDING, pb.SEAT_STATE_CONFIRMED, "", "בדרך חזרה", "on its way back", False),
-    (pb.PAYMENT_STATE_REFUNDED, pb.SEAT_STATE_CONFIRMED, "", "הוחזר", "was given back", False),
+    (pb.PAYMENT_STATE_REFUNDED, pb.SEAT_STATE_CONFIRMED, "", "הוחזר", "was refunded", False),
     (pb.PAYMENT_STATE_REFUNDED, pb.SEAT_STATE_GONE, "", "להירשם שוב", "register again", False),
     (pb.PAYMENT_STATE_FAILED, pb.SEAT_STATE_HELD, "declined", "הכרטיס לא אושר", "card was refused", False),
     (pb.PAYMENT_STATE_FAILED, pb.SEAT_STATE_GONE, "seat_gone", "לא חויבתם", "not charged", False),
@@ -207,7 +207,7 @@ STANDS: list[tuple[pb.PaymentState, pb.SeatState, str, str, str, bool]] = [
     (pb.PAYMENT_STATE_EXPIRED, pb.SEAT_STATE_HELD, "not_returned", "נא לפנות לבית הספר", "tell the school", False),
     (pb.PAYMENT_STATE_EXPIRED, pb.SEAT_STATE_HELD, "registration_cancelled", "בוטלה", "was cancelled", False),
     (pb.PAYMENT_STATE_EXPIRED, pb.SEAT_STATE_HELD, "superseded", "בתשלום אחר", "Another payment", False),
-    (pb.PAYMENT_STATE_FAILED, pb.SEAT_STATE_CONFIRMED, "free", "לא חויבתם", "place is confirmed", False),
+    (pb.PAYMENT_STATE_FAILED, pb.SEAT_STATE_CONFIRMED, "free", "לא חויבתם", "seat is confirmed", False),
     (pb.PAYMENT_STATE_EXPIRED, pb.SEAT_STATE_HELD, "free", "אין מה לשלם", "nothing to pay", False),
 ]
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis import errors
-from ticketcap_gateway.payments.yaadpay_return import asks_for_json
+from ticketcap_gateway.payments.yaadpay_return import prefers_json
 from ticketcap_testing.gateway import (
     PAYMENT_ID,
     FakePayment,
@@ -111,7 +111,7 @@ async def test_a_program_gets_the_result(client: httpx.AsyncClient, payment: Fak
 )
 def test_json_is_for_who_asks(accept: str, json: bool) -> None:
     """A browser never gets it."""
-    assert asks_for_json(accept) is json
+    assert prefers_json(accept) is json
 
 
 async def test_what_is_not_genuine_is_a_400(client: httpx.AsyncClient, payment: FakePayment) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 from ticketcap_chassis.settings import load
-from ticketcap_gateway.registrations.links import Links
+from ticketcap_gateway.registrations.translation import PayLinks
 from ticketcap_gateway.settings import PRODUCTION_RULES, GatewaySettings
 from ticketcap_testing.gateway import SECRET
 
@@ -113,8 +113,8 @@ def test_trusted_proxies_are_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_links_begin_with_the_public_url(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scheme and host, with or without a slash at the end; a token is written so that it stays one."""
     monkeypatch.setenv("PUBLIC_URL", "https://tickets.example.org/")
-    links = Links(load(GatewaySettings).public_url)
-    assert links.pay("id", "a+b&c") == "https://tickets.example.org/pay/id?token=a%2Bb%26c"
+    links = PayLinks(load(GatewaySettings).public_url)
+    assert links.of("id", "a+b&c") == "https://tickets.example.org/pay/id?token=a%2Bb%26c"
 
 
 @pytest.mark.parametrize(

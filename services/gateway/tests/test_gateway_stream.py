@@ -154,7 +154,7 @@ async def test_silence_is_filled_with_heartbeats_and_streams_are_bounded(registr
             async with asyncio.timeout(5):
                 lines = [await anext(watcher.lines) for _ in range(4)]
         assert lines.count(": still here") == 2
-        await _until(lambda: gateway.parts.hub.watchers == 0)
+        await _until(lambda: gateway.parts.watches.readers == 0)
         async with watching(client) as watcher:
             await watcher.next()
 
@@ -167,7 +167,7 @@ async def test_a_drain_ends_every_stream(registration: FakeRegistration) -> None
         watching(client) as watcher,
     ):
         await watcher.next()
-        await gateway.parts.hub.close()
+        await gateway.parts.watches.close()
         assert await watcher.lines_until_end() == []
         assert (await client.get(STREAM)).status_code == 503
 
@@ -227,7 +227,7 @@ async def test_a_browser_that_is_refused_comes_back(registration: FakeRegistrati
             retry, comment, *rest = refused.text.split("\n")
             assert 10_000 <= int(retry.removeprefix("retry: ")) <= 20_000
             assert (comment, rest) == (": 1 streams are open already", ["", ""])
-        await gateway.parts.hub.close()
+        await gateway.parts.watches.close()
         assert (await client.get(STREAM, headers=BROWSER)).text.startswith("retry: ")
 
 

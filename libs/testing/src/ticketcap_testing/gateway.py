@@ -21,7 +21,7 @@ from ticketcap_chassis.lifecycle import background
 from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_chassis.rpc.status import to_status
 from ticketcap_gateway.edge.server import HttpServer, listen
-from ticketcap_gateway.main import Gateway, connection_limits, wired
+from ticketcap_gateway.main import Gateway, http_server, wired
 from ticketcap_gateway.services.payment import SERVICE as PAYMENT_SERVICE
 from ticketcap_gateway.services.registration import SERVICE as REGISTRATION_SERVICE
 from ticketcap_gateway.settings import GatewaySettings
@@ -490,14 +490,9 @@ async def running_gateway(
     configured = GatewaySettings(registration_target=target, payment_target=payment_target, drain_seconds=1, **settings)
     async with wired(configured, telemetry or Telemetry.in_memory()) as parts:
         with listen("127.0.0.1:0") as listener:
-            server = HttpServer(
-                parts.app,
-                limits=connection_limits(configured),
-                keep_alive_seconds=configured.keep_alive_seconds,
-                drain_seconds=configured.drain_seconds,
-            )
+            server = http_server(parts.app, configured)
             async with background(server.serve(listener), None, name="server", endless=False) as serving:
                 yield RunningGateway(parts, server, listener.getsockname()[:2])
-                await parts.hub.close()
+                await parts.watches.close()
                 server.stop()
                 await serving

@@ -1,1 +1,1 @@
-"""The gateway: speaks HTTP for TicketCap. It has no database and decides nothing about seats."""
+"""Serve HTTP for TicketCap; the gateway has no database and decides nothing about seats."""

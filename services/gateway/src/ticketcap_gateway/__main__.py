@@ -1,4 +1,4 @@
-"""Starts the gateway: ``python -m ticketcap_gateway``."""
+"""Start the gateway: ``python -m ticketcap_gateway``."""
 
 import sys
 

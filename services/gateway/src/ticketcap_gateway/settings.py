@@ -1,4 +1,4 @@
-"""What the environment tells the gateway."""
+"""Read the gateway's settings from the environment."""
 
 import ipaddress
 from typing import Annotated, Final
@@ -10,7 +10,7 @@ from ticketcap_chassis.identity.identity_settings import CALLER_RULES, CallerSet
 from ticketcap_chassis.production import Rule, is_https, is_local
 from ticketcap_chassis.settings import Address, OptionalAddress, ServiceSettings
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from ticketcap_gateway.edge.addresses import Network
 
 # A whole school registers from one address: its Wi-Fi, or its carrier's.
 _PRODUCTION_REGISTRATIONS_PER_HOUR: Final = 300

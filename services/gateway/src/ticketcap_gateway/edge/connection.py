@@ -21,9 +21,9 @@ from uvicorn.server import ServerState
 
 from ticketcap_gateway.edge import framing
 from ticketcap_gateway.edge import problems as problem
+from ticketcap_gateway.edge.addresses import Network
 from ticketcap_gateway.edge.connections import ConnectionTable, Standing
 from ticketcap_gateway.edge.framing import Fault
-from ticketcap_gateway.settings import Network
 
 # Beyond the limit a declared body is read and dropped up to here, so that its sender gets to see the 413.
 _DROPPED_BYTES: Final = 16 * 1024 * 1024

@@ -9,18 +9,17 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
-from ticketcap_gateway.edge.rate_limits import is_trusted, subscriber
-from ticketcap_gateway.settings import Network
+from ticketcap_gateway.edge.addresses import Network, is_trusted, subscriber
 
 _GRACE_SECONDS: Final = 1.0
 
 
 class Standing(enum.Enum):
-    """What a connection is at."""
+    """The progress of a connection's current request."""
 
     IDLE = "no request has begun"
     HEAD = "a part of a request's head has arrived"
-    BUSY = "a request is under way"
+    BUSY = "a request is in progress"
 
 
 class Connection(Protocol):
@@ -32,7 +31,7 @@ class Connection(Protocol):
 
 
 class _Peer:
-    """The connections of one address, longest-standing first: each with the time of its standing."""
+    """The connections of one address by standing, oldest first, each with the time since when."""
 
     def __init__(self) -> None:
         self.members: dict[Standing, dict[Connection, float]] = {standing: {} for standing in Standing}
@@ -63,10 +62,10 @@ class ConnectionTable:
         self._trusted = trusted
         self._clock = clock
         self._peers: dict[str, _Peer] = {}
-        self._places: dict[Connection, tuple[str, Standing]] = {}
+        self._counted: dict[Connection, tuple[str, Standing]] = {}
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._counted)
 
     def admit(self, connection: Connection, address: str) -> bool:
         """Count a new connection of ``address``; False when there is no room for it."""
@@ -77,27 +76,27 @@ class ConnectionTable:
                 return False
         elif len(self) >= self._most and not self._make_room(self._peers.values()):
             return False
-        self._places[connection] = key, Standing.IDLE
+        self._counted[connection] = key, Standing.IDLE
         # Made room for, the address may have lost its last connection.
         self._peers.setdefault(key, _Peer()).members[Standing.IDLE][connection] = self._clock()
         return True
 
     def note(self, connection: Connection, standing: Standing) -> None:
-        """Take in what a connection is at; one that is not counted stays uncounted."""
-        place = self._places.get(connection)
-        if place is None or place[1] is standing:
+        """Record a connection's standing; an uncounted connection stays uncounted."""
+        entry = self._counted.get(connection)
+        if entry is None or entry[1] is standing:
             return
-        key, before = place
+        key, before = entry
         members = self._peers[key].members
         del members[before][connection]
         members[standing][connection] = self._clock()
-        self._places[connection] = key, standing
+        self._counted[connection] = key, standing
 
     def leave(self, connection: Connection) -> None:
         """Stop counting a connection."""
-        place = self._places.pop(connection, None)
-        if place is not None:
-            key, standing = place
+        entry = self._counted.pop(connection, None)
+        if entry is not None:
+            key, standing = entry
             peer = self._peers[key]
             del peer.members[standing][connection]
             if not len(peer):

@@ -16,16 +16,16 @@ from zoneinfo import ZoneInfo
 from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.responses import Response
 
-from ticketcap_gateway.edge.operation import Answer
+from ticketcap_gateway.edge.operation import ResponseSpec
 from ticketcap_gateway.edge.responses import StreamedResponse
 
+# For the document.
 _HEADERS: Final = {"Content-Disposition": "attachment, with a file name"}
-"""For the document: what an answer's headers say."""
 _FORMAT: Final = (
     "UTF-8 with byte order mark, CRLF, every cell quoted. A cell that a spreadsheet could read as a formula, a number "
     "or a date begins with an apostrophe. Times are Israel's, with offset and zone."
 )
-# Excel takes UTF-8 for what it is only after this mark.
+# Excel recognises UTF-8 only by this mark.
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # Letters by Unicode's rules without a visible shape: a spreadsheet may read the text behind them.
 _INVISIBLE: Final = "\u115f\u1160\u3164\uffa0"
@@ -40,15 +40,15 @@ _WORD_OF_FIGURES: Final = re.compile(
     re.IGNORECASE,
 )
 # An id; an Israeli number as people write it, whose parts are no day, month and year.
-_KNOWN_TEXT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|0[2-9]\d?-\d{3}-\d{4}", re.ASCII)
+_SAFE_SHAPE: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|0[2-9]\d?-\d{3}-\d{4}", re.ASCII)
 _ISRAEL: Final = ZoneInfo("Asia/Jerusalem")
 _UNSAFE_IN_NAME: Final = re.compile(r"[^A-Za-z0-9-]")
 _Portion = TypeVar("_Portion")
 
 
-def csv_answer(columns: Sequence[str], description: str) -> Answer:
-    """Return what the document says of a download."""
-    return Answer(
+def csv_response(columns: Sequence[str], description: str) -> ResponseSpec:
+    """Return the document's entry of a download."""
+    return ResponseSpec(
         status=200,
         description=f"{_FORMAT} {description}",
         body=lines([columns]).decode(),
@@ -105,7 +105,7 @@ def as_text(cell: str) -> str:
 def _is_text(cell: str) -> bool:
     if _LETTERS_FIRST.fullmatch(cell):
         return cell.strip().upper() not in _BOOLEANS
-    if _KNOWN_TEXT.fullmatch(cell):
+    if _SAFE_SHAPE.fullmatch(cell):
         return True
     words = _WORD.findall(cell) if _LETTER_OR_DIGIT_FIRST.match(cell) else ()
     return any(not _WORD_OF_FIGURES.fullmatch(word) for word in words)

@@ -1,28 +1,50 @@
-"""The style of a page, and the policy under which a browser applies it and nothing else."""
+"""Render HTML pages from templates that load nothing and run nothing."""
 
 import base64
 import hashlib
-from dataclasses import dataclass
-from importlib.resources import files
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Final
+
+import jinja2
+from starlette.responses import Response
+
+MEDIA_TYPE: Final = "text/html"
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
-    """CSS, to be written into a page's only <style>."""
+class PageTemplate:
+    """The template ``name``.html of a package, with the stylesheet ``name``.css in its <style>.
 
-    text: str
+    Every value is escaped, and one that is missing raises jinja2.UndefinedError.
+    """
 
-    @property
+    def __init__(self, package: str, name: str) -> None:
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader(package),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._template = environment.get_template(f"{name}.html")
+        self._css = environment.get_template(f"{name}.css").render()
+
+    @cached_property
     def policy(self) -> str:
-        """The Content-Security-Policy of a page with this style: no scripts, nothing loaded, in nobody's frame.
+        """The Content-Security-Policy of the page: its own style, no scripts, nothing loaded, no frame around it.
 
-        It leaves form-action out: browsers would hold it against the redirect
-        to YaadPay that answers a form.
+        It leaves form-action out: browsers would also apply it to the redirect
+        to another site that answers a form.
         """
-        digest = base64.b64encode(hashlib.sha256(self.text.encode()).digest()).decode()
+        digest = base64.b64encode(hashlib.sha256(self._css.encode()).digest()).decode()
         return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
 
+    def render(self, values: Mapping[str, Any]) -> bytes:
+        """Return the page as UTF-8."""
+        # The policy admits the style by its hash, so it must reach the page byte for byte.
+        return self._template.render(values, css=self._css).encode()
 
-def load_style(package: str, name: str) -> Style:
-    """Return a stylesheet of ``package``."""
-    return Style(files(package).joinpath(name).read_text(encoding="utf-8"))
+    def response(self, page: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        """Return a rendered page under its policy."""
+        headers = {"content-security-policy": self.policy, **(headers or {})}
+        return Response(page, status, media_type=MEDIA_TYPE, headers=headers)

@@ -1,14 +1,13 @@
-"""One HTTP call: what serves it, and what the document tells about it.
+"""Describe one HTTP call: its handler, and its entry in the document.
 
-The router, the answers to errors and the OpenAPI document are all made of these,
-so that they can't disagree.
+The router, the error responses and the OpenAPI document are all made of
+operations, so that they can't disagree.
 """
 
-import enum
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -20,27 +19,33 @@ from ticketcap_chassis import deadlines
 from ticketcap_gateway.edge.admission import Admission
 from ticketcap_gateway.edge.problems import MethodNotAllowed, UnknownPath
 
+JSON: Final = "application/json"
+EVENT_STREAM: Final = "text/event-stream"
+_API: Final = "/api/v1/"
+
 Handler = Callable[[Request], Awaitable[Response]]
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 
-class Caller(enum.Enum):
-    """Who may make a call."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """The callers that a call admits: those with one of ``credentials``, which name security schemes; none: anyone."""
 
-    ANYONE = "anyone"
-    ORGANISER = "an organiser, with a JSON Web Token"
-    HOLDER = "the holder of the manage token, or an organiser"
-    PAYER = "the holder of the manage token, and nobody else"
+    name: str
+    credentials: Sequence[str] = ()
+
+
+ANYONE: Final = Caller(name="anyone")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One way a call ends well. ``body`` is a model, or an example of text."""
+class ResponseSpec:
+    """One response of a call, for the document. ``body`` is a model, or an example of text."""
 
     status: int
     description: str
     body: type[BaseModel] | str | None = None
-    media_type: str = "application/json"
+    media_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -49,7 +54,7 @@ class Operation:
     """One method on one path.
 
     ``problems`` are the statuses of its own refusals; ``seconds`` is its own
-    deadline. A status may have several answers, of different media types.
+    deadline. A status may have several responses, of different media types.
     """
 
     method: Method
@@ -58,27 +63,30 @@ class Operation:
     summary: str
     topic: str
     handler: Handler
-    answers: Sequence[Answer]
+    responses: Sequence[ResponseSpec]
     problems: Sequence[int] = ()
-    caller: Caller = Caller.ANYONE
+    caller: Caller = ANYONE
     body: type[BaseModel] | None = None
     body_required: bool = True
-    body_media_type: str = "application/json"
+    body_media_type: str = JSON
     query: type[BaseModel] | None = None
     creates: bool = False
     seconds: float | None = None
 
+    @property
+    def in_api(self) -> bool:
+        """Whether the call belongs to the API, and not to the pages or the platform."""
+        return self.path.startswith(_API)
+
 
 class Resource:
-    """Everything under one path, as an ASGI application: a method's handler, or a problem."""
+    """All calls under one path, as an ASGI application: a method's handler, or a problem."""
 
     def __init__(self, operations: Sequence[Operation], admission: Admission, *, request_seconds: float) -> None:
         self._operations: dict[str, Operation] = {operation.method: operation for operation in operations}
         methods = sorted({*self._operations, *(["HEAD"] if "GET" in self._operations else [])})
         self._allow = ", ".join(methods)
         self._admission = admission
-        # Only these are documented to be refused so; the others wait for nothing.
-        self._may_wait = any(operation.path.startswith("/api/v1/") for operation in operations)
         self._request_seconds = request_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,21 +94,23 @@ class Resource:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         operation = self._operations.get(method)
         if operation is None:
-            raise MethodNotAllowed(f"this path takes {self._allow}", headers={"allow": self._allow})
+            raise MethodNotAllowed(f"this path allows {self._allow}", headers={"allow": self._allow})
         request = Request(scope, receive)
+        # The share lasts until the response is sent; the turn only until there is one.
         with self._admission.share(request):
             response = await self._respond(operation, request)
             await response(scope, receive, send)
 
     async def _respond(self, operation: Operation, request: Request) -> Response:
         seconds = operation.seconds or self._request_seconds
-        turn = self._admission.turn(request, seconds) if self._may_wait else nullcontext()
+        # Only calls of the API are documented to be refused for want of a turn; the others wait for no service.
+        turn = self._admission.turn(request, seconds) if operation.in_api else nullcontext()
         with turn, deadlines.within(seconds):
             return await operation.handler(request)
 
 
 def routes(operations: Sequence[Operation], admission: Admission, *, request_seconds: float) -> list[Route]:
-    """Return one route per path."""
+    """Return one route per path, in the order of the operations."""
     by_path: dict[str, list[Operation]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, []).append(operation)
@@ -112,4 +122,4 @@ def routes(operations: Sequence[Operation], admission: Admission, *, request_sec
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - the shape of ASGI
     """Answer for every path that has no route."""
-    raise UnknownPath("nothing is served under this path; /docs lists what is")
+    raise UnknownPath("no call has this path; /docs lists every call")

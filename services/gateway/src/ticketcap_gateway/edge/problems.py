@@ -1,6 +1,6 @@
-"""What a caller is told when a request can't be served: RFC 9457 problems, made of errors.
+"""Turn errors into RFC 9457 problems.
 
-    Refusal                 what only HTTP knows
+    Refusal                 an error that only HTTP knows
      ├─ MalformedRequest     400  not JSON, or not text
      ├─ UnknownPath          404
      ├─ MethodNotAllowed     405
@@ -8,19 +8,23 @@
      ├─ QueryTooLong         414
      └─ UnsupportedMediaType 415
 
-Everything else is a ServiceError, whichever service it came from.
+Every other error is a ServiceError of this process or of a service behind it.
 """
 
 import http
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final
 
+from pydantic import MISSING
 from starlette.responses import Response
 from ticketcap_chassis import errors
 from ticketcap_chassis.errors import FieldViolation, ServiceError
 from ticketcap_observability import current_trace_id
+
+from ticketcap_gateway.edge.fields import Documented, Output
 
 MEDIA_TYPE: Final = "application/problem+json"
 _MAX_ERRORS: Final = 50
@@ -39,23 +43,29 @@ _STATUSES: Final[Mapping[type[ServiceError], int]] = {
     errors.Unavailable: 503,
     errors.InternalError: 500,
 }
-# Where a reason says more than the code that the service gave it.
-_STATUSES_BY_REASON: Final[Mapping[str, int]] = {
-    # Not the state of the event but the request is wrong.
-    "IDEMPOTENCY_KEY_REUSED": 422,
-    # Nobody sent this from YaadPay: it is no request at all.
-    "RETURN_REFUSED": 400,
-    # It was there, and never comes back.
-    "HOLD_EXPIRED": 410,
-}
-# What of an error's metadata its problem shows besides: nothing but what is listed here.
-_SHOWN_METADATA: Final[Mapping[str, Sequence[str]]] = {
-    "PAYMENT_RUNNING": ("payment_id", "state", "redirect_url"),
-}
+
+
+class FieldProblem(Output):
+    """One invalid field."""
+
+    field: str
+    message: str
+
+
+class ProblemDetails(Output):
+    """The reason why a request failed (RFC 9457). code is stable, for programs; detail is for people."""
+
+    type: str
+    title: str
+    status: Annotated[int, Documented({"minimum": 400, "maximum": 599})]
+    detail: str
+    code: str
+    trace_id: str
+    errors: list[FieldProblem] | MISSING = MISSING
 
 
 class Refusal(Exception):
-    """A request that HTTP itself refuses. ``headers`` go into the answer."""
+    """A request that HTTP itself refuses. ``headers`` go into the response."""
 
     status: ClassVar[int] = 400
     expected: ClassVar[bool] = True
@@ -70,18 +80,18 @@ class Refusal(Exception):
 
 
 class MalformedRequest(Refusal):
-    """What was sent can't be read."""
+    """The request can't be read."""
 
 
 class UnknownPath(Refusal):
-    """Nothing is served under this path."""
+    """No call has this path."""
 
     status = 404
     code = "UNKNOWN_PATH"
 
 
 class MethodNotAllowed(Refusal):
-    """The path is there, but not for this method."""
+    """The path exists, but not for this method."""
 
     status = 405
     code = "METHOD_NOT_ALLOWED"
@@ -95,71 +105,72 @@ class BodyTooLarge(Refusal):
 
 
 class QueryTooLong(Refusal):
-    """What stands after the question mark is longer than the limit."""
+    """The query string is longer than the limit."""
 
     status = 414
     code = "QUERY_TOO_LONG"
 
 
 class UnsupportedMediaType(Refusal):
-    """The body is not declared as what the call takes."""
+    """The body's declared media type is not the one that the call takes."""
 
     status = 415
     code = "UNSUPPORTED_MEDIA_TYPE"
 
 
-def response_to(error: Refusal | ServiceError) -> Response:
-    """Return the problem that ``error`` stands for."""
-    if isinstance(error, Refusal):
-        return problem(error.status, code=error.code, detail=error.detail, headers=error.headers)
-    return problem(
-        status_of(error),
-        code=error.reason,
-        detail=error.message,
-        fields=error.fields,
-        headers=headers_of(error),
-        members=_members(error),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasonRule:
+    """An exception for errors of one reason: another ``status``, or metadata shown as ``members`` of the problem."""
+
+    status: int | None = None
+    members: Sequence[str] = ()
 
 
-def status_of(error: ServiceError) -> int:
-    """Return the HTTP status of an error, by the nearest class that has one."""
-    if error.reason in _STATUSES_BY_REASON:
-        return _STATUSES_BY_REASON[error.reason]
-    return next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
+_NO_RULE: Final = ReasonRule()
 
 
-def headers_of(error: ServiceError) -> dict[str, str]:
-    """Return what an answer's headers say of an error: how to authenticate, when to try again."""
-    headers = {}
-    if isinstance(error, errors.Unauthenticated):
-        headers["www-authenticate"] = 'Bearer realm="ticketcap"'
-    if error.retry_after is not None:
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
-    return headers
+class Problems:
+    """Turns errors into responses. ``rules`` are by reason; of an error's metadata nothing else is shown."""
 
+    def __init__(self, *, realm: str, rules: Mapping[str, ReasonRule]) -> None:
+        self._realm = realm
+        # The request is invalid, not the state of its object.
+        self._rules = {"IDEMPOTENCY_KEY_REUSED": ReasonRule(status=422), **rules}
 
-def _members(error: ServiceError) -> dict[str, str]:
-    shown = _SHOWN_METADATA.get(error.reason, ())
-    return {name: error.metadata[name] for name in shown if name in error.metadata}
+    def response_to(self, error: Refusal | ServiceError) -> Response:
+        """Return the problem that describes ``error``."""
+        if isinstance(error, Refusal):
+            status, headers, detail = error.status, error.headers, error.detail
+            content = encode(status, code=error.code, detail=detail, trace_id=current_trace_id() or "")
+        else:
+            status, headers = self.status_of(error), self.headers_of(error)
+            members = {name: error.metadata[name] for name in self._rule(error).members if name in error.metadata}
+            content = encode(
+                status,
+                code=error.reason,
+                detail=error.message,
+                trace_id=current_trace_id() or "",
+                fields=error.fields,
+                members=members,
+            )
+        return Response(content, status, media_type=MEDIA_TYPE, headers=headers)
 
+    def status_of(self, error: ServiceError) -> int:
+        """Return the HTTP status of an error: its reason's, or that of its nearest class."""
+        status = self._rule(error).status
+        return status or next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
 
-def problem(
-    status: int,
-    *,
-    code: str,
-    detail: str,
-    fields: tuple[FieldViolation, ...] = (),
-    headers: Mapping[str, str] | None = None,
-    members: Mapping[str, str] | None = None,
-) -> Response:
-    """Return an answer of type application/problem+json. ``members`` are those of this code alone."""
-    return Response(
-        encode(status, code=code, detail=detail, fields=fields, trace_id=current_trace_id() or "", members=members),
-        status,
-        media_type=MEDIA_TYPE,
-        headers=headers,
-    )
+    def headers_of(self, error: ServiceError) -> dict[str, str]:
+        """Return the headers that say how to authenticate or when to retry."""
+        headers = {}
+        if isinstance(error, errors.Unauthenticated):
+            headers["www-authenticate"] = f'Bearer realm="{self._realm}"'
+        if error.retry_after is not None:
+            headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+        return headers
+
+    def _rule(self, error: ServiceError) -> ReasonRule:
+        return self._rules.get(error.reason, _NO_RULE)
 
 
 def encode(
@@ -167,11 +178,11 @@ def encode(
     *,
     code: str,
     detail: str,
-    fields: tuple[FieldViolation, ...] = (),
     trace_id: str = "",
+    fields: Sequence[FieldViolation] = (),
     members: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Return a problem as JSON. ``code`` is stable, for programs; ``detail`` is for people."""
+    """Return a problem as JSON; ``members`` are those of this code alone."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": phrase(status),
@@ -179,13 +190,13 @@ def encode(
         "detail": detail[:_MAX_DETAIL],
         "code": code,
         "trace_id": trace_id,
+        **(members or {}),
     }
-    body.update(members or {})
     if fields:
         body["errors"] = [{"field": field.field, "message": field.message} for field in fields[:_MAX_ERRORS]]
     return json.dumps(body, ensure_ascii=False).encode()
 
 
 def phrase(status: int) -> str:
-    """Return the words that HTTP has for a status."""
+    """Return HTTP's reason phrase of a status."""
     return http.HTTPStatus(status).phrase

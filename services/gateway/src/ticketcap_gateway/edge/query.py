@@ -1,27 +1,23 @@
-"""Reads what stands after the question mark of a URL."""
+"""Read a request's query string."""
 
 from typing import TypeVar
 
-from pydantic import ValidationError
 from starlette.requests import Request
 from ticketcap_chassis.errors import FieldViolation, InvalidInput
 
-from ticketcap_gateway.edge.json_body import invalid_input
-from ticketcap_gateway.schemas import Query
+from ticketcap_gateway.edge.bodies import validated
+from ticketcap_gateway.edge.fields import Query
 
 _Query = TypeVar("_Query", bound=Query)
 
 
 def read_query(request: Request, model: type[_Query]) -> _Query:
-    """Return the query as ``model``, or raise InvalidInput that names every wrong parameter."""
-    known = {name: request.query_params.getlist(name) for name in model.model_fields}
-    repeated = [name for name, values in known.items() if len(values) > 1]
+    """Return the query string as ``model``, or raise InvalidInput that names every invalid parameter."""
+    values = {name: request.query_params.getlist(name) for name in model.model_fields}
+    repeated = [name for name in values if len(values[name]) > 1]
     if repeated:
         raise InvalidInput(
-            f"given more than once: {', '.join(repeated)}",
-            fields=[FieldViolation(name, "must be given once") for name in repeated],
+            f"sent more than once: {', '.join(repeated)}",
+            fields=[FieldViolation(name, "must be sent once") for name in repeated],
         )
-    try:
-        return model.model_validate({name: values[0] for name, values in known.items() if values})
-    except ValidationError as error:
-        raise invalid_input(error.errors(include_url=False, include_input=False)) from None
+    return validated({name: values[name][0] for name in values if values[name]}, model)

@@ -1,13 +1,10 @@
-"""Identify the client of a request, and limit how often it may write."""
+"""Limit how often one address may write."""
 
-import ipaddress
-import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from ticketcap_chassis.errors import (
@@ -20,74 +17,17 @@ from ticketcap_chassis.errors import (
     Unavailable,
 )
 
-from ticketcap_gateway.settings import Network
+from ticketcap_gateway.edge.addresses import subscriber
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-_IPV6_PREFIX: Final = 64
 _MAX_WINDOWS: Final = 50_000
 _MAX_REPEATS: Final = 50_000
-# How proxies write an address: bare, with a port, an IPv6 address in brackets and then perhaps with a port.
-_HOP: Final = re.compile(r"\[(?P<v6>[^\]]+)\](?::\d{1,5})?|(?P<v4>[\d.]+):\d{1,5}|(?P<bare>.*)", re.DOTALL | re.ASCII)
-# A name that a proxy gives a client whose address it hides (RFC 7239, section 6.3).
-_OBFUSCATED: Final = re.compile(r"_[A-Za-z0-9._-]{1,62}")
-# Nothing was decided: the next try may succeed.
+# Nothing was decided: the next attempt may succeed.
 _FAILURES: Final = (Aborted, Busy, DeadlineExceeded, InternalError, Unavailable)
-
-
-def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
-    """Return the address a request really came from, or the name that a trusted proxy gave its client.
-
-    ``forwarded_for`` are the X-Forwarded-For headers, in order. Each proxy adds
-    whom it saw on the right, so the rightmost entry that is not a trusted
-    proxy is the client; what stands left of it is the client's own claim. An
-    entry that names no client ("unknown") is skipped: otherwise all clients of
-    that proxy would count as one.
-    """
-    client = peer
-    hops = [hop for header in forwarded_for for hop in header.split(",")]
-    while hops and is_trusted(client, trusted):
-        client = _named(hops.pop()) or client
-    return client
-
-
-def _named(hop: str) -> str:
-    """Return the client that one entry names; "" when it names none."""
-    entry = hop.strip().strip('"')
-    match = _HOP.fullmatch(entry)
-    address = _parse(match[match.lastgroup]) if match and match.lastgroup else None
-    if address is not None:
-        return str(address)
-    return entry if _OBFUSCATED.fullmatch(entry) else ""
-
-
-def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    """Say whether ``address`` is one of the ``trusted`` proxies."""
-    parsed = _parse(address)
-    return parsed is not None and any(parsed in network for network in trusted)
-
-
-def _parse(address: str) -> IPAddress | None:
-    try:
-        # Without a zone ("fe80::1%eth0"): it names an interface of the machine that wrote it.
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(parsed, "ipv4_mapped", None) or parsed
-
-
-@lru_cache(maxsize=_MAX_WINDOWS)
-def subscriber(address: str) -> str:
-    """Return what stands for one subscriber: an IPv4 address, or an IPv6 /64, which is one household."""
-    parsed = _parse(address)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((parsed, _IPV6_PREFIX), strict=False))
-    return address if parsed is None else str(parsed)
 
 
 @dataclass(slots=True)
 class _Window:
-    """Counts of one address: in the running window and in the one before."""
+    """Counts of one address: in the current window and in the one before."""
 
     number: int
     current: int = 0
@@ -95,19 +35,15 @@ class _Window:
 
 
 class Use:
-    """A use that may turn out to cost nothing; the base class is one that was never counted."""
+    """One use of an object; ``window`` is None where uses are not counted."""
 
-    def give_back(self) -> None:
-        """Let the use cost nothing."""
+    def __init__(self, window: _Window | None = None) -> None:
+        self._window = window
+        self._number = window.number if window else 0
 
-
-class _Counted(Use):
-    def __init__(self, window: _Window) -> None:
-        self._window: _Window | None = window
-        self._number = window.number
-
-    def give_back(self) -> None:
-        # Once only. By now the window may have become the previous one, or have slid out.
+    def cancel(self) -> None:
+        """Make the use free; a second call is a no-op."""
+        # By now the window may have become the previous one, or have slid out.
         window, self._window = self._window, None
         if window is None:
             return
@@ -149,22 +85,22 @@ class RateLimiter:
     def one_use(self, address: str, of: str, *, request: bytes = b"") -> Iterator[Use]:
         """Count the code inside as one use of the object ``of``, or raise Busy.
 
-        A use costs nothing when it fails without a decision, or when its input
-        is wrong. ``request`` is a digest of the idempotency key and the body:
-        a request that was counted is free from then on, whichever its address.
+        A use is free when it fails without a decision, or when its input is
+        invalid. ``request`` is a digest of the idempotency key and the body:
+        after it was counted once, the same request is free from every address.
         """
         if request in self._repeats:
             self._repeats.move_to_end(request)
             yield Use()
             return
         use = self.use(address, of)
-        # Before the answer: a repeat that overtakes it is free as well.
+        # Before the request is served: a repeat that overtakes it is free as well.
         self._remember(request)
         try:
             yield use
         except BaseException as error:
-            if _costs_nothing(error):
-                use.give_back()
+            if _is_free(error):
+                use.cancel()
                 self._repeats.pop(request, None)
             raise
 
@@ -182,7 +118,7 @@ class RateLimiter:
                 retry_after=wait,
             )
         window.current += 1
-        return _Counted(window)
+        return Use(window)
 
     def _remember(self, request: bytes) -> None:
         if self._limit is None or not request:
@@ -212,8 +148,8 @@ class RateLimiter:
         return max(1.0, self._window * (1 - room / window.previous) - elapsed)
 
 
-def _costs_nothing(error: BaseException) -> bool:
+def _is_free(error: BaseException) -> bool:
     if isinstance(error, InvalidInput):
-        # Another body under a key that was used is no slip: it may be a guess at another client's key.
+        # Another body under a used key may be a guess at another client's key, so it is counted.
         return error.reason != "IDEMPOTENCY_KEY_REUSED"
     return not isinstance(error, ServiceError) or isinstance(error, _FAILURES)

@@ -1,25 +1,25 @@
-"""The kinds of answers that the calls give: JSON, nothing, a stream."""
+"""Build the responses of the calls: JSON, empty, redirected or streamed."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import AsyncExitStack
-from typing import Final
 
 from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from ticketcap_chassis.errors import InternalError
 
-EVENT_STREAM: Final = "text/event-stream"
-_JSON: Final = "application/json"
+from ticketcap_gateway.edge.operation import JSON
 
 
 def json(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return ``model`` as JSON."""
-    return Response(model.model_dump_json().encode(), status, media_type=_JSON, headers=headers)
+    # The serializer itself returns bytes; model_dump_json would make a str of them first.
+    return Response(model.__pydantic_serializer__.to_json(model), status, media_type=JSON, headers=headers)
 
 
 def created(model: BaseModel, *, location: str, replayed: bool) -> Response:
-    """Return a new object, or the one that an earlier request with this idempotency key made."""
+    """Return a new object, or the one that an earlier request with this idempotency key created."""
     headers = {"location": location}
     if replayed:
         headers["idempotent-replayed"] = "true"
@@ -27,12 +27,19 @@ def created(model: BaseModel, *, location: str, replayed: bool) -> Response:
 
 
 def no_content() -> Response:
-    """Return nothing, successfully."""
+    """Return an empty success."""
     return Response(status_code=204)
 
 
+def see_other(location: str) -> Response:
+    """Send the browser to ``location`` with a GET, exactly as it is written."""
+    if not (location.isascii() and location.isprintable()):
+        raise InternalError("the redirect's address holds characters that no address may hold")
+    return Response(status_code=303, headers={"location": location})
+
+
 class StreamedResponse(Response):
-    """An answer sent chunk by chunk until ``chunks`` end or the client leaves; then ``resources`` are closed."""
+    """A response sent chunk by chunk until ``chunks`` end or the client leaves; then ``resources`` are closed."""
 
     def __init__(
         self, chunks: AsyncGenerator[bytes, None], *, resources: AsyncExitStack, headers: Mapping[str, str]
@@ -50,6 +57,7 @@ class StreamedResponse(Response):
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 await send({"type": "http.response.body", "body": b""})
                 return
+            # A quiet stream sends nothing for seconds, so only receive() tells that its client has left.
             await _first_to_end(self._pump(send), _disconnected(receive))
 
     async def _pump(self, send: Send) -> None:
@@ -65,11 +73,12 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def _first_to_end(*works: Awaitable[None]) -> None:
-    """Wait until one of ``works`` ends, cancel the others, and raise what the first one raised."""
+    """Wait until one of ``works`` ends, cancel the others, and raise the first one's error."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        # Also when this task is cancelled: wait() leaves its tasks running, and the pump still holds ``resources``.
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

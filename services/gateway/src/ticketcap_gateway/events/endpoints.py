@@ -1,4 +1,4 @@
-"""Calls about events: what anyone sees of them, and how organisers open, change and remove them."""
+"""Serve the calls of events: list, create, get, update and delete."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,14 @@ from starlette.responses import Response
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.identity.roles import ADMINS
 
-from ticketcap_gateway import schemas, translate
-from ticketcap_gateway.access.callers import Access, event_of, idempotency_key, school_of
-from ticketcap_gateway.edge.json_body import BodyReader
-from ticketcap_gateway.edge.operation import Answer, Caller, Operation
+from ticketcap_gateway.access.callers import ORGANISER, Access, idempotency_key
+from ticketcap_gateway.access.paths import event_of, school_of
+from ticketcap_gateway.edge.bodies import BodyReader
+from ticketcap_gateway.edge.fields import Page
+from ticketcap_gateway.edge.operation import Operation, ResponseSpec
 from ticketcap_gateway.edge.query import read_query
 from ticketcap_gateway.edge.responses import created, json, no_content
+from ticketcap_gateway.events import schemas, translation
 from ticketcap_gateway.services.registration import RegistrationClient
 
 _TOPIC = "Events"
@@ -24,13 +26,13 @@ class Events:
     """Serves a school's events."""
 
     def __init__(self, registration: RegistrationClient, access: Access, bodies: BodyReader) -> None:
-        self._registration = registration
+        self._call, self._rpc = registration.call, registration.rpc
         self._access = access
         self._bodies = bodies
 
     def operations(self) -> Sequence[Operation]:
-        """Return every call about events."""
-        one = Answer(status=200, description="The event and its seats.", body=schemas.Event)
+        """Return every call of events."""
+        one = ResponseSpec(status=200, description="The event and its seats.", body=schemas.Event)
         return (
             Operation(
                 method="GET",
@@ -39,30 +41,30 @@ class Events:
                 summary="The open events of a school, soonest first.",
                 topic=_TOPIC,
                 handler=self.list,
-                query=schemas.Page,
-                answers=[Answer(status=200, description="A page of events.", body=schemas.EventPage)],
+                query=Page,
+                responses=[ResponseSpec(status=200, description="A page of events.", body=schemas.EventPage)],
             ),
             Operation(
                 method="POST",
                 path=_EVENTS,
                 name="createEvent",
-                summary="Open an event. OWNER or ADMIN.",
+                summary="Create an event. OWNER or ADMIN.",
                 topic=_TOPIC,
                 handler=self.create,
-                caller=Caller.ORGANISER,
+                caller=ORGANISER,
                 body=schemas.EventCreate,
                 creates=True,
-                answers=[Answer(status=201, description="The new event.", body=schemas.Event)],
+                responses=[ResponseSpec(status=201, description="The new event.", body=schemas.Event)],
                 problems=[409],
             ),
             Operation(
                 method="GET",
                 path=_EVENT,
                 name="getEvent",
-                summary="One event, by its id or slug, with its seats as of now.",
+                summary="One event, by its id or slug, with its current seats.",
                 topic=_TOPIC,
                 handler=self.get,
-                answers=[one],
+                responses=[one],
             ),
             Operation(
                 method="PATCH",
@@ -71,20 +73,20 @@ class Events:
                 summary="Change some fields of an event; more capacity promotes from the waitlist. OWNER or ADMIN.",
                 topic=_TOPIC,
                 handler=self.update,
-                caller=Caller.ORGANISER,
+                caller=ORGANISER,
                 body=schemas.EventPatch,
-                answers=[one],
+                responses=[one],
                 problems=[409],
             ),
             Operation(
                 method="DELETE",
                 path=_EVENT,
                 name="deleteEvent",
-                summary="Remove an event that nobody ever registered for. OWNER or ADMIN.",
+                summary="Delete an event without any registration, past ones included. OWNER or ADMIN.",
                 topic=_TOPIC,
                 handler=self.delete,
-                caller=Caller.ORGANISER,
-                answers=[Answer(status=204, description="The event is gone.")],
+                caller=ORGANISER,
+                responses=[ResponseSpec(status=204, description="The event is deleted.")],
                 problems=[409],
             ),
         )
@@ -92,41 +94,41 @@ class Events:
     async def list(self, request: Request) -> Response:
         """Return a page of open events."""
         school = school_of(request)
-        page = read_query(request, schemas.Page)
+        page = read_query(request, Page)
         message = pb.ListEventsRequest(school=school, limit=page.limit, cursor=page.cursor)
-        answer = await self._registration.list_events(message)
-        items = [translate.event(event) for event in answer.events]
+        answer = await self._call(self._rpc.ListEvents, message)
+        items = [translation.event(event) for event in answer.events]
         return json(schemas.EventPage(items=items, next_cursor=answer.next_cursor or None))
 
     async def create(self, request: Request) -> Response:
-        """Open an event."""
+        """Create an event."""
         school = school_of(request)
         token = await self._access.organiser(request, ADMINS, school)
         key = idempotency_key(request)
-        fields = translate.event_fields(await self._bodies.read(request, schemas.EventCreate))
+        fields = translation.event_fields(await self._bodies.read(request, schemas.EventCreate))
         message = pb.CreateEventRequest(school=school, fields=fields, idempotency_key=key)
-        answer = await self._registration.create_event(message, token)
+        answer = await self._call(self._rpc.CreateEvent, message, token)
         location = f"/api/v1/schools/{answer.event.school}/events/{answer.event.id}"
-        return created(translate.event(answer.event), location=location, replayed=answer.replayed)
+        return created(translation.event(answer.event), location=location, replayed=answer.replayed)
 
     async def get(self, request: Request) -> Response:
         """Return one event."""
         school, event = event_of(request)
-        answer = await self._registration.get_event(pb.GetEventRequest(school=school, event=event))
-        return json(translate.event(answer.event))
+        answer = await self._call(self._rpc.GetEvent, pb.GetEventRequest(school=school, event=event))
+        return json(translation.event(answer.event))
 
     async def update(self, request: Request) -> Response:
         """Change some fields of an event."""
         school, event = event_of(request)
         token = await self._access.organiser(request, ADMINS, school)
-        fields = translate.event_fields(await self._bodies.read(request, schemas.EventPatch))
+        fields = translation.event_fields(await self._bodies.read(request, schemas.EventPatch))
         message = pb.UpdateEventRequest(school=school, event=event, fields=fields)
-        answer = await self._registration.update_event(message, token)
-        return json(translate.event(answer.event))
+        answer = await self._call(self._rpc.UpdateEvent, message, token)
+        return json(translation.event(answer.event))
 
     async def delete(self, request: Request) -> Response:
-        """Remove an event."""
+        """Delete an event."""
         school, event = event_of(request)
         token = await self._access.organiser(request, ADMINS, school)
-        await self._registration.delete_event(pb.DeleteEventRequest(school=school, event=event), token)
+        await self._call(self._rpc.DeleteEvent, pb.DeleteEventRequest(school=school, event=event), token)
         return no_content()

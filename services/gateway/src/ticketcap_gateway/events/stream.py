@@ -1,4 +1,4 @@
-"""Seats as server-sent events: now, then each change."""
+"""Stream an event's seats as server-sent events."""
 
 import asyncio
 import json
@@ -13,29 +13,30 @@ from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import InternalError, NotFound, ServiceError, Unavailable
 from ticketcap_observability import get_logger
 
-from ticketcap_gateway import schemas, translate
-from ticketcap_gateway.access.callers import Access, event_of
-from ticketcap_gateway.edge.operation import Answer, Operation
-from ticketcap_gateway.edge.responses import EVENT_STREAM, StreamedResponse
-from ticketcap_gateway.events.seat_watch import CapacityHub, SeatsUpdate, Subscription
+from ticketcap_gateway.access.callers import Access
+from ticketcap_gateway.access.paths import event_of
+from ticketcap_gateway.edge.operation import EVENT_STREAM, Operation, ResponseSpec
+from ticketcap_gateway.edge.responses import StreamedResponse
+from ticketcap_gateway.events import schemas, translation
+from ticketcap_gateway.events.seat_watch import SeatReader, SeatsUpdate, SeatWatches
 
 _HEADERS: Final = {"content-type": f"{EVENT_STREAM}; charset=utf-8", "x-accel-buffering": "no"}
 _BEGINNING: Final = b"retry: 1000\n: seats follow\n\n"
-_NOT_NOW: Final = b"retry: %d\n: %b\n\n"
-# Browsers that were refused together must not come back together.
+_RETRY: Final = b"retry: %d\n: %b\n\n"
+# Browsers that were refused together must not reconnect together.
 _REFUSED_RETRY_MS: Final = (10_000, 20_000)
 _HEARTBEAT: Final = b": still here\n\n"
-# So long an unknown event may take to be a 404; a stream whose seats take longer has begun.
-_FIRST_STATE_SECONDS: Final = 1.0
+# Within this time an unknown event is a 404; a stream that waits longer for its seats has begun with a 200.
+_FIRST_SEATS_SECONDS: Final = 1.0
 
 _log = get_logger(__name__)
 
 
-class Stream:
+class SeatStream:
     """Serves an event's stream. ``heartbeat`` is the longest silence, in seconds."""
 
-    def __init__(self, hub: CapacityHub, access: Access, *, heartbeat: float) -> None:
-        self._hub = hub
+    def __init__(self, watches: SeatWatches, access: Access, *, heartbeat: float) -> None:
+        self._watches = watches
         self._access = access
         self._heartbeat = heartbeat
 
@@ -50,8 +51,8 @@ class Stream:
                 "one named deleted ends the stream of a deleted event.",
                 topic="Events",
                 handler=self.watch,
-                answers=[
-                    Answer(
+                responses=[
+                    ResponseSpec(
                         status=200,
                         description="The stream; an event's id is the version of the seats.",
                         body=schemas.SeatsEvent,
@@ -64,29 +65,29 @@ class Stream:
     async def watch(self, request: Request) -> Response:
         """Stream an event's seats."""
         try:
-            return await self._begun(request)
+            return await self._start(request)
         except (Unavailable, InternalError) as error:
             if EVENT_STREAM not in request.headers.get("accept", ""):
                 raise
-            return _not_now(error)
+            return _retry_later(error)
 
-    async def _begun(self, request: Request) -> Response:
+    async def _start(self, request: Request) -> Response:
         school, event = event_of(request)
         async with AsyncExitStack() as stack:
-            subscription = await stack.enter_async_context(
-                self._hub.subscribe(school, event, address=self._access.address(request))
+            reader = await stack.enter_async_context(
+                self._watches.open(school, event, address=self._access.address(request))
             )
-            first = await _first(subscription)
-            return StreamedResponse(self._frames(subscription, first), resources=stack.pop_all(), headers=_HEADERS)
+            first = await _first(reader)
+            return StreamedResponse(self._frames(reader, first), resources=stack.pop_all(), headers=_HEADERS)
 
-    async def _frames(self, subscription: Subscription, update: SeatsUpdate | None) -> AsyncGenerator[bytes, None]:
+    async def _frames(self, reader: SeatReader, update: SeatsUpdate | None) -> AsyncGenerator[bytes, None]:
         yield _BEGINNING
         if update is not None:
             yield _frame(update)
         while True:
             try:
                 async with asyncio.timeout(self._heartbeat):
-                    update = await subscription.next()
+                    update = await reader.next()
             except TimeoutError:
                 yield _HEARTBEAT
                 continue
@@ -94,21 +95,21 @@ class Stream:
                 _log.info("stream.ended", reason=error.reason)
                 if isinstance(error, NotFound):
                     yield _deleted(error)
-                # Else the browser connects again, and is then told by a status.
+                # After any other error the browser reconnects, and then gets a status.
                 return
             if update is None:
                 return
             yield _frame(update)
 
 
-async def _first(subscription: Subscription) -> SeatsUpdate | None:
-    """Return the seats, or None when they take a while: a browser never comes back to a stream that began as an error.
+async def _first(reader: SeatReader) -> SeatsUpdate | None:
+    """Return the seats, or None when they take a while: a browser never reconnects to a stream that began as an error.
 
-    Raises the ServiceError that says that there is no such event.
+    Raises NotFound for an unknown event.
     """
     try:
-        async with asyncio.timeout(deadlines.bounded(_FIRST_STATE_SECONDS)):
-            update = await subscription.next()
+        async with asyncio.timeout(deadlines.bounded(_FIRST_SEATS_SECONDS)):
+            update = await reader.next()
     except TimeoutError:
         return None
     if update is None:
@@ -116,11 +117,11 @@ async def _first(subscription: Subscription) -> SeatsUpdate | None:
     return update
 
 
-def _not_now(error: ServiceError) -> Response:
-    """Return a stream that ends at once, and has a browser come again: after a 503 it never would."""
+def _retry_later(error: ServiceError) -> Response:
+    """Return a stream that ends at once and makes a browser reconnect later: after a 503 it never would."""
     _log.info("stream.ended", reason=error.reason)
     wait = random.randint(*_REFUSED_RETRY_MS)  # noqa: S311 - spreads reconnects
-    return Response(_NOT_NOW % (wait, error.message.encode()), headers=_HEADERS)
+    return Response(_RETRY % (wait, error.message.encode()), headers=_HEADERS)
 
 
 def _deleted(error: NotFound) -> bytes:
@@ -129,5 +130,5 @@ def _deleted(error: NotFound) -> bytes:
 
 
 def _frame(update: SeatsUpdate) -> bytes:
-    seats = translate.seats(update.seats, update.promoted)
+    seats = translation.seats(update.seats, update.promoted)
     return f"event: seats\nid: {seats.version}\ndata: {seats.model_dump_json()}\n\n".encode()

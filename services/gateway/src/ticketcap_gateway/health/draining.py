@@ -1,12 +1,12 @@
-"""Whether this process is on its way out."""
+"""Remember whether this process is draining."""
 
 
 class Draining:
-    """Begins once and never ends. While it lasts, /readyz says no."""
+    """Begins once and never ends; from then on /readyz answers 503."""
 
     def __init__(self) -> None:
         self.has_begun = False
 
     def begin(self) -> None:
-        """From now on traffic should go elsewhere."""
+        """Start draining."""
         self.has_begun = True

@@ -1,34 +1,33 @@
-"""Whether the gateway is up, ready, and able to reach what it needs."""
+"""Serve the health calls: health, liveness, readiness and the test error."""
 
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from ticketcap_chassis.errors import NotFound, ServiceError
 from ticketcap_chassis.identity.roles import SUPER_ADMINS
 
-from ticketcap_gateway import schemas
-from ticketcap_gateway.access.callers import Access
-from ticketcap_gateway.edge.operation import Answer, Caller, Operation
+from ticketcap_gateway.access.callers import ORGANISER, Access
+from ticketcap_gateway.edge.operation import Operation, ResponseSpec
 from ticketcap_gateway.edge.responses import json
+from ticketcap_gateway.health import schemas
 from ticketcap_gateway.health.draining import Draining
+from ticketcap_gateway.health.schemas import Check
 from ticketcap_gateway.services.client import ServiceClient
 from ticketcap_gateway.services.payment import PaymentClient
 from ticketcap_gateway.services.registration import RegistrationClient
 
 _TOPIC: Final = "Health"
 _CHECK_SECONDS: Final = 3.0
-# The health service's names of what is checked: a service as a whole, its database, registration's seat changes.
+# Names of gRPC's health service: a service as a whole, its database, registration's seat announcements.
 _WHOLE: Final = ""
 _DATABASE: Final = "database"
 _SEAT_ANNOUNCEMENTS: Final = "seat_announcements"
 _IDENTITY: Final = "identity"
 _SERVES: Final = frozenset({"ok", "stale"})
-
-Check = Literal["ok", "stale", "failing", "unreachable"]
 
 
 class Health:
@@ -58,55 +57,59 @@ class Health:
                 method="GET",
                 path="/api/health",
                 name="getHealth",
-                summary="Whether both services, their databases and the feed of seat changes answer; within 4 seconds.",
+                summary="Whether both services, their databases and the seat announcements are healthy; in 4 seconds.",
                 topic=_TOPIC,
                 handler=self.health,
-                answers=[
-                    Answer(
+                responses=[
+                    ResponseSpec(
                         status=200,
-                        description="All is well; a check that is stale still serves, with the identity provider's "
+                        description="Healthy; a check that is stale still serves, with the identity provider's "
                         "last good keys.",
-                        body=schemas.Health,
+                        body=schemas.HealthReport,
                     ),
-                    Answer(status=503, description="Something is not.", body=schemas.Health),
+                    ResponseSpec(status=503, description="Unhealthy: a check fails.", body=schemas.HealthReport),
                 ],
             ),
             Operation(
                 method="GET",
                 path="/livez",
                 name="isLive",
-                summary="The process is up.",
+                summary="Whether the process is up.",
                 topic=_TOPIC,
                 handler=self.live,
-                answers=[Answer(status=200, description="It is.", body=schemas.Readiness)],
+                responses=[ResponseSpec(status=200, description="Yes.", body=schemas.Readiness)],
             ),
             Operation(
                 method="GET",
                 path="/readyz",
                 name="isReady",
-                summary="Ready to take traffic.",
+                summary="Whether the process is ready to take traffic.",
                 topic=_TOPIC,
                 handler=self.ready,
-                answers=[
-                    Answer(status=200, description="It is.", body=schemas.Readiness),
-                    Answer(status=503, description="Draining, or registration is not there.", body=schemas.Readiness),
+                responses=[
+                    ResponseSpec(status=200, description="Yes.", body=schemas.Readiness),
+                    ResponseSpec(
+                        status=503,
+                        description="Draining, or registration is unavailable.",
+                        body=schemas.Readiness,
+                    ),
                 ],
             ),
             Operation(
                 method="GET",
                 path="/api/test-error",
                 name="testError",
-                summary="Raise an error, so that the way to the operators can be seen to work. SUPER_ADMIN.",
+                summary="Raise an error, to test the path of reports to the operators. SUPER_ADMIN.",
                 topic=_TOPIC,
                 handler=self.test_error,
-                caller=Caller.ORGANISER,
-                answers=[],
+                caller=ORGANISER,
+                responses=[],
             ),
         )
 
     async def health(self, request: Request) -> Response:  # noqa: ARG002 - the shape of a handler
-        """Say how the services are."""
-        asked = {
+        """Report the health of the services."""
+        checks_of = {
             "registration": self._check(self._registration, _WHOLE),
             "database": self._check(self._registration, _DATABASE),
             "seat_announcements": self._check(self._registration, _SEAT_ANNOUNCEMENTS),
@@ -116,14 +119,14 @@ class Health:
         keys = self._access.verifier.keys
         if keys is not None:
             # Each service fetches the provider's keys for itself; these are the gateway's.
-            asked["registration_identity"] = self._check(self._registration, _IDENTITY)
-            asked["payment_identity"] = self._check(self._payment, _IDENTITY)
-        results = await asyncio.gather(*asked.values())
-        checks: dict[str, Check] = dict(zip(asked, results, strict=True))
+            checks_of["registration_identity"] = self._check(self._registration, _IDENTITY)
+            checks_of["payment_identity"] = self._check(self._payment, _IDENTITY)
+        results = await asyncio.gather(*checks_of.values())
+        checks: dict[str, Check] = dict(zip(checks_of, results, strict=True))
         if keys is not None:
             checks["identity"] = keys.value
         healthy = _SERVES.issuperset(checks.values())
-        answer = schemas.Health(
+        answer = schemas.HealthReport(
             status="healthy" if healthy else "unhealthy",
             timestamp=datetime.now(UTC),
             version=self._version,
@@ -136,7 +139,7 @@ class Health:
         return json(schemas.Readiness(status="live"))
 
     async def ready(self, request: Request) -> Response:  # noqa: ARG002 - the shape of a handler
-        """Say whether traffic is welcome. Without payments it is: free registrations, and most calls, go on."""
+        """Say whether to send traffic. Payment may be down: free registrations, and most calls, still work."""
         if self._draining.has_begun:
             return json(schemas.Readiness(status="draining"), 503)
         if await self._check(self._registration, _WHOLE) != "ok":
@@ -147,8 +150,8 @@ class Health:
         """Raise."""
         await self._access.organiser(request, SUPER_ADMINS)
         if not self._has_test_error:
-            raise NotFound("the test error is switched off here; TEST_ERROR_ENABLED switches it on")
-        raise RuntimeError("the test error that an operator asked for")
+            raise NotFound("the test error is disabled; TEST_ERROR_ENABLED enables it")
+        raise RuntimeError("the test error that an operator requested")
 
     async def _check(self, client: ServiceClient, service: str) -> Check:
         try:

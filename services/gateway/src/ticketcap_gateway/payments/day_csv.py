@@ -1,4 +1,4 @@
-"""A day of a school's money as CSV for bookkeeping: charges and refunds in the order in which they happened."""
+"""Export a day of a school's charges and refunds for bookkeeping."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -11,12 +11,13 @@ from starlette.responses import Response
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis.identity.roles import ADMINS
 
-from ticketcap_gateway import schemas
-from ticketcap_gateway.access.callers import Access, school_of
-from ticketcap_gateway.edge.csv_file import csv_answer, csv_download, israel_time
-from ticketcap_gateway.edge.operation import Caller, Operation
+from ticketcap_gateway.access.callers import ORGANISER, Access
+from ticketcap_gateway.access.paths import school_of
+from ticketcap_gateway.edge.csv_file import csv_download, csv_response, israel_time
+from ticketcap_gateway.edge.operation import Operation
 from ticketcap_gateway.edge.query import read_query
 from ticketcap_gateway.payments import amounts
+from ticketcap_gateway.payments.schemas import DayQuery
 from ticketcap_gateway.services.payment import PaymentClient
 
 COLUMNS: Final = (
@@ -36,7 +37,7 @@ COLUMNS: Final = (
 _ISRAEL: Final = ZoneInfo("Asia/Jerusalem")
 
 
-class PaymentsCsv:
+class DayCsv:
     """Serves a school's day as a file. ``seconds`` bounds the whole download."""
 
     def __init__(self, payment: PaymentClient, access: Access, *, seconds: float) -> None:
@@ -54,10 +55,10 @@ class PaymentsCsv:
                 summary="A day's charges and refunds for bookkeeping. OWNER or ADMIN.",
                 topic="Payments",
                 handler=self.export,
-                caller=Caller.ORGANISER,
-                query=schemas.BookQuery,
+                caller=ORGANISER,
+                query=DayQuery,
                 seconds=self._seconds,
-                answers=[csv_answer(COLUMNS, "Refunds are negative; day is a day in Israel.")],
+                responses=[csv_response(COLUMNS, "Refunds are negative; day is a day in Israel.")],
             ),
         )
 
@@ -65,10 +66,10 @@ class PaymentsCsv:
         """Stream the file."""
         school = school_of(request)
         token = await self._access.organiser(request, ADMINS, school)
-        asked = read_query(request, schemas.BookQuery).day
-        day = datetime.now(_ISRAEL).date().isoformat() if asked is MISSING else asked
+        query = read_query(request, DayQuery)
+        day = datetime.now(_ISRAEL).date().isoformat() if query.day is MISSING else query.day
         message = pb.ExportPaymentsRequest(school=school, day=day)
-        portions = self._payment.export_payments(message, token)
+        portions = self._payment.stream(self._payment.rpc.ExportPayments, message, token)
         return await csv_download(f"{school}-payments-{day}", COLUMNS, portions, _rows)
 
 

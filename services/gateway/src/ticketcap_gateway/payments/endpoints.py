@@ -1,4 +1,4 @@
-"""Calls about payments: opening one for a hold, seeing it, giving money back."""
+"""Serve the calls of payments: open, get and refund."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,12 +9,14 @@ from starlette.responses import Response
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis.identity.roles import ADMINS
 
-from ticketcap_gateway import schemas, translate
-from ticketcap_gateway.access.callers import Access, idempotency_key, payment_of, registration_of
-from ticketcap_gateway.edge.json_body import BodyReader
-from ticketcap_gateway.edge.operation import Answer, Caller, Operation
-from ticketcap_gateway.edge.rate_limits import RateLimiter
+from ticketcap_gateway.access.callers import HOLDER, ORGANISER, PAYER, Access, idempotency_key
+from ticketcap_gateway.access.paths import id_of
+from ticketcap_gateway.edge.bodies import BodyReader
+from ticketcap_gateway.edge.messages import to_model
+from ticketcap_gateway.edge.operation import Operation, ResponseSpec
 from ticketcap_gateway.edge.responses import created, json
+from ticketcap_gateway.payments import schemas, translation
+from ticketcap_gateway.payments.opening import PaymentOpener
 from ticketcap_gateway.services.payment import PaymentClient
 
 _TOPIC: Final = "Payments"
@@ -22,33 +24,34 @@ _ONE: Final = "/api/v1/payments/{id}"
 
 
 class Payments:
-    """Serves payments. ``openings`` limits how often an address opens one; ``seconds`` is for what YaadPay is asked."""
+    """Serves payments. ``seconds`` is the deadline of the calls that may wait for YaadPay."""
 
     def __init__(
-        self, payment: PaymentClient, access: Access, bodies: BodyReader, openings: RateLimiter, *, seconds: float
+        self, payment: PaymentClient, access: Access, bodies: BodyReader, opener: PaymentOpener, *, seconds: float
     ) -> None:
         self._payment = payment
+        self._rpc = payment.rpc
         self._access = access
         self._bodies = bodies
-        self._openings = openings
+        self._opener = opener
         self._seconds = seconds
 
     def operations(self) -> Sequence[Operation]:
-        """Return every call about payments."""
+        """Return every call of payments."""
         return (
             Operation(
                 method="POST",
                 path="/api/v1/registrations/{id}/payments",
                 name="createPayment",
-                summary="Open a payment for a hold and learn where to send the customer. Only for the holder.",
+                summary="Open a payment for a hold; the answer holds the customer's next page. Only for the holder.",
                 topic=_TOPIC,
                 handler=self.create,
-                caller=Caller.PAYER,
+                caller=PAYER,
                 body=schemas.PaymentCreate,
                 body_required=False,
                 creates=True,
                 seconds=self._seconds,
-                answers=[Answer(status=201, description="Where the customer goes.", body=schemas.PaymentCreated)],
+                responses=[ResponseSpec(status=201, description="The new payment.", body=schemas.PaymentCreated)],
                 problems=[409, 410, 429],
             ),
             Operation(
@@ -58,57 +61,53 @@ class Payments:
                 summary="One payment with its refunds. Organisers: OWNER or ADMIN.",
                 topic=_TOPIC,
                 handler=self.get,
-                caller=Caller.HOLDER,
-                answers=[Answer(status=200, description="The payment.", body=schemas.Payment)],
+                caller=HOLDER,
+                responses=[ResponseSpec(status=200, description="The payment.", body=schemas.Payment)],
             ),
             Operation(
                 method="POST",
                 path=_ONE + "/refunds",
                 name="createRefund",
-                summary="Give a captured payment back, whole or in part. OWNER or ADMIN.",
+                summary="Refund a captured payment, in whole or in part. OWNER or ADMIN.",
                 topic=_TOPIC,
                 handler=self.refund,
-                caller=Caller.ORGANISER,
+                caller=ORGANISER,
                 body=schemas.RefundCreate,
                 body_required=False,
                 creates=True,
                 seconds=self._seconds,
-                answers=[Answer(status=201, description="The refund.", body=schemas.RefundCreated)],
+                responses=[ResponseSpec(status=201, description="The refund.", body=schemas.RefundCreated)],
                 problems=[409],
             ),
         )
 
     async def create(self, request: Request) -> Response:
         """Open a payment."""
-        registration = registration_of(request)
+        registration = id_of(request, "registration")
         manage_token = await self._access.holder(request)
         key = idempotency_key(request)
         body = await self._bodies.read_optional(request, schemas.PaymentCreate)
         message = pb.CreatePaymentRequest(
             registration_id=registration,
             manage_token=manage_token,
-            language=None if body.language is MISSING else translate.language(body.language),
+            language=None if body.language is MISSING else translation.language(body.language),
             idempotency_key=key,
         )
-        address, digest = self._access.address(request), translate.digest(message)
-        with self._openings.one_use(address, registration.lower(), request=digest) as use:
-            answer = await self._payment.create_payment(message)
-            if answer.replayed:
-                use.give_back()
+        answer = await self._opener.open(request, message)
         location = f"/api/v1/payments/{answer.payment_id}"
-        return created(translate.payment_created(answer), location=location, replayed=answer.replayed)
+        return created(to_model(schemas.PaymentCreated, answer), location=location, replayed=answer.replayed)
 
     async def get(self, request: Request) -> Response:
         """Return one payment."""
-        payment = payment_of(request)
+        payment = id_of(request, "payment")
         credentials = await self._access.credentials(request, ADMINS)
         message = pb.GetPaymentRequest(id=payment, manage_token=credentials.manage_token)
-        answer = await self._payment.get_payment(message, credentials.organiser)
-        return json(translate.payment(answer.payment))
+        answer = await self._payment.call(self._rpc.GetPayment, message, credentials.organiser)
+        return json(translation.payment(answer.payment))
 
     async def refund(self, request: Request) -> Response:
-        """Give money back."""
-        payment = payment_of(request)
+        """Refund a payment."""
+        payment = id_of(request, "payment")
         token = await self._access.organiser(request, ADMINS)
         key = idempotency_key(request)
         body = await self._bodies.read_optional(request, schemas.RefundCreate)
@@ -117,7 +116,11 @@ class Payments:
             amount_agorot=None if body.amount_agorot is MISSING else body.amount_agorot,
             idempotency_key=key,
         )
-        answer = await self._payment.refund_payment(message, token)
-        shown = schemas.RefundCreated(refund=translate.refund(answer.refund), payment=translate.payment(answer.payment))
-        # A refund is seen with its payment.
-        return created(shown, location=f"/api/v1/payments/{payment}", replayed=answer.replayed)
+        answer = await self._payment.call_patiently(self._rpc.RefundPayment, message, token)
+        refund, after = translation.refund(answer.refund), translation.payment(answer.payment)
+        # A refund has no address of its own: it is listed with its payment.
+        return created(
+            schemas.RefundCreated(refund=refund, payment=after),
+            location=f"/api/v1/payments/{payment}",
+            replayed=answer.replayed,
+        )

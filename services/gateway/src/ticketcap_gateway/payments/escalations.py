@@ -1,27 +1,35 @@
-"""Calls about what only a person can settle: seeing what waits, and saying what YaadPay's portal shows."""
+"""Serve the calls of escalations: list, and resolve by a person's finding."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, get_args
 
 from pydantic import MISSING
 from starlette.requests import Request
 from starlette.responses import Response
 from ticketcap.payment.v1 import payment_pb2 as pb
+from ticketcap_chassis.errors import NotFound
 from ticketcap_chassis.identity.roles import SUPER_ADMINS
 
-from ticketcap_gateway import schemas, translate
-from ticketcap_gateway.access.callers import Access, escalation_of
-from ticketcap_gateway.edge.json_body import BodyReader
-from ticketcap_gateway.edge.operation import Answer, Caller, Operation
+from ticketcap_gateway.access.callers import ORGANISER, Access
+from ticketcap_gateway.access.paths import id_of
+from ticketcap_gateway.edge.bodies import BodyReader
+from ticketcap_gateway.edge.operation import Operation, ResponseSpec
 from ticketcap_gateway.edge.query import read_query
 from ticketcap_gateway.edge.responses import json
+from ticketcap_gateway.payments import schemas, translation
 from ticketcap_gateway.services.payment import PaymentClient
 
 _TOPIC: Final = "Escalations"
+_KINDS: Final = get_args(schemas.EscalationKind)
+_MAX_SHOWN: Final = 100
+KIND_PARAMETER: Final[dict[str, Any]] = {
+    "description": "The escalation's kind.",
+    "schema": {"type": "string", "enum": list(_KINDS)},
+}
 
 
 class Escalations:
-    """Serves /escalations. ``seconds`` is for what YaadPay is asked."""
+    """Serves escalations. ``seconds`` is the deadline of a resolution, which may wait for YaadPay."""
 
     def __init__(self, payment: PaymentClient, access: Access, bodies: BodyReader, *, seconds: float) -> None:
         self._payment = payment
@@ -36,38 +44,43 @@ class Escalations:
                 method="GET",
                 path="/api/v1/escalations",
                 name="listEscalations",
-                summary="What waits for a person, oldest first. SUPER_ADMIN.",
+                summary="The cases that only a person can settle, oldest first. SUPER_ADMIN.",
                 topic=_TOPIC,
                 handler=self.list,
-                caller=Caller.ORGANISER,
+                caller=ORGANISER,
                 query=schemas.EscalationQuery,
-                answers=[Answer(status=200, description="The oldest.", body=schemas.EscalationList)],
+                responses=[ResponseSpec(status=200, description="The oldest ones.", body=schemas.EscalationList)],
             ),
             Operation(
                 method="POST",
                 path="/api/v1/escalations/{kind}/{id}/resolve",
                 name="resolveEscalation",
-                summary="Record what a person found; it is kept with who said it. SUPER_ADMIN.",
+                summary="Record a person's finding, with the caller's name. SUPER_ADMIN.",
                 topic=_TOPIC,
                 handler=self.resolve,
-                caller=Caller.ORGANISER,
+                caller=ORGANISER,
                 body=schemas.Resolution,
                 seconds=self._seconds,
-                answers=[Answer(status=200, description="It is settled.", body=schemas.Resolved)],
+                responses=[ResponseSpec(status=200, description="The escalation is resolved.", body=schemas.Resolved)],
                 problems=[409],
             ),
         )
 
     async def list(self, request: Request) -> Response:
-        """Return what waits for a person."""
+        """Return the oldest escalations."""
         token = await self._access.organiser(request, SUPER_ADMINS)
         query = read_query(request, schemas.EscalationQuery)
-        answer = await self._payment.list_escalations(pb.ListEscalationsRequest(limit=query.limit), token)
-        return json(schemas.EscalationList(items=[translate.escalation(one) for one in answer.escalations]))
+        answer = await self._payment.call(
+            self._payment.rpc.ListEscalations, pb.ListEscalationsRequest(limit=query.limit), token
+        )
+        return json(schemas.EscalationList(items=[translation.escalation(one) for one in answer.escalations]))
 
     async def resolve(self, request: Request) -> Response:
-        """Record what a person found."""
-        kind, subject = escalation_of(request)
+        """Record a person's finding."""
+        kind = request.path_params["kind"]
+        if kind not in _KINDS:
+            raise NotFound(f"no escalations of kind {kind[:_MAX_SHOWN]!r}", reason="ESCALATION_NOT_FOUND")
+        subject = id_of(request, "escalation")
         token = await self._access.organiser(request, SUPER_ADMINS)
         body = await self._bodies.read(request, schemas.Resolution)
         message = pb.ResolveEscalationRequest(
@@ -77,7 +90,7 @@ class Escalations:
             yaadpay_id=None if body.yaadpay_id is MISSING else body.yaadpay_id,
             again=None if body.again is MISSING else body.again,
         )
-        answer = await self._payment.resolve_escalation(message, token)
+        answer = await self._payment.call_patiently(self._payment.rpc.ResolveEscalation, message, token)
         if not answer.HasField("payment"):
             return json(schemas.Resolved())
-        return json(schemas.Resolved(payment=translate.payment(answer.payment)))
+        return json(schemas.Resolved(payment=translation.payment(answer.payment)))

@@ -1,57 +1,59 @@
-"""What the pages say, in Hebrew and in English: in plain words, and never whose payment it is."""
+"""State the texts of the pages, in Hebrew and in English.
+
+They use plain words, and never name a person.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ticketcap_gateway.schemas import Language, PaymentState, SeatState
+from ticketcap_gateway.payments.schemas import Language, PaymentState, SeatState
 
 Tone = Literal["good", "wait", "plain", "bad"]
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class Phrase:
     """One text in both languages."""
 
     he: str
     en: str
 
-    def spoken(self, language: Language) -> str:
-        """Return the text in ``language``."""
+    def __getitem__(self, language: Language) -> str:
         return self.en if language == "en" else self.he
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What one page has to say. ``waits``: what comes next is known soon, so the page looks again by itself."""
+    """The message of one page. ``waits``: its outcome is due soon, so the page refreshes itself."""
 
     tone: Tone
-    title: Text
-    lines: tuple[Text, ...] = ()
+    title: Phrase
+    lines: tuple[Phrase, ...] = ()
     waits: bool = False
 
 
 # Of the frame
-OTHER_LANGUAGE: Final = Text("English", "עברית")
-AMOUNT: Final = Text("סכום", "Amount")
-GIVEN_BACK: Final = Text("הוחזר", "Given back")
-REFERENCE: Final = Text("מספר תשלום", "Payment number")
-LOOK_AGAIN: Final = Text("בדיקה נוספת", "Check again")
-TRY_AGAIN: Final = Text("ניסיון נוסף", "Try again")
-GO_AND_PAY: Final = Text("מעבר לתשלום", "Go and pay")
+OTHER_LANGUAGE: Final = Phrase("English", "עברית")
+AMOUNT: Final = Phrase("סכום", "Amount")
+REFUNDED: Final = Phrase("הוחזר", "Refunded")
+PAYMENT_NUMBER: Final = Phrase("מספר תשלום", "Payment number")
+CHECK_AGAIN: Final = Phrase("בדיקה נוספת", "Check again")
+TRY_AGAIN: Final = Phrase("ניסיון נוסף", "Try again")
+GO_AND_PAY: Final = Phrase("מעבר לתשלום", "Go and pay")
 
-_NOTHING_CHARGED: Final = Text("לא חויבתם.", "You were not charged.")
-_NOT_TWICE: Final = Text("אין לשלם שוב.", "Please do not pay again.")
-_PAY_AGAIN: Final = Text(
+_NOTHING_CHARGED: Final = Phrase("לא חויבתם.", "You were not charged.")
+_NOT_TWICE: Final = Phrase("אין לשלם שוב.", "Please do not pay again.")
+_PAY_AGAIN: Final = Phrase(
     "אפשר לנסות שוב, גם בכרטיס אחר, מקישור התשלום שבהרשמה. המקום שמור לכם עד תום הזמן שנקבע לתשלום.",
     "You can try again, with another card too, from the payment link of your registration. "
-    "Your place is held until the time to pay is over.",
+    "Your seat is held until the time to pay is over.",
 )
-_REGISTER_AGAIN: Final = Text(
+_REGISTER_AGAIN: Final = Phrase(
     "אפשר להירשם שוב; אם נותרו מקומות, תקבלו מקום חדש.",
-    "You can register again; if places are left, you will get a new one.",
+    "You can register again; if spots are left, you will get a new seat.",
 )
-_BACK_TO_CARD: Final = Text(
+_BACK_TO_CARD: Final = Phrase(
     "הזיכוי יופיע באותו כרטיס, בדרך כלל בתוך כמה ימי עסקים. אין צורך לעשות דבר.",
     "The money goes back to the same card, usually within a few business days. You need not do anything.",
 )
@@ -59,52 +61,52 @@ _BACK_TO_CARD: Final = Text(
 # Of the payment page
 PAY: Final = Notice(
     "plain",
-    Text("תשלום עבור ההרשמה", "Pay for your registration"),
+    Phrase("תשלום עבור ההרשמה", "Pay for your registration"),
     (
-        Text(
+        Phrase(
             "בלחיצה על הכפתור תעברו לדף התשלום המאובטח של YaadPay. הסכום יוצג שם לפני שתשלמו.",
             "The button takes you to YaadPay's secure payment page. It shows the amount before you pay.",
         ),
-        Text(
+        Phrase(
             "המקום מאושר סופית רק לאחר התשלום. פרטי הכרטיס אינם מגיעים אלינו.",
-            "The place is finally yours only once it is paid. Your card details never reach us.",
+            "Your seat is confirmed only after the payment. Your card details never reach us.",
         ),
     ),
 )
-HOLD_OVER: Final = Notice(
+HOLD_EXPIRED: Final = Notice(
     "bad",
-    Text("הזמן לתשלום נגמר", "The time to pay is over"),
-    (Text("המקום כבר לא שמור.", "The place is no longer held."), _NOTHING_CHARGED, _REGISTER_AGAIN),
+    Phrase("הזמן לתשלום נגמר", "The time to pay is over"),
+    (Phrase("המקום כבר לא שמור.", "The seat is no longer held."), _NOTHING_CHARGED, _REGISTER_AGAIN),
 )
 CANCELLED: Final = Notice(
-    "plain", Text("ההרשמה בוטלה", "The registration was cancelled"), (_NOTHING_CHARGED, _REGISTER_AGAIN)
+    "plain", Phrase("ההרשמה בוטלה", "The registration was cancelled"), (_NOTHING_CHARGED, _REGISTER_AGAIN)
 )
-NO_SUCH_REGISTRATION: Final = Notice(
+REGISTRATION_NOT_FOUND: Final = Notice(
     "bad",
-    Text("הקישור אינו תקין", "This link does not work"),
+    Phrase("הקישור אינו תקין", "This link does not work"),
     (
-        Text(
+        Phrase(
             "לא מצאנו הרשמה לתשלום לפי הקישור הזה. נא לפתוח את הקישור המלא כפי שקיבלתם אותו.",
-            "We found no registration to pay for under this link. Please open the whole link, just as you got it.",
+            "We found no registration to pay for under this link. Please open the whole link, as you received it.",
         ),
     ),
 )
 NOTHING_TO_PAY: Final = Notice(
     "plain",
-    Text("אין מה לשלם כרגע", "There is nothing to pay now"),
+    Phrase("אין מה לשלם כרגע", "There is nothing to pay now"),
     (
-        Text(
+        Phrase(
             "ההרשמה הזו אינה ממתינה לתשלום: היא כבר מאושרת, ללא תשלום, או ברשימת ההמתנה. אם יתפנה מקום, תוכלו לשלם אז.",
             "This registration does not wait for a payment: it is confirmed already, costs nothing, or is on the "
-            "waitlist. Should a place come free, you can pay then.",
+            "waitlist. Should a seat come free, you can pay then.",
         ),
     ),
 )
-BEING_OPENED: Final = Notice(
+PAYMENT_OPENING: Final = Notice(
     "wait",
-    Text("דף התשלום נפתח", "The payment page is being opened"),
+    Phrase("דף התשלום נפתח", "The payment page is being opened"),
     (
-        Text(
+        Phrase(
             "הבקשה הקודמת עדיין בטיפול. נא להמתין רגע וללחוץ שוב.",
             "The request before this one is still under way. Please wait a moment, then press again.",
         ),
@@ -112,30 +114,30 @@ BEING_OPENED: Final = Notice(
 )
 PAYING_UNAVAILABLE: Final = Notice(
     "bad",
-    Text("אי אפשר לשלם כרגע", "Paying is not possible just now"),
+    Phrase("אי אפשר לשלם כרגע", "Paying is not possible just now"),
     (
-        Text(
+        Phrase(
             "דף התשלום לא נפתח. לא חויבתם. נא לנסות שוב בעוד רגע.",
             "The payment page did not open. You were not charged. Please try again in a moment.",
         ),
     ),
 )
-TOO_OFTEN: Final = Notice(
+TOO_MANY_ATTEMPTS: Final = Notice(
     "bad",
-    Text("יותר מדי ניסיונות", "Too many attempts"),
-    (Text("נא להמתין ולנסות שוב מאוחר יותר.", "Please wait, and try again later."),),
+    Phrase("יותר מדי ניסיונות", "Too many attempts"),
+    (Phrase("נא להמתין ולנסות שוב מאוחר יותר.", "Please wait, and try again later."),),
 )
 
 # Of the way back from YaadPay
 NOT_GENUINE: Final = Notice(
     "bad",
-    Text("ההודעה אינה אמיתית", "This message is not genuine"),
+    Phrase("ההודעה אינה אמיתית", "This message is not genuine"),
     (
-        Text(
+        Phrase(
             "ההודעה שהגיעה עם הדפדפן לא נשלחה מ-YaadPay, או שאינה תואמת לתשלום. דבר לא השתנה.",
-            "What your browser brought was not sent by YaadPay, or does not match the payment. Nothing was changed.",
+            "Your browser's message was not sent by YaadPay, or does not match the payment. Nothing was changed.",
         ),
-        Text(
+        Phrase(
             "אם שילמתם, נא לבדוק את מצב ההרשמה לפני שמשלמים שוב.",
             "If you did pay, please look at your registration before you pay again.",
         ),
@@ -143,9 +145,9 @@ NOT_GENUINE: Final = Notice(
 )
 TOO_MANY_REFUSED: Final = Notice(
     "bad",
-    Text("יותר מדי הודעות שגויות", "Too many wrong messages"),
+    Phrase("יותר מדי הודעות שגויות", "Too many wrong messages"),
     (
-        Text(
+        Phrase(
             "מהכתובת הזו הגיעו יותר מדי הודעות שאינן אמיתיות. דבר לא השתנה.",
             "Too many messages that are not genuine came from this address. Nothing was changed.",
         ),
@@ -153,9 +155,9 @@ TOO_MANY_REFUSED: Final = Notice(
 )
 TOO_MANY_RETURNS: Final = Notice(
     "bad",
-    Text("יותר מדי הודעות על תשלום אחד", "Too many messages about one payment"),
+    Phrase("יותר מדי הודעות על תשלום אחד", "Too many messages about one payment"),
     (
-        Text(
+        Phrase(
             "ההודעה הזו לא נרשמה. הקודמות לה נרשמו ונבדקות.",
             "This one was not recorded. Those before it were, and are being checked.",
         ),
@@ -164,9 +166,9 @@ TOO_MANY_RETURNS: Final = Notice(
 )
 RETURN_WAITS: Final = Notice(
     "wait",
-    Text("עוד רגע: התשלום נרשם", "One moment: your payment is being recorded"),
+    Phrase("עוד רגע: התשלום נרשם", "One moment: your payment is being recorded"),
     (
-        Text(
+        Phrase(
             "נא להשאיר את הדף פתוח. הוא מנסה שוב מעצמו כל כמה שניות. אין לשלם שוב.",
             "Please leave this page open. It tries again by itself every few seconds. Please do not pay again.",
         ),
@@ -174,51 +176,51 @@ RETURN_WAITS: Final = Notice(
 )
 
 # Of the result page
-NO_SUCH_PAYMENT: Final = Notice(
+PAYMENT_NOT_FOUND: Final = Notice(
     "bad",
-    Text("לא מצאנו את התשלום", "We do not find this payment"),
-    (Text("נא לבדוק את הקישור.", "Please check the link."),),
+    Phrase("לא מצאנו את התשלום", "We can't find this payment"),
+    (Phrase("נא לבדוק את הקישור.", "Please check the link."),),
 )
 RESULT_UNAVAILABLE: Final = Notice(
     "wait",
-    Text("אי אפשר לבדוק את התשלום כרגע", "We can't look at the payment just now"),
+    Phrase("אי אפשר לבדוק את התשלום כרגע", "We can't look at the payment just now"),
     (
-        Text("הדף מנסה שוב מעצמו.", "This page tries again by itself."),
+        Phrase("הדף מנסה שוב מעצמו.", "This page tries again by itself."),
         _NOT_TWICE,
     ),
 )
-_STILL_CHECKING: Final = Text(
+_STILL_CHECKING: Final = Phrase(
     "הבדיקה נמשכת יותר מהרגיל. אם שילמתם, היא תימשך גם אם תסגרו את הדף.",
-    "This takes longer than usual. If you paid, checking goes on even when you close this page.",
+    "This takes longer than usual. If you paid, we keep checking even when you close this page.",
 )
 _CHECKING: Final = Notice(
     "wait",
-    Text("התשלום בבדיקה", "Your payment is being checked"),
-    (Text("הדף מתעדכן מעצמו.", "This page updates by itself."), _NOT_TWICE),
+    Phrase("התשלום בבדיקה", "Your payment is being checked"),
+    (Phrase("הדף מתעדכן מעצמו.", "This page updates by itself."), _NOT_TWICE),
     waits=True,
 )
-_NOT_HEARD_OF: Final = Notice(
+_NO_RETURN_YET: Final = Notice(
     "wait",
-    Text("עדיין לא קיבלנו אישור על התשלום", "We have not heard of a payment yet"),
+    Phrase("עדיין לא קיבלנו אישור על התשלום", "We have no word of a payment yet"),
     (
-        Text(
+        Phrase(
             "אם זה עתה שילמתם, התשלום בבדיקה והדף מתעדכן מעצמו.",
             "If you have just paid, it is being checked; this page updates by itself.",
         ),
-        Text(
+        Phrase(
             "אם עוד לא שילמתם, אפשר להמשיך מקישור התשלום שבהרשמה.",
-            "If you have not paid yet, go on from the payment link of your registration.",
+            "If you have not paid yet, continue from the payment link of your registration.",
         ),
     ),
     waits=True,
 )
-_NOT_KNOWN: Final = Notice(
+_CHARGE_UNKNOWN: Final = Notice(
     "wait",
-    Text("עדיין לא ידוע אם הכרטיס חויב", "It is not known yet whether your card was charged"),
+    Phrase("עדיין לא ידוע אם הכרטיס חויב", "It is not known yet whether your card was charged"),
     (
-        Text(
+        Phrase(
             "אנחנו בודקים זאת מול YaadPay. אם חויבתם והמקום כבר לא פנוי, הכסף יוחזר.",
-            "We are checking it with YaadPay. If it was, and your place is gone by then, the money comes back.",
+            "We are checking it with YaadPay. If it was charged and your seat is gone by then, you get a full refund.",
         ),
         _NOT_TWICE,
     ),
@@ -226,112 +228,112 @@ _NOT_KNOWN: Final = Notice(
 )
 _CONFIRMED: Final = Notice(
     "good",
-    Text("שולם, והמקום שלכם מאושר", "Paid, and your place is confirmed"),
-    (Text("נתראה באירוע!", "See you at the event!"),),
+    Phrase("שולם, והמקום שלכם מאושר", "Paid, and your seat is confirmed"),
+    (Phrase("נתראה באירוע!", "See you at the event!"),),
 )
-_BEING_CONFIRMED: Final = Notice(
+_CONFIRMING: Final = Notice(
     "wait",
-    Text("התשלום התקבל", "Your payment has arrived"),
-    (Text("המקום מאושר ברגעים אלה.", "Your place is being confirmed at this moment."), _NOT_TWICE),
+    Phrase("התשלום התקבל", "Your payment has arrived"),
+    (Phrase("המקום מאושר ברגעים אלה.", "Your seat is being confirmed at this moment."), _NOT_TWICE),
     waits=True,
 )
-_GONE_AND_CHARGED: Final = Notice(
+_SEAT_GONE_REFUND_DUE: Final = Notice(
     "bad",
-    Text("המקום כבר נתפס, והכסף יוחזר", "The place had gone, and your money comes back"),
+    Phrase("המקום כבר נתפס, והכסף יוחזר", "The seat was gone, and your money comes back"),
     (
-        Text(
+        Phrase(
             "התשלום הגיע אחרי שהמקום כבר לא היה שמור. הסכום כולו יוחזר.",
-            "The payment came when the place was no longer held. All of it will be given back.",
+            "The payment came when the seat was no longer held. All of it will be refunded.",
         ),
         _BACK_TO_CARD,
     ),
 )
-_BEING_REFUNDED: Final = Notice(
-    "plain", Text("הכסף בדרך חזרה אליכם", "Your money is on its way back"), (_BACK_TO_CARD,)
+_REFUND_PENDING: Final = Notice(
+    "plain", Phrase("הכסף בדרך חזרה אליכם", "Your money is on its way back"), (_BACK_TO_CARD,)
 )
-_REFUNDED: Final = Notice("plain", Text("הכסף הוחזר", "Your money was given back"), (_BACK_TO_CARD,))
-_REFUNDED_GONE: Final = Notice(
+_REFUND_DONE: Final = Notice("plain", Phrase("הכסף הוחזר", "Your money was refunded"), (_BACK_TO_CARD,))
+_REFUND_DONE_SEAT_GONE: Final = Notice(
     "plain",
-    Text("המקום כבר נתפס, והכסף הוחזר", "The place had gone, and your money was given back"),
+    Phrase("המקום כבר נתפס, והכסף הוחזר", "The seat was gone, and your money was refunded"),
     (_BACK_TO_CARD, _REGISTER_AGAIN),
 )
-_CARD_REFUSED: Final = Notice("bad", Text("הכרטיס לא אושר", "Your card was refused"), (_NOTHING_CHARGED, _PAY_AGAIN))
-_GONE: Final = Notice("bad", Text("המקום כבר נתפס", "The place had gone"), (_NOTHING_CHARGED, _REGISTER_AGAIN))
-_NOT_MADE: Final = Notice("bad", Text("התשלום לא בוצע", "The payment was not made"), (_NOTHING_CHARGED, _PAY_AGAIN))
-_TIME_OVER: Final = Notice(
+_CARD_DECLINED: Final = Notice("bad", Phrase("הכרטיס לא אושר", "Your card was refused"), (_NOTHING_CHARGED, _PAY_AGAIN))
+_SEAT_GONE: Final = Notice("bad", Phrase("המקום כבר נתפס", "The seat was gone"), (_NOTHING_CHARGED, _REGISTER_AGAIN))
+_NOT_PAID: Final = Notice("bad", Phrase("התשלום לא בוצע", "The payment was not made"), (_NOTHING_CHARGED, _PAY_AGAIN))
+_EXPIRED: Final = Notice(
     "bad",
-    Text("הזמן לתשלום נגמר", "The time to pay is over"),
+    Phrase("הזמן לתשלום נגמר", "The time to pay is over"),
     (
         _NOTHING_CHARGED,
-        Text(
+        Phrase(
             "אם ההרשמה עדיין ממתינה לתשלום, אפשר לשלם מהקישור שלה; אחרת אפשר להירשם שוב.",
             "If your registration still waits for a payment, pay from its link; else you can register again.",
         ),
     ),
 )
-_TIME_OVER_MAYBE_CHARGED: Final = Notice(
+_EXPIRED_MAYBE_CHARGED: Final = Notice(
     "bad",
-    Text("הזמן לתשלום נגמר", "The time to pay is over"),
+    Phrase("הזמן לתשלום נגמר", "The time to pay is over"),
     (
-        Text("לא קיבלנו מדף התשלום הודעה שהתשלום בוצע.", "The payment page did not tell us of any payment."),
-        Text(
+        Phrase("לא קיבלנו מדף התשלום הודעה שהתשלום בוצע.", "The payment page did not tell us of any payment."),
+        Phrase(
             "אם הכרטיס חויב, אין לשלם שוב: נא לפנות לבית הספר עם מספר התשלום, והכסף יוחזר או ייזקף לטובת ההרשמה.",
             "If your card was charged, please do not pay again: tell the school the payment number, "
-            "and the money is given back or counts for your registration.",
+            "and the money is refunded or counts for your registration.",
         ),
     ),
 )
 _SUPERSEDED: Final = Notice(
     "plain",
-    Text("ההרשמה שולמה בתשלום אחר", "Another payment was made for this registration"),
-    (Text("על התשלום הזה לא חויבתם.", "For this one you were not charged."),),
+    Phrase("ההרשמה שולמה בתשלום אחר", "Another payment was made for this registration"),
+    (Phrase("על התשלום הזה לא חויבתם.", "For this one you were not charged."),),
 )
 
 _FREE: Final = Notice(
     "good",
-    Text("האירוע הפך לחינם, והמקום שלכם מאושר", "The event is free now, and your place is confirmed"),
-    (_NOTHING_CHARGED, Text("נתראה באירוע!", "See you at the event!")),
+    Phrase("האירוע הפך לחינם, והמקום שלכם מאושר", "The event is free now, and your seat is confirmed"),
+    (_NOTHING_CHARGED, Phrase("נתראה באירוע!", "See you at the event!")),
 )
 _FREE_UNPAID: Final = Notice(
     _FREE.tone,
     _FREE.title,
-    (Text("אין מה לשלם. אם שילמתם, הכסף יוחזר.", "There is nothing to pay. If you did pay, the money comes back."),),
+    (Phrase("אין מה לשלם. אם שילמתם, הכסף יוחזר.", "There is nothing to pay. If you did pay, the money comes back."),),
 )
 
-_STANDS: Final[Mapping[PaymentState, Notice]] = {
-    "CREATED": _NOT_HEARD_OF,
-    "REDIRECTED": _NOT_HEARD_OF,
+_BY_STATE: Final[Mapping[PaymentState, Notice]] = {
+    "CREATED": _NO_RETURN_YET,
+    "REDIRECTED": _NO_RETURN_YET,
     "AUTHORISED": _CHECKING,
-    "UNKNOWN": _NOT_KNOWN,
-    "CAPTURED": _BEING_CONFIRMED,
-    "REFUND_PENDING": _BEING_REFUNDED,
-    "REFUNDED": _REFUNDED,
-    "FAILED": _NOT_MADE,
-    "EXPIRED": _TIME_OVER,
+    "UNKNOWN": _CHARGE_UNKNOWN,
+    "CAPTURED": _CONFIRMING,
+    "REFUND_PENDING": _REFUND_PENDING,
+    "REFUNDED": _REFUND_DONE,
+    "FAILED": _NOT_PAID,
+    "EXPIRED": _EXPIRED,
 }
-_WITH_SEAT: Final[Mapping[tuple[PaymentState, SeatState], Notice]] = {
+_BY_SEAT: Final[Mapping[tuple[PaymentState, SeatState], Notice]] = {
     ("CAPTURED", "CONFIRMED"): _CONFIRMED,
-    ("CAPTURED", "GONE"): _GONE_AND_CHARGED,
-    ("REFUND_PENDING", "GONE"): _GONE_AND_CHARGED,
-    ("REFUNDED", "GONE"): _REFUNDED_GONE,
-    ("FAILED", "GONE"): _GONE,
+    ("CAPTURED", "GONE"): _SEAT_GONE_REFUND_DUE,
+    ("REFUND_PENDING", "GONE"): _SEAT_GONE_REFUND_DUE,
+    ("REFUNDED", "GONE"): _REFUND_DONE_SEAT_GONE,
+    ("FAILED", "GONE"): _SEAT_GONE,
 }
-_BECAUSE: Final[Mapping[tuple[PaymentState, str], Notice]] = {
-    ("FAILED", "declined"): _CARD_REFUSED,
-    ("FAILED", "seat_gone"): _GONE,
+_BY_FAILURE: Final[Mapping[tuple[PaymentState, str], Notice]] = {
+    ("FAILED", "declined"): _CARD_DECLINED,
+    ("FAILED", "seat_gone"): _SEAT_GONE,
     ("FAILED", "free"): _FREE,
     ("EXPIRED", "free"): _FREE_UNPAID,
     ("EXPIRED", "registration_cancelled"): CANCELLED,
     ("EXPIRED", "superseded"): _SUPERSEDED,
-    ("EXPIRED", "not_returned"): _TIME_OVER_MAYBE_CHARGED,
+    ("EXPIRED", "not_returned"): _EXPIRED_MAYBE_CHARGED,
 }
 
 
 def result(state: PaymentState, seat: SeatState, failure: str) -> Notice:
-    """Return what is said of a payment as it stands: the seat says more than the failure, and that than the state."""
-    return _WITH_SEAT.get((state, seat)) or _BECAUSE.get((state, failure)) or _STANDS[state]
+    """Return the notice of a payment: the seat decides before the failure, and the failure before the state."""
+    return _BY_SEAT.get((state, seat)) or _BY_FAILURE.get((state, failure)) or _BY_STATE[state]
 
 
-def waited_enough(notice: Notice) -> Notice:
-    """Return what a page says that has looked as often as it does by itself."""
+def still_checking(notice: Notice) -> Notice:
+    """Return the notice of a page that no longer refreshes itself."""
     return Notice(notice.tone, notice.title, (_STILL_CHECKING, *notice.lines[1:]))

@@ -1,8 +1,7 @@
-"""The pages of a payment: the one to pay from, and the one that says how it stands."""
+"""Serve the pages of a payment: pay, and the result."""
 
 import secrets
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Final
 from urllib.parse import quote
 
@@ -12,88 +11,86 @@ from starlette.responses import Response
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis.errors import InvalidInput, NotFound, ServiceError
 
-from ticketcap_gateway import schemas, translate
-from ticketcap_gateway.access.callers import Access, is_uuid
-from ticketcap_gateway.edge import form_body
-from ticketcap_gateway.edge.form_body import FormReader
-from ticketcap_gateway.edge.operation import Answer, Operation
-from ticketcap_gateway.edge.problems import headers_of, status_of
+from ticketcap_gateway.access.paths import is_uuid
+from ticketcap_gateway.edge.bodies import FORM, BodyReader
+from ticketcap_gateway.edge.operation import Operation, ResponseSpec
+from ticketcap_gateway.edge.problems import Problems
 from ticketcap_gateway.edge.query import read_query
-from ticketcap_gateway.edge.rate_limits import RateLimiter
-from ticketcap_gateway.payments import amounts, page_texts
-from ticketcap_gateway.payments.notice_page import Page, Refresh, described, other_language, see_other
-from ticketcap_gateway.payments.page_texts import Notice, Text
-from ticketcap_gateway.registrations.links import result_page
-from ticketcap_gateway.schemas import Language, PayForm
+from ticketcap_gateway.edge.responses import see_other
+from ticketcap_gateway.payments import amounts, page_texts, schemas, translation
+from ticketcap_gateway.payments.notice_page import NoticePage, Refresh, other_language, page_specs, result_path
+from ticketcap_gateway.payments.opening import PaymentOpener
+from ticketcap_gateway.payments.page_texts import Notice
+from ticketcap_gateway.payments.schemas import Language, PayForm
 from ticketcap_gateway.services.payment import PaymentClient
 
 _TOPIC: Final = "Pages"
 _PAY: Final = "/pay/{registration}"
-_MAX_FORM: Final = 2048
+_MAX_FORM_BYTES: Final = 2048
 _KEY_BYTES: Final = 24
-_LOOK_SECONDS: Final = 3
-_LOOKS: Final = 20
-_AWAY_SECONDS: Final = 5
+_REFRESH_SECONDS: Final = 3
+_MAX_REFRESHES: Final = 20
+_UNAVAILABLE_SECONDS: Final = 5
 _RUNNING: Final = "PAYMENT_RUNNING"
 _NOT_PAYABLE: Final[Mapping[str, Notice]] = {
-    "HOLD_EXPIRED": page_texts.HOLD_OVER,
-    "REGISTRATION_NOT_FOUND": page_texts.NO_SUCH_REGISTRATION,
+    "HOLD_EXPIRED": page_texts.HOLD_EXPIRED,
+    "REGISTRATION_NOT_FOUND": page_texts.REGISTRATION_NOT_FOUND,
     "FREE_EVENT": page_texts.NOTHING_TO_PAY,
     "NOT_A_HOLD": page_texts.NOTHING_TO_PAY,
-    "RATE_LIMITED": page_texts.TOO_OFTEN,
-    "TOO_MANY_PAYMENTS": page_texts.TOO_OFTEN,
+    "RATE_LIMITED": page_texts.TOO_MANY_ATTEMPTS,
+    "TOO_MANY_PAYMENTS": page_texts.TOO_MANY_ATTEMPTS,
 }
 _IN_FLIGHT: Final = frozenset({"IDEMPOTENCY_IN_FLIGHT", "PAYMENT_OPENING"})
 
 
 class PaymentPages:
-    """Serves both. ``openings`` limits how often an address opens a payment, which may take ``seconds``."""
+    """Serves both pages. ``seconds`` is the deadline of opening a payment, which waits for YaadPay."""
 
-    def __init__(self, payment: PaymentClient, access: Access, openings: RateLimiter, *, seconds: float) -> None:
-        self._payment = payment
-        self._access = access
-        self._openings = openings
+    def __init__(self, payment: PaymentClient, opener: PaymentOpener, problems: Problems, *, seconds: float) -> None:
+        self._call, self._rpc = payment.call, payment.rpc
+        self._opener = opener
+        self._problems = problems
         self._seconds = seconds
-        self._forms = FormReader(_MAX_FORM)
+        self._bodies = BodyReader(_MAX_FORM_BYTES)
 
     def operations(self) -> Sequence[Operation]:
-        """Return the pages, and what the button does."""
+        """Return the pages, and the action of the pay button."""
         return (
             Operation(
                 method="GET",
                 path=_PAY,
                 name="getPayPage",
-                summary="A page to pay for a registration from; its address is the registration's pay_url.",
+                summary="The page to pay for a registration; its address is the registration's pay_url.",
                 topic=_TOPIC,
                 handler=self.pay_page,
                 query=schemas.PayPageQuery,
-                answers=described({200: "The page.", 404: "The link can't be one."}),
+                responses=page_specs({200: "The page.", 404: "The link is invalid."}),
                 problems=[422],
             ),
             Operation(
                 method="POST",
                 path=_PAY,
                 name="payFromPage",
-                summary="What the page's button does: open the payment and go to YaadPay.",
+                summary="The action of the page's button: open the payment and go to YaadPay.",
                 topic=_TOPIC,
                 handler=self.pay,
                 body=schemas.PayForm,
-                body_media_type=form_body.MEDIA_TYPE,
+                body_media_type=FORM,
                 seconds=self._seconds,
-                answers=[
-                    Answer(
+                responses=[
+                    ResponseSpec(
                         status=303,
                         description="To YaadPay's page; to the result page, when it is paid or being charged.",
-                        headers={"Location": "Where the browser goes."},
+                        headers={"Location": "The browser's next page."},
                     ),
-                    *described(
+                    *page_specs(
                         {
                             404: "The token opens no registration.",
-                            409: "There is nothing to pay, or the request before is still under way.",
-                            410: "The hold is over.",
+                            409: "There is nothing to pay, or the previous request is still in progress.",
+                            410: "The hold has expired.",
                             429: "Too many attempts.",
-                            500: "A fault of ours.",
-                            503: "YaadPay or a service is away; the page has a button to try again.",
+                            500: "An internal error.",
+                            503: "YaadPay or a service is unavailable; the page has a button to try again.",
                             504: "YaadPay or a service did not answer in time; the page has a button to try again.",
                         }
                     ),
@@ -103,18 +100,18 @@ class PaymentPages:
                 method="GET",
                 path="/payments/{id}",
                 name="getResultPage",
-                summary="A page that says how a payment stands, and not whose it is.",
+                summary="The page that shows the state of a payment, without any personal data.",
                 topic=_TOPIC,
                 handler=self.result_page,
                 query=schemas.ResultPageQuery,
-                answers=described(
+                responses=page_specs(
                     {
-                        200: "How it stands; the page looks again by itself for a minute while that is not final.",
-                        404: "No such payment.",
-                        429: "The payment service is busy; the page looks again by itself.",
-                        500: "A fault of ours; the page looks again by itself.",
-                        503: "The payment service is away; the page looks again by itself.",
-                        504: "The payment service is slow; the page looks again by itself.",
+                        200: "The payment's state; the page refreshes itself for a minute while that is not final.",
+                        404: "The payment is unknown.",
+                        429: "The payment service is busy; the page refreshes itself.",
+                        500: "An internal error; the page refreshes itself.",
+                        503: "The payment service is unavailable; the page refreshes itself.",
+                        504: "The payment service did not answer in time; the page refreshes itself.",
                     }
                 ),
                 problems=[422],
@@ -122,7 +119,7 @@ class PaymentPages:
         )
 
     async def pay_page(self, request: Request) -> Response:
-        """Show the button; what it costs is shown by YaadPay's page."""
+        """Show the button; YaadPay's page shows the amount."""
         query = read_query(request, schemas.PayPageQuery)
         language = "he" if query.lang is MISSING else query.lang
         try:
@@ -130,112 +127,99 @@ class PaymentPages:
         except ValueError:
             form = None
         if form is None or not is_uuid(request.path_params["registration"]):
-            return _only(page_texts.NO_SUCH_REGISTRATION, language).response(404)
-        switch = f"?token={quote(form.token, safe='')}&lang={other_language(language)}"
-        return _with_button(page_texts.PAY, page_texts.GO_AND_PAY, form, switch=switch).response()
+            return _notice(page_texts.REGISTRATION_NOT_FOUND, language).response(404)
+        return NoticePage(
+            notice=page_texts.PAY,
+            languages=(language,),
+            form=form,
+            button=page_texts.GO_AND_PAY,
+            switch=f"?token={quote(form.token, safe='')}&lang={other_language(language)}",
+        ).response()
 
     async def pay(self, request: Request) -> Response:
         """Open a payment and send the browser to YaadPay."""
-        form = await self._forms.read(request, PayForm)
+        form = await self._bodies.read_form(request, PayForm)
         try:
-            opened = await self._opened(request, form)
+            payment = await self._open(request, form)
         except InvalidInput:
-            # No page of ours sends that: whoever did is told in a program's way.
+            # Our page sends nothing invalid, so this client is a program: it gets a problem.
             raise
         except ServiceError as error:
-            return _instead(error, form)
-        return see_other(opened.redirect_url)
+            return self._not_opened(error, form)
+        return see_other(payment.redirect_url)
 
-    async def _opened(self, request: Request, form: PayForm) -> pb.CreatePaymentResponse:
+    async def _open(self, request: Request, form: PayForm) -> pb.CreatePaymentResponse:
         registration = request.path_params["registration"]
         if not is_uuid(registration):
             raise NotFound("no such registration", reason="REGISTRATION_NOT_FOUND")
         message = pb.CreatePaymentRequest(
             registration_id=registration,
             pay_token=form.token,
-            language=translate.language(form.lang),
-            # The language is part of what was asked for: the same page in the other one asks anew.
+            language=translation.language(form.lang),
+            # The language is part of the request: the same page in the other language is another request.
             idempotency_key=f"page {form.lang} {form.key}",
         )
-        address, digest = self._access.address(request), translate.digest(message)
-        with self._openings.one_use(address, registration.lower(), request=digest) as use:
-            answer = await self._payment.create_payment(message)
-            if answer.replayed:
-                use.give_back()
-        return answer
+        return await self._opener.open(request, message)
+
+    def _not_opened(self, error: ServiceError, form: PayForm) -> Response:
+        """Return the customer's page instead of YaadPay's."""
+        if error.reason == _RUNNING:
+            # It can still be paid at redirect_url, or its result page explains it.
+            payment = error.metadata.get("payment_id", "")
+            return see_other(error.metadata.get("redirect_url") or f"{result_path(payment)}?lang={form.lang}")
+        status, headers = self._problems.status_of(error), self._problems.headers_of(error)
+        if error.reason in _NOT_PAYABLE:
+            cancelled = error.metadata.get("status") == "CANCELLED"
+            notice = page_texts.CANCELLED if cancelled else _NOT_PAYABLE[error.reason]
+            return NoticePage(notice=notice, languages=(form.lang,)).response(status, headers)
+        notice = page_texts.PAYMENT_OPENING if error.reason in _IN_FLIGHT else page_texts.PAYING_UNAVAILABLE
+        # The form keeps its key: if the first request did open a payment, the next one gets the same.
+        return NoticePage(notice=notice, languages=(form.lang,), form=form).response(status, headers)
 
     async def result_page(self, request: Request) -> Response:
-        """Say how a payment stands."""
+        """Show the state of a payment."""
         query = read_query(request, schemas.ResultPageQuery)
         try:
-            result = await self._result(request.path_params["id"])
+            message = await self._result(request.path_params["id"])
         except ServiceError as error:
-            return _no_result(error, "he" if query.lang is MISSING else query.lang)
-        shown = translate.payment_result(result)
-        language = shown.language if query.lang is MISSING else query.lang
-        notice = page_texts.result(shown.state, shown.seat, result.failure)
-        looks_again = notice.waits and query.looked < _LOOKS
-        path = f"{result_page(shown.id)}?lang={language}"
-        return Page(
-            notice=notice if looks_again or not notice.waits else page_texts.waited_enough(notice),
+            return self._no_result(error, "he" if query.lang is MISSING else query.lang)
+        result = translation.payment_result(message)
+        language = result.language if query.lang is MISSING else query.lang
+        notice = page_texts.result(result.state, result.seat, message.failure)
+        refreshes = notice.waits and query.looked < _MAX_REFRESHES
+        path = f"{result_path(result.id)}?lang={language}"
+        return NoticePage(
+            notice=notice if refreshes or not notice.waits else page_texts.still_checking(notice),
             languages=(language,),
-            body=_figures(result, language) + (_look_again(path, language) if notice.waits else ""),
+            figures=_figures(message),
+            check_again=path if notice.waits else "",
             switch=f"?lang={other_language(language)}",
-            refresh=Refresh(seconds=_LOOK_SECONDS, path=f"{path}&looked={query.looked + 1}") if looks_again else None,
+            refresh=Refresh(seconds=_REFRESH_SECONDS, path=f"{path}&looked={query.looked + 1}") if refreshes else None,
         ).response()
 
     async def _result(self, payment: str) -> pb.GetPaymentResultResponse:
         if not is_uuid(payment):
             raise NotFound("no such payment", reason="PAYMENT_NOT_FOUND")
-        return await self._payment.get_payment_result(pb.GetPaymentResultRequest(id=payment))
+        return await self._call(self._rpc.GetPaymentResult, pb.GetPaymentResultRequest(id=payment))
+
+    def _no_result(self, error: ServiceError, language: Language) -> Response:
+        if isinstance(error, NotFound):
+            return _notice(page_texts.PAYMENT_NOT_FOUND, language).response(404)
+        page = NoticePage(
+            notice=page_texts.RESULT_UNAVAILABLE,
+            languages=(language,),
+            refresh=Refresh(seconds=_UNAVAILABLE_SECONDS),
+        )
+        headers = {"retry-after": str(_UNAVAILABLE_SECONDS)} | self._problems.headers_of(error)
+        return page.response(self._problems.status_of(error), headers)
 
 
-def _instead(error: ServiceError, form: PayForm) -> Response:
-    """Return what a customer gets to see instead of YaadPay's page."""
-    if error.reason == _RUNNING:
-        # Either it can still be paid, or there is something to be told about it.
-        payment = error.metadata.get("payment_id", "")
-        return see_other(error.metadata.get("redirect_url") or f"{result_page(payment)}?lang={form.lang}")
-    status, headers = status_of(error), headers_of(error)
-    if error.reason in _NOT_PAYABLE:
-        cancelled = error.metadata.get("status") == "CANCELLED"
-        notice = page_texts.CANCELLED if cancelled else _NOT_PAYABLE[error.reason]
-        return _only(notice, form.lang, switch=False).response(status, headers)
-    notice = page_texts.BEING_OPENED if error.reason in _IN_FLIGHT else page_texts.PAYING_UNAVAILABLE
-    # The same key: whatever came of the first request, this is no second one.
-    return _with_button(notice, page_texts.TRY_AGAIN, form).response(status, headers)
+def _notice(notice: Notice, language: Language) -> NoticePage:
+    return NoticePage(notice=notice, languages=(language,), switch=f"?lang={other_language(language)}")
 
 
-def _no_result(error: ServiceError, language: Language) -> Response:
-    if isinstance(error, NotFound):
-        return _only(page_texts.NO_SUCH_PAYMENT, language).response(404)
-    page = Page(notice=page_texts.RESULT_UNAVAILABLE, languages=(language,), refresh=Refresh(seconds=_AWAY_SECONDS))
-    return page.response(status_of(error), {"retry-after": str(_AWAY_SECONDS)} | headers_of(error))
-
-
-def _only(notice: Notice, language: Language, *, switch: bool = True) -> Page:
-    return Page(notice=notice, languages=(language,), switch=f"?lang={other_language(language)}" if switch else "")
-
-
-def _with_button(notice: Notice, button: Text, form: PayForm, *, switch: str = "") -> Page:
-    fields = "".join(
-        f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in form.model_dump().items()
-    )
-    body = f'<form method="post" action="?">{fields}<button>{escape(button.spoken(form.lang))}</button></form>'
-    return Page(notice=notice, languages=(form.lang,), body=body, switch=switch)
-
-
-def _figures(result: pb.GetPaymentResultResponse, language: Language) -> str:
-    rows = [(page_texts.AMOUNT, amounts.readable(result.amount_agorot, result.currency))]
+def _figures(result: pb.GetPaymentResultResponse) -> Sequence[tuple[page_texts.Phrase, str]]:
+    figures = [(page_texts.AMOUNT, amounts.readable(result.amount_agorot, result.currency))]
     if result.refunded_agorot:
-        rows.append((page_texts.GIVEN_BACK, amounts.readable(result.refunded_agorot, result.currency)))
-    rows.append((page_texts.REFERENCE, result.id))
-    # Figures run from left to right in Hebrew too.
-    cells = "".join(
-        f'<div><dt>{escape(name.spoken(language))}</dt><dd dir="ltr">{escape(value)}</dd></div>' for name, value in rows
-    )
-    return f"<dl>{cells}</dl>"
-
-
-def _look_again(path: str, language: Language) -> str:
-    return f'<a class="button" href="{escape(path)}">{escape(page_texts.LOOK_AGAIN.spoken(language))}</a>'
+        figures.append((page_texts.REFUNDED, amounts.readable(result.refunded_agorot, result.currency)))
+    return [*figures, (page_texts.PAYMENT_NUMBER, result.id)]

@@ -1,4 +1,4 @@
-"""Calls about check-ins: who arrived, once, and taking it back."""
+"""Serve the calls of check-ins: check in, and undo."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,13 @@ from starlette.responses import Response
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.identity.roles import MANAGERS
 
-from ticketcap_gateway import schemas, translate
-from ticketcap_gateway.access.callers import Access, event_of, registration_of
-from ticketcap_gateway.edge.json_body import BodyReader
-from ticketcap_gateway.edge.operation import Answer, Caller, Operation
+from ticketcap_gateway.access.callers import ORGANISER, Access
+from ticketcap_gateway.access.paths import event_of, id_of
+from ticketcap_gateway.edge.bodies import BodyReader
+from ticketcap_gateway.edge.operation import Operation, ResponseSpec
 from ticketcap_gateway.edge.responses import created, json
-from ticketcap_gateway.registrations.links import Links
+from ticketcap_gateway.registrations import schemas, translation
+from ticketcap_gateway.registrations.translation import PayLinks
 from ticketcap_gateway.services.registration import RegistrationClient
 
 _TOPIC = "Check-in"
@@ -22,14 +23,14 @@ _CHECK_INS = "/api/v1/schools/{school}/events/{event}/check-ins"
 class CheckIns:
     """Serves an event's check-ins. A check-in has the id of its registration."""
 
-    def __init__(self, registration: RegistrationClient, access: Access, bodies: BodyReader, links: Links) -> None:
-        self._registration = registration
+    def __init__(self, registration: RegistrationClient, access: Access, bodies: BodyReader, links: PayLinks) -> None:
+        self._call, self._rpc = registration.call, registration.rpc
         self._access = access
         self._bodies = bodies
         self._links = links
 
     def operations(self) -> Sequence[Operation]:
-        """Return every call about check-ins."""
+        """Return every call of check-ins."""
         return (
             Operation(
                 method="POST",
@@ -38,20 +39,20 @@ class CheckIns:
                 summary="Mark a confirmed registration as arrived, once. MANAGER and up.",
                 topic=_TOPIC,
                 handler=self.create,
-                caller=Caller.ORGANISER,
+                caller=ORGANISER,
                 body=schemas.CheckInCreate,
-                answers=[Answer(status=201, description="The registration.", body=schemas.Registration)],
+                responses=[ResponseSpec(status=201, description="The registration.", body=schemas.Registration)],
                 problems=[409],
             ),
             Operation(
                 method="DELETE",
                 path=_CHECK_INS + "/{id}",
                 name="undoCheckIn",
-                summary="Take a check-in back. MANAGER and up.",
+                summary="Undo a check-in. MANAGER and up.",
                 topic=_TOPIC,
                 handler=self.undo,
-                caller=Caller.ORGANISER,
-                answers=[Answer(status=200, description="The registration.", body=schemas.Registration)],
+                caller=ORGANISER,
+                responses=[ResponseSpec(status=200, description="The registration.", body=schemas.Registration)],
                 problems=[409],
             ),
         )
@@ -62,14 +63,14 @@ class CheckIns:
         token = await self._access.organiser(request, MANAGERS, school)
         body = await self._bodies.read(request, schemas.CheckInCreate)
         message = pb.CheckInRequest(school=school, event=event, confirmation_code=body.confirmation_code)
-        answer = await self._registration.check_in(message, token)
+        answer = await self._call(self._rpc.CheckIn, message, token)
         location = f"/api/v1/schools/{school}/events/{event}/check-ins/{answer.registration.id}"
-        return created(translate.registration(answer.registration, self._links), location=location, replayed=False)
+        return created(translation.registration(answer.registration, self._links), location=location, replayed=False)
 
     async def undo(self, request: Request) -> Response:
-        """Take a check-in back."""
+        """Undo a check-in."""
         school, event = event_of(request)
         token = await self._access.organiser(request, MANAGERS, school)
-        message = pb.UndoCheckInRequest(school=school, event=event, id=registration_of(request))
-        answer = await self._registration.undo_check_in(message, token)
-        return json(translate.registration(answer.registration, self._links))
+        message = pb.UndoCheckInRequest(school=school, event=event, id=id_of(request, "registration"))
+        answer = await self._call(self._rpc.UndoCheckIn, message, token)
+        return json(translation.registration(answer.registration, self._links))

@@ -1,10 +1,14 @@
-"""Merges the claims of many callers into few RegisterBatch calls.
+"""Merge the claims of many callers into few RegisterBatch calls.
 
 Each event has a queue and a few slots of its own, and a batch holds claims of
-one event: an event that answers slowly, or never, delays no other. A claim goes
-at once while a slot of its event is free. While all are taken, claims wait, and
-leave together when a slot comes back: no timer, so an idle event pays nothing
-and a rush batches by itself.
+one event: an event that answers slowly, or never, delays no other. A claim is
+sent at once while a slot of its event is free. While all are taken, claims wait,
+and leave together when a slot comes free: no timer, so an idle event pays
+nothing and a rush batches by itself.
+
+A claim waits in its event's queue, then is in flight in one batch, then has an
+answer. Its caller, its timer and its batch may each complete the answer; the
+first one wins, and the others see that it is done.
 """
 
 import asyncio
@@ -21,14 +25,16 @@ from ticketcap_chassis.concurrency.slices import in_slices
 from ticketcap_chassis.errors import Busy, DeadlineExceeded, InternalError, ServiceError, Unavailable
 from ticketcap_chassis.rpc.channel import DEFAULT_TIMEOUT_SECONDS
 from ticketcap_chassis.rpc.status import from_status
-from ticketcap_observability import get_logger, sentry, traceparent_of
+from ticketcap_observability import get_logger
+
+from ticketcap_gateway import telemetry
 
 EVENT_IN_FLIGHT: Final = 2
-"""Batches of one event: the registration service prepares one while it commits the other."""
+"""Batches of one event in flight: the registration service prepares one while it commits the other."""
 MAX_IN_FLIGHT: Final = 512
-"""Batches of all events: a quarter of the calls that a replica of the registration service serves at once."""
+"""Batches of all events in flight: a quarter of the calls that a replica of the registration service serves."""
 MAX_BATCH: Final = 64
-"""Claims of one batch: more save little, and both ends spend longer on one event before they turn to another."""
+"""Claims of one batch: more save little, and keep both ends longer from other events."""
 
 _EventName = tuple[str, str]
 
@@ -36,16 +42,16 @@ _log = get_logger(__name__)
 
 
 class BatchRegistrar(Protocol):
-    """Whoever takes a batch of claims."""
+    """Takes batches of claims."""
 
     async def register_batch(self, request: pb.RegisterBatchRequest) -> pb.RegisterBatchResponse:
-        """Answer every item of the batch, in its order, or raise a ServiceError."""
+        """Return one result per item, in the batch's order, or raise a ServiceError."""
         ...
 
 
 @dataclass(slots=True, eq=False)
-class _Claim:
-    """One caller's claim and where its answer goes. ``deadline`` is on the monotonic clock."""
+class _WaitingClaim:
+    """One caller's claim and the future of its answer. ``deadline`` is on the monotonic clock."""
 
     request: pb.RegisterRequest
     traceparent: str
@@ -58,9 +64,9 @@ class _Claim:
             self.answer.set_exception(error)
 
     def expire(self) -> None:
-        self.refuse(DeadlineExceeded("the answer did not come in time; ask again with the same Idempotency-Key"))
+        self.refuse(DeadlineExceeded("the answer did not come in time; try again with the same Idempotency-Key"))
 
-    def settle(self, result: pb.RegisterBatchResponse.Result) -> None:
+    def resolve(self, result: pb.RegisterBatchResponse.Result) -> None:
         if self.answer.done():
             return
         kind = result.WhichOneof("result")
@@ -69,15 +75,15 @@ class _Claim:
         elif kind == "error":
             self.refuse(from_status(result.error))
         else:
-            self.refuse(InternalError("the registration service gave this claim no answer"))
+            self.refuse(InternalError("the registration service returned no answer to this claim"))
 
 
 @dataclass(slots=True, eq=False)
 class _EventQueue:
-    """One event's claims: those that wait, and how many are under way in how many batches."""
+    """One event's claims: those that wait, and the numbers of claims and batches in flight."""
 
-    waiting: deque[_Claim] = field(default_factory=deque)
-    in_flight: int = 0
+    waiting: deque[_WaitingClaim] = field(default_factory=deque)
+    batches_in_flight: int = 0
     claims_in_flight: int = 0
     has_turn: bool = False
 
@@ -87,26 +93,26 @@ class _EventQueue:
 
     @property
     def may_send(self) -> bool:
-        return bool(self.waiting) and self.in_flight < EVENT_IN_FLIGHT
+        return bool(self.waiting) and self.batches_in_flight < EVENT_IN_FLIGHT
 
-    def next_batch(self) -> list[_Claim]:
-        batch: list[_Claim] = []
+    def next_batch(self) -> list[_WaitingClaim]:
+        batch: list[_WaitingClaim] = []
         now = time.monotonic()
         while self.waiting and len(batch) < MAX_BATCH:
             claim = self.waiting.popleft()
+            # A claim whose caller left, or whose time is over, is dropped: the service never sees it.
             if not claim.answer.done() and claim.deadline > now:
                 batch.append(claim)
         return batch
 
 
 class ClaimCoalescer:
-    """Sends claims in batches of one event; events take turns, and one has at most two batches under way.
+    """Sends claims in batches of one event; events take turns, and one has at most two batches in flight.
 
-    ``max_waiting`` bounds the claims of all events that wait, ``max_of_event`` those of one event that wait or are
-    under way: each holds a connection of its caller, and other events need connections too.
-
-    A caller that leaves never hurts its batch; a claim whose caller left, or
-    whose time is over, before it was sent is not sent.
+    ``max_waiting`` bounds the waiting claims of all events, ``max_of_event``
+    those of one event that wait or are in flight: each holds a connection of
+    its caller, and other events need connections too. A caller that leaves
+    never harms its batch.
     """
 
     def __init__(self, registrar: BatchRegistrar, *, max_waiting: int, max_of_event: int) -> None:
@@ -114,7 +120,7 @@ class ClaimCoalescer:
         self._max_waiting = max_waiting
         self._max_of_event = max_of_event
         self._waiting = 0
-        # Events with a claim that waits or is under way; dropped when they have none.
+        # Events with a claim that waits or is in flight; dropped when they have none.
         self._events: dict[_EventName, _EventQueue] = {}
         # Events that may send, each once, in the order of their turns.
         self._turns: deque[_EventName] = deque()
@@ -134,9 +140,9 @@ class ClaimCoalescer:
         self._must_have_room(event)
         loop = asyncio.get_running_loop()
         timeout = deadlines.bounded(DEFAULT_TIMEOUT_SECONDS)
-        claim = _Claim(
+        claim = _WaitingClaim(
             request=request,
-            traceparent=traceparent_of(),
+            traceparent=telemetry.current_traceparent(),
             deadline=time.monotonic() + timeout,
             answer=loop.create_future(),
             context=contextvars.copy_context(),
@@ -145,12 +151,14 @@ class ClaimCoalescer:
         self._add(event, claim)
         self._flush_soon()
         try:
+            # A cancelled caller cancels the future, not the batch: a claim in flight may still be committed, and its
+            # idempotency key finds the outcome.
             return await claim.answer
         finally:
             timer.cancel()
 
     async def close(self) -> None:
-        """Refuse what waits, and cancel what is under way. Idempotency keys find its outcome again."""
+        """Refuse the waiting claims and cancel the batches in flight; idempotency keys find their outcome again."""
         self._closed = True
         for queue in self._events.values():
             for claim in queue.waiting:
@@ -159,6 +167,7 @@ class ClaimCoalescer:
         self._turns.clear()
         for task in self._sending:
             task.cancel()
+        # Each task answers its callers before it ends; nothing starts a new one, since all queues are empty.
         await asyncio.gather(*self._sending, return_exceptions=True)
 
     def _must_have_room(self, event: _EventName) -> None:
@@ -170,20 +179,20 @@ class ClaimCoalescer:
                 f"{self._max_of_event} claims of this event are waiting already; try again", reason="TOO_MANY_CLAIMS"
             )
 
-    def _add(self, event: _EventName, claim: _Claim) -> None:
+    def _add(self, event: _EventName, claim: _WaitingClaim) -> None:
         queue = self._events.setdefault(event, _EventQueue())
         queue.waiting.append(claim)
         self._waiting += 1
         self._take_turn(event, queue)
 
     def _take_turn(self, event: _EventName, queue: _EventQueue) -> None:
-        """Let an event that may send wait for its turn: once, behind the events that wait already."""
+        """Queue an event that may send for its turn: once, behind the events that wait already."""
         if queue.may_send and not queue.has_turn:
             queue.has_turn = True
             self._turns.append(event)
 
     def _flush_soon(self) -> None:
-        # Not at once: what else arrived in this turn of the loop shall travel along.
+        # Not at once: claims that arrive in the same iteration of the loop travel in the same batch.
         if not self._flush_is_due and self._turns and len(self._sending) < MAX_IN_FLIGHT:
             self._flush_is_due = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -202,10 +211,11 @@ class ClaimCoalescer:
             self._take_turn(event, queue)
             self._drop_if_idle(event, queue)
 
-    def _start(self, event: _EventName, queue: _EventQueue, batch: list[_Claim]) -> None:
-        queue.in_flight += 1
+    def _start(self, event: _EventName, queue: _EventQueue, batch: list[_WaitingClaim]) -> None:
+        queue.batches_in_flight += 1
         queue.claims_in_flight += len(batch)
-        # A lone claim's call belongs to its caller's trace; a batch has a trace of its own.
+        # A lone claim's call belongs to its caller's trace; a batch has a trace of its own. Neither is cancelled with
+        # a caller, since the task belongs to the coalescer.
         context = batch[0].context if len(batch) == 1 else contextvars.Context()
         task = asyncio.get_running_loop().create_task(self._send(batch), context=context)
         self._sending.add(task)
@@ -213,7 +223,7 @@ class ClaimCoalescer:
 
     def _sent(self, task: asyncio.Task[None], event: _EventName, queue: _EventQueue, claims: int) -> None:
         self._sending.discard(task)
-        queue.in_flight -= 1
+        queue.batches_in_flight -= 1
         queue.claims_in_flight -= claims
         self._take_turn(event, queue)
         self._drop_if_idle(event, queue)
@@ -223,21 +233,20 @@ class ClaimCoalescer:
         if not queue.claims:
             del self._events[event]
 
-    async def _send(self, batch: list[_Claim]) -> None:
+    async def _send(self, batch: list[_WaitingClaim]) -> None:
         try:
             now = time.monotonic()
             with deadlines.within(max(claim.deadline for claim in batch) - now):
                 response = await self._registrar.register_batch(_batch_request(batch, now))
-            # Inside: the gateway may stop between two slices of answers.
-            await _settle_all(batch, response)
+            # Inside the try: the gateway may stop between two slices of answers.
+            await _resolve_all(batch, response)
         except ServiceError as error:
             _refuse_all(batch, error)
         except asyncio.CancelledError:
             _refuse_all(batch, Unavailable("the gateway is stopping; try again"))
             raise
-        except Exception as error:  # noqa: BLE001 - the callers wait for an answer whatever happens
-            _log.error("claims.unexpected_error", exc_info=error)
-            sentry.report(error)
+        except Exception as error:  # noqa: BLE001 - the callers wait for an answer in any case
+            telemetry.report_unexpected("claims.unexpected_error", error)
             _refuse_all(batch, InternalError("an unexpected error; the log has it"))
 
 
@@ -246,30 +255,28 @@ def _event_of(request: pb.RegisterRequest) -> _EventName:
     return request.school, request.event.lower()
 
 
-def _batch_request(batch: list[_Claim], now: float) -> pb.RegisterBatchRequest:
-    item = pb.RegisterBatchRequest.Item
-    return pb.RegisterBatchRequest(
-        items=[
-            item(
-                request=claim.request,
-                traceparent=claim.traceparent,
-                timeout_ms=max(1, int((claim.deadline - now) * 1000)),
-            )
-            for claim in batch
-        ]
-    )
+def _batch_request(batch: list[_WaitingClaim], now: float) -> pb.RegisterBatchRequest:
+    message = pb.RegisterBatchRequest()
+    for claim in batch:
+        # Built in place: an item passed to the constructor would be copied once more.
+        message.items.add(
+            request=claim.request,
+            traceparent=claim.traceparent,
+            timeout_ms=max(1, int((claim.deadline - now) * 1000)),
+        )
+    return message
 
 
-async def _settle_all(batch: list[_Claim], response: pb.RegisterBatchResponse) -> None:
+async def _resolve_all(batch: list[_WaitingClaim], response: pb.RegisterBatchResponse) -> None:
     if len(response.results) != len(batch):
         _log.error("claims.results_do_not_match", sent=len(batch), received=len(response.results))
-        _refuse_all(batch, InternalError("the registration service did not answer each claim"))
+        _refuse_all(batch, InternalError("the registration service did not answer every claim"))
         return
     async for claim, result in in_slices(list(zip(batch, response.results, strict=True))):
-        claim.settle(result)
+        claim.resolve(result)
 
 
-def _refuse_all(batch: list[_Claim], error: ServiceError) -> None:
+def _refuse_all(batch: list[_WaitingClaim], error: ServiceError) -> None:
     for claim in batch:
         # An error of its own for each: one exception raised in many tasks mixes their tracebacks.
         claim.refuse(copy.copy(error))

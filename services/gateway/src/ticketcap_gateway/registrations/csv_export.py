@@ -9,10 +9,11 @@ from starlette.responses import Response
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.identity.roles import VIEWERS
 
-from ticketcap_gateway import translate
-from ticketcap_gateway.access.callers import Access, event_of
-from ticketcap_gateway.edge.csv_file import csv_answer, csv_download, israel_time
-from ticketcap_gateway.edge.operation import Caller, Operation
+from ticketcap_gateway.access.callers import ORGANISER, Access
+from ticketcap_gateway.access.paths import event_of
+from ticketcap_gateway.edge.csv_file import csv_download, csv_response, israel_time
+from ticketcap_gateway.edge.messages import enum_name
+from ticketcap_gateway.edge.operation import Operation
 from ticketcap_gateway.services.registration import RegistrationClient
 
 COLUMNS: Final = (
@@ -33,7 +34,7 @@ COLUMNS: Final = (
 _ISRAELI: Final = re.compile(r"\+972(\d{1,2})(\d{3})(\d{4})")
 
 
-class CsvExport:
+class RegistrationsCsv:
     """Serves an event's registrations as a file. ``seconds`` bounds the whole download."""
 
     def __init__(self, registration: RegistrationClient, access: Access, *, seconds: float) -> None:
@@ -51,9 +52,9 @@ class CsvExport:
                 summary="Every registration of an event, oldest first, for a spreadsheet. VIEWER and up.",
                 topic="Registrations",
                 handler=self.export,
-                caller=Caller.ORGANISER,
+                caller=ORGANISER,
                 seconds=self._seconds,
-                answers=[csv_answer(COLUMNS, "Israeli phones are in local spelling.")],
+                responses=[csv_response(COLUMNS, "Israeli phones are in local spelling.")],
             ),
         )
 
@@ -62,7 +63,7 @@ class CsvExport:
         school, event = event_of(request)
         token = await self._access.organiser(request, VIEWERS, school)
         message = pb.ExportRegistrationsRequest(school=school, event=event)
-        portions = self._registration.export_registrations(message, token)
+        portions = self._registration.stream(self._registration.rpc.ExportRegistrations, message, token)
         return await csv_download(f"{school}-{event}-registrations", COLUMNS, portions, _rows)
 
 
@@ -79,7 +80,7 @@ def local_phone(e164: str) -> str:
 def _row(registration: pb.Registration) -> Sequence[str]:
     return (
         registration.confirmation_code,
-        translate.registration_status_name(registration.status),
+        enum_name(pb.RegistrationStatus.DESCRIPTOR, registration.status),
         registration.name,
         local_phone(registration.phone),
         registration.email,

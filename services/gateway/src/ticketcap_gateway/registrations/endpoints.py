@@ -1,4 +1,4 @@
-"""Calls about registrations: claiming spots, seeing them, giving them back, and an event's list."""
+"""Serve the calls of registrations: claim, list, get and cancel."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,26 +9,28 @@ from starlette.responses import Response
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.identity.roles import MANAGERS, VIEWERS
 
-from ticketcap_gateway import schemas, translate
-from ticketcap_gateway.access.callers import Access, event_of, idempotency_key, registration_of
-from ticketcap_gateway.edge.json_body import BodyReader
-from ticketcap_gateway.edge.operation import Answer, Caller, Operation
+from ticketcap_gateway.access.callers import HOLDER, ORGANISER, Access, idempotency_key
+from ticketcap_gateway.access.paths import event_of, id_of
+from ticketcap_gateway.edge.bodies import BodyReader
+from ticketcap_gateway.edge.messages import digest
+from ticketcap_gateway.edge.operation import Operation, ResponseSpec
 from ticketcap_gateway.edge.query import read_query
 from ticketcap_gateway.edge.rate_limits import RateLimiter
 from ticketcap_gateway.edge.responses import created, json
+from ticketcap_gateway.registrations import schemas, translation
 from ticketcap_gateway.registrations.claims import ClaimCoalescer
-from ticketcap_gateway.registrations.links import Links
+from ticketcap_gateway.registrations.translation import PayLinks
 from ticketcap_gateway.services.registration import RegistrationClient
 
 _TOPIC = "Registrations"
 _OF_EVENT = "/api/v1/schools/{school}/events/{event}/registrations"
 _ONE = "/api/v1/registrations/{id}"
-# Organisers are known by name.
+# Organisers are identified by their tokens.
 _UNLIMITED: Final = RateLimiter(None)
 
 
 class Registrations:
-    """Serves registrations. The public writes are limited by client address, each kind and event for itself."""
+    """Serves registrations. Public writes are limited by client address, separately for each kind and event."""
 
     def __init__(
         self,
@@ -36,11 +38,11 @@ class Registrations:
         claims: ClaimCoalescer,
         access: Access,
         bodies: BodyReader,
-        links: Links,
+        links: PayLinks,
         *,
         writes_per_hour: int | None,
     ) -> None:
-        self._registration = registration
+        self._call, self._rpc = registration.call, registration.rpc
         self._claims = claims
         self._access = access
         self._bodies = bodies
@@ -49,8 +51,8 @@ class Registrations:
         self._cancellations = RateLimiter(writes_per_hour)
 
     def operations(self) -> Sequence[Operation]:
-        """Return every call about registrations; the one that a rush makes comes first."""
-        one = Answer(status=200, description="The registration.", body=schemas.Registration)
+        """Return every call of registrations; a rush makes the first one, so its route is tried first."""
+        one = ResponseSpec(status=200, description="The registration.", body=schemas.Registration)
         return (
             Operation(
                 method="POST",
@@ -61,7 +63,7 @@ class Registrations:
                 handler=self.create,
                 body=schemas.RegistrationCreate,
                 creates=True,
-                answers=[Answer(status=201, description="The final answer.", body=schemas.RegistrationCreated)],
+                responses=[ResponseSpec(status=201, description="The final answer.", body=schemas.RegistrationCreated)],
                 problems=[409, 429],
             ),
             Operation(
@@ -71,32 +73,32 @@ class Registrations:
                 summary="A page of an event's registrations, oldest first. VIEWER and up.",
                 topic=_TOPIC,
                 handler=self.list,
-                caller=Caller.ORGANISER,
+                caller=ORGANISER,
                 query=schemas.RegistrationPageQuery,
-                answers=[Answer(status=200, description="A page.", body=schemas.RegistrationPage)],
+                responses=[ResponseSpec(status=200, description="A page.", body=schemas.RegistrationPage)],
             ),
             Operation(
                 method="GET",
                 path=_ONE,
                 name="getRegistration",
-                summary="One registration: its state, and its position on the waitlist.",
+                summary="One registration: its status, and its position on the waitlist.",
                 topic=_TOPIC,
                 handler=self.get,
-                caller=Caller.HOLDER,
-                answers=[one],
+                caller=HOLDER,
+                responses=[one],
             ),
             Operation(
                 method="POST",
                 path=_ONE + "/cancel",
                 name="cancelRegistration",
-                summary="Give the spots back; they go to the waitlist at once, and the money to who paid. Organisers: "
-                "MANAGER and up, at any time, with refund_agorot where it is not all.",
+                summary="Cancel a registration: its spots go to the waitlist at once, and its payment is refunded. "
+                "Organisers: MANAGER and up, at any time, with refund_agorot for a refund in part.",
                 topic=_TOPIC,
                 handler=self.cancel,
-                caller=Caller.HOLDER,
+                caller=HOLDER,
                 body=schemas.Cancellation,
                 body_required=False,
-                answers=[one],
+                responses=[one],
                 problems=[409, 429],
             ),
         )
@@ -106,14 +108,16 @@ class Registrations:
         school, event = event_of(request)
         key = idempotency_key(request)
         body = await self._bodies.read(request, schemas.RegistrationCreate)
-        claim = translate.claim(body, school=school, event=event, idempotency_key=key)
-        address, named = self._access.address(request), f"{school}/{event.lower()}"
-        with self._creations.one_use(address, named, request=translate.digest(claim)) as use:
+        claim = translation.claim(body, school=school, event=event, idempotency_key=key)
+        address = self._access.address(request)
+        with self._creations.one_use(address, f"{school}/{event.lower()}", request=digest(claim)) as use:
             answer = await self._claims.register(claim)
             if answer.replayed:
-                use.give_back()
+                use.cancel()
         location = f"/api/v1/registrations/{answer.id}"
-        return created(translate.registration_created(answer, self._links), location=location, replayed=answer.replayed)
+        return created(
+            translation.registration_created(answer, self._links), location=location, replayed=answer.replayed
+        )
 
     async def list(self, request: Request) -> Response:
         """Return a page of an event's registrations."""
@@ -125,23 +129,23 @@ class Registrations:
             event=event,
             cursor=page.cursor,
             limit=page.limit,
-            status=None if page.status is MISSING else translate.registration_status(page.status),
+            status=None if page.status is MISSING else translation.registration_status(page.status),
         )
-        answer = await self._registration.list_registrations(message, token)
-        items = [translate.registration(item, self._links) for item in answer.items]
+        answer = await self._call(self._rpc.ListRegistrations, message, token)
+        items = [translation.registration(item, self._links) for item in answer.items]
         return json(schemas.RegistrationPage(items=items, next_cursor=answer.next_cursor or None))
 
     async def get(self, request: Request) -> Response:
         """Return one registration."""
-        registration = registration_of(request)
+        registration = id_of(request, "registration")
         credentials = await self._access.credentials(request, VIEWERS)
         message = pb.GetRegistrationRequest(id=registration, manage_token=credentials.manage_token)
-        answer = await self._registration.get_registration(message, credentials.organiser)
-        return json(translate.registration(answer.registration, self._links))
+        answer = await self._call(self._rpc.GetRegistration, message, credentials.organiser)
+        return json(translation.registration(answer.registration, self._links))
 
     async def cancel(self, request: Request) -> Response:
-        """Give spots back."""
-        registration = registration_of(request)
+        """Cancel a registration."""
+        registration = id_of(request, "registration")
         credentials = await self._access.credentials(request, MANAGERS)
         body = await self._bodies.read_optional(request, schemas.Cancellation)
         message = pb.CancelRegistrationRequest(
@@ -152,5 +156,5 @@ class Registrations:
         )
         limited = self._cancellations if credentials.manage_token else _UNLIMITED
         with limited.one_use(self._access.address(request), registration.lower()):
-            answer = await self._registration.cancel_registration(message, credentials.organiser)
-        return json(translate.registration(answer.registration, self._links))
+            answer = await self._call(self._rpc.CancelRegistration, message, credentials.organiser)
+        return json(translation.registration(answer.registration, self._links))

@@ -1,4 +1,4 @@
-"""Calls about schools: opening one, and the figures of its dashboard."""
+"""Serve the calls of schools: create, and the figures of a dashboard."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,13 @@ from starlette.responses import Response
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.identity.roles import SUPER_ADMINS, VIEWERS
 
-from ticketcap_gateway import schemas, translate
-from ticketcap_gateway.access.callers import Access, idempotency_key, school_of
-from ticketcap_gateway.edge.json_body import BodyReader
-from ticketcap_gateway.edge.operation import Answer, Caller, Operation
+from ticketcap_gateway.access.callers import ORGANISER, Access, idempotency_key
+from ticketcap_gateway.access.paths import school_of
+from ticketcap_gateway.edge.bodies import BodyReader
+from ticketcap_gateway.edge.messages import to_model
+from ticketcap_gateway.edge.operation import Operation, ResponseSpec
 from ticketcap_gateway.edge.responses import created, json
+from ticketcap_gateway.schools import schemas
 from ticketcap_gateway.services.registration import RegistrationClient
 
 _TOPIC = "Schools"
@@ -21,51 +23,51 @@ class Schools:
     """Serves /schools and a school's stats."""
 
     def __init__(self, registration: RegistrationClient, access: Access, bodies: BodyReader) -> None:
-        self._registration = registration
+        self._call, self._rpc = registration.call, registration.rpc
         self._access = access
         self._bodies = bodies
 
     def operations(self) -> Sequence[Operation]:
-        """Return every call about schools."""
+        """Return both calls."""
         return (
             Operation(
                 method="POST",
                 path="/api/v1/schools",
                 name="createSchool",
-                summary="Open a new tenant. SUPER_ADMIN.",
+                summary="Create a school. SUPER_ADMIN.",
                 topic=_TOPIC,
                 handler=self.create,
-                caller=Caller.ORGANISER,
+                caller=ORGANISER,
                 body=schemas.SchoolCreate,
                 creates=True,
-                answers=[Answer(status=201, description="The new school.", body=schemas.School)],
+                responses=[ResponseSpec(status=201, description="The new school.", body=schemas.School)],
                 problems=[409],
             ),
             Operation(
                 method="GET",
                 path="/api/v1/schools/{school}/stats",
                 name="getSchoolStats",
-                summary="What a school's dashboard shows. VIEWER and up.",
+                summary="The figures of a school's dashboard. VIEWER and up.",
                 topic=_TOPIC,
                 handler=self.stats,
-                caller=Caller.ORGANISER,
-                answers=[Answer(status=200, description="The school's figures.", body=schemas.SchoolStats)],
+                caller=ORGANISER,
+                responses=[ResponseSpec(status=200, description="The school's figures.", body=schemas.SchoolStats)],
             ),
         )
 
     async def create(self, request: Request) -> Response:
-        """Open a tenant."""
+        """Create a school."""
         token = await self._access.organiser(request, SUPER_ADMINS)
         key = idempotency_key(request)
         body = await self._bodies.read(request, schemas.SchoolCreate)
         message = pb.CreateSchoolRequest(slug=body.slug, name=body.name, idempotency_key=key)
-        answer = await self._registration.create_school(message, token)
+        answer = await self._call(self._rpc.CreateSchool, message, token)
         location = f"/api/v1/schools/{answer.school.slug}/events"
-        return created(translate.school(answer.school), location=location, replayed=answer.replayed)
+        return created(to_model(schemas.School, answer.school), location=location, replayed=answer.replayed)
 
     async def stats(self, request: Request) -> Response:
         """Return a school's figures."""
         school = school_of(request)
         token = await self._access.organiser(request, VIEWERS, school)
-        answer = await self._registration.get_school_stats(pb.GetSchoolStatsRequest(school=school), token)
-        return json(translate.stats(answer))
+        answer = await self._call(self._rpc.GetSchoolStats, pb.GetSchoolStatsRequest(school=school), token)
+        return json(to_model(schemas.SchoolStats, answer))

@@ -1,23 +1,29 @@
-"""What the clients of both services share: ServiceErrors instead of statuses, health, an organiser's token."""
+"""Call a service: ServiceErrors instead of statuses, health, an organiser's token."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Any, ClassVar, Final, TypeVar
 
 import grpc.aio
 from grpc_health.v1 import health_pb2
+from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import DeadlineExceeded, InternalError, ServiceError, Unavailable
+from ticketcap_chassis.rpc.channel import DEFAULT_TIMEOUT_SECONDS
 from ticketcap_chassis.rpc.status import from_rpc_error
 
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
-_Answer = TypeVar("_Answer")
-_Portion = TypeVar("_Portion")
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+_Metadata = tuple[tuple[str, str], ...]
 
 
 class ServiceClient:
-    """The calls of one service. Each raises the ServiceError that the status stands for."""
+    """Makes the calls of one service. Each raises the ServiceError that its status stands for.
 
-    spoken_of: ClassVar[str]
-    """What a caller is told that the service is."""
+    ``token`` is the organiser's JSON Web Token, passed on unchanged; "" sends none.
+    """
+
+    noun: ClassVar[str]
+    """The service's name in error messages."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._check_health: grpc.aio.UnaryUnaryMultiCallable[
@@ -29,48 +35,65 @@ class ServiceClient:
         )
 
     async def is_serving(self, service: str, *, within: float) -> bool:
-        """Say whether ``service`` ("" is the whole process) does its work, in less than ``within`` seconds."""
+        """Say whether ``service`` ("" is the whole process) is healthy; it has ``within`` seconds to answer."""
         request = health_pb2.HealthCheckRequest(service=service)
-        answer = await self._answer(self._check_health(request, timeout=within))
-        return answer.status == health_pb2.HealthCheckResponse.SERVING
+        response = await self.call(self._check_health, request, timeout=within)
+        return response.status == health_pb2.HealthCheckResponse.SERVING
 
-    async def _answer(self, call: Awaitable[_Answer]) -> _Answer:
+    async def call(
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Response]",
+        request: _Request,
+        token: str = "",
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - it travels to the service
+        metadata: _Metadata = (),
+    ) -> _Response:
+        """Call ``method`` with the channel's default deadline, or ``timeout`` seconds."""
         try:
-            return await call
+            return await method(request, metadata=metadata or _bearer(token), timeout=timeout)
         except grpc.aio.AioRpcError as failure:
             raise self._error(failure) from None
 
-    async def _portions(
-        self, begin: Callable[[], "grpc.aio.UnaryStreamCall[Any, _Portion]"]
-    ) -> AsyncGenerator[_Portion, None]:
-        """Yield what a stream brings. It begins with the first portion asked for, and ends with the listener."""
-        call = begin()
+    async def call_patiently(
+        self, method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Response]", request: _Request, token: str = ""
+    ) -> _Response:
+        """Call ``method`` with all the time that is left of the caller's: the service may have to wait for YaadPay."""
+        left = deadlines.remaining()
+        timeout = DEFAULT_TIMEOUT_SECONDS if left is None else max(0.0, left)
+        return await self.call(method, request, token, timeout=timeout)
+
+    async def stream(
+        self, method: "grpc.aio.UnaryStreamMultiCallable[_Request, _Response]", request: _Request, token: str = ""
+    ) -> AsyncGenerator[_Response, None]:
+        """Yield the responses of a stream. The call starts with the first iteration, and ends with the generator."""
+        call: grpc.aio.UnaryStreamCall[Any, _Response] = method(request, metadata=_bearer(token))
         try:
-            async for portion in call:
-                yield portion
+            async for response in call:
+                yield response
         except grpc.aio.AioRpcError as failure:
             raise self._error(failure) from None
         finally:
+            # A reader that stops early, or is cancelled, must not leave the service sending.
             call.cancel()
 
     def _error(self, failure: grpc.aio.AioRpcError) -> ServiceError:
         """Return the error that a failed call stands for.
 
-        A status without details was not written by a service of ours: its text,
-        which may name addresses, is replaced.
+        A status without details was not written by a TicketCap service: its
+        text, which may name addresses, is replaced.
         """
         error = from_rpc_error(failure)
         if any(key == _STATUS_DETAILS for key, _ in failure.trailing_metadata() or ()):
             return error
         if isinstance(error, Unavailable):
-            return Unavailable(f"{self.spoken_of} can't be reached; try again")
+            return Unavailable(f"{self.noun} can't be reached; try again")
         if isinstance(error, DeadlineExceeded):
-            return DeadlineExceeded(f"{self.spoken_of} did not answer in time")
+            return DeadlineExceeded(f"{self.noun} did not answer in time")
         if isinstance(error, InternalError):
-            return InternalError(f"{self.spoken_of} failed; the log has it under this trace id")
-        return type(error)(f"{self.spoken_of} refused the call", retry_after=error.retry_after)
+            return InternalError(f"{self.noun} failed; the log has it under this trace id")
+        return type(error)(f"{self.noun} refused the call", retry_after=error.retry_after)
 
 
-def bearer(token: str) -> tuple[tuple[str, str], ...]:
-    """Return the metadata that passes an organiser's token on; nothing for ""."""
+def _bearer(token: str) -> _Metadata:
     return (("authorization", f"Bearer {token}"),) if token else ()

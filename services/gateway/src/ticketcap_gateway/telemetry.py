@@ -1,0 +1,38 @@
+"""Record the caller, the school, the trace and the failures of the work in progress.
+
+The handlers and queues call these one-line helpers; only this module, main and
+the kit in edge/ know how telemetry works.
+"""
+
+from opentelemetry.context import attach
+from ticketcap_chassis.identity.roles import Principal
+from ticketcap_observability import context_from_traceparent, get_logger, sentry, set_school, traceparent_of
+
+_log = get_logger(__name__)
+
+
+def record_caller(principal: Principal) -> None:
+    """Name the verified caller on this request's error reports, by subject and role."""
+    sentry.set_user(principal.subject, principal.role)
+
+
+def record_school(slug: str) -> None:
+    """Name the school on the current span, its error reports, and the calls to the services."""
+    set_school(slug)
+
+
+def current_traceparent() -> str:
+    """Return the traceparent of the current span; "" outside of any trace."""
+    return traceparent_of()
+
+
+def continue_trace(traceparent: str) -> None:
+    """Let the current task belong to the trace of ``traceparent``; an invalid one changes nothing."""
+    if (context := context_from_traceparent(traceparent)) is not None:
+        attach(context)  # Never detached: it ends with the task.
+
+
+def report_unexpected(event: str, error: Exception) -> None:
+    """Log an unexpected error as ``event`` and report it: its callers get no more than an InternalError."""
+    _log.error(event, exc_info=error)
+    sentry.report(error)
