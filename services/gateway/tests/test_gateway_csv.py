@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.errors import NotFound, Unavailable
 from ticketcap_gateway.edge.csv_file import as_text, israel_time, lines
-from ticketcap_gateway.registrations.csv_export import COLUMNS, local_phone
+from ticketcap_gateway.registrations.csv_columns import COLUMNS, local_phone
 from ticketcap_testing.gateway import REGISTRATION_ID, FakeRegistration, a_registration, bearer
 
 PATH = "/api/v1/schools/herzl/events/football/registrations.csv"

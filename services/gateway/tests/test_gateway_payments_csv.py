@@ -14,7 +14,7 @@ from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis.errors import NotFound, Unavailable
 from ticketcap_gateway.edge.csv_file import as_text
 from ticketcap_gateway.payments import amounts
-from ticketcap_gateway.payments.day_csv import COLUMNS
+from ticketcap_gateway.payments.csv_columns import COLUMNS
 from ticketcap_testing.gateway import EVENT_ID, PAYMENT_ID, REFUND_ID, REGISTRATION_ID, FakePayment, bearer
 
 PATH = "/api/v1/schools/herzl/payments.csv"

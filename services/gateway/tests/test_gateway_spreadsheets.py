@@ -11,8 +11,8 @@ import httpx
 import pytest
 from ticketcap.payment.v1 import payment_pb2
 from ticketcap.registration.v1 import registration_pb2 as pb
-from ticketcap_gateway.payments import day_csv as payments_csv
-from ticketcap_gateway.registrations import csv_export
+from ticketcap_gateway.payments import csv_columns as payments_csv
+from ticketcap_gateway.registrations import csv_columns as registrations_csv
 from ticketcap_testing.gateway import PAYMENT_ID, FakePayment, FakeRegistration, a_registration, bearer
 
 from tests.deploy.debian import check
@@ -48,7 +48,7 @@ async def test_spreadsheets_read_every_cell_as_text(
         (tmp_path / f"{name}.csv").write_bytes(content)
     for language in LANGUAGES:
         shown = _opened(tmp_path, list(files), language)
-        for name, columns in (("registrations", csv_export.COLUMNS), ("payments", payments_csv.COLUMNS)):
+        for name, columns in (("registrations", registrations_csv.COLUMNS), ("payments", payments_csv.COLUMNS)):
             written = list(csv.reader(io.StringIO(files[name].decode("utf-8-sig"), newline="")))
             assert len(written) > 1
             assert all(len(row) == len(columns) for row in written)

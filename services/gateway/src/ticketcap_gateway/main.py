@@ -26,7 +26,6 @@ from ticketcap_gateway.events.seat_watch import SeatWatches
 from ticketcap_gateway.events.stream import SeatStream
 from ticketcap_gateway.health.draining import Draining
 from ticketcap_gateway.health.endpoints import Health
-from ticketcap_gateway.payments.day_csv import DayCsv
 from ticketcap_gateway.payments.endpoints import Payments
 from ticketcap_gateway.payments.escalations import Escalations
 from ticketcap_gateway.payments.opening import PaymentOpener
@@ -34,7 +33,6 @@ from ticketcap_gateway.payments.pages import PaymentPages
 from ticketcap_gateway.payments.yaadpay_return import YaadPayReturn
 from ticketcap_gateway.registrations.check_ins import CheckIns
 from ticketcap_gateway.registrations.claims import ClaimCoalescer
-from ticketcap_gateway.registrations.csv_export import RegistrationsCsv
 from ticketcap_gateway.registrations.endpoints import Registrations
 from ticketcap_gateway.registrations.translation import PayLinks
 from ticketcap_gateway.schools.endpoints import Schools
@@ -88,13 +86,19 @@ async def wired(
         access = Access(verifier, settings.trusted_proxies)
         bodies = BodyReader(settings.max_body_bytes)
         links = PayLinks(settings.public_url)
-        writes = settings.public_writes_per_hour
         operations = (
             # The claim comes first: routes are tried in this order.
-            *Registrations(registration, claims, access, bodies, links, writes_per_hour=writes).operations(),
+            *Registrations(
+                registration,
+                claims,
+                access,
+                bodies,
+                links,
+                writes_per_hour=settings.public_writes_per_hour,
+                export_seconds=settings.export_seconds,
+            ).operations(),
             *Events(registration, access, bodies).operations(),
             *SeatStream(watches, access, heartbeat=settings.heartbeat_seconds).operations(),
-            *RegistrationsCsv(registration, access, seconds=settings.export_seconds).operations(),
             *CheckIns(registration, access, bodies, links).operations(),
             *Schools(registration, access, bodies).operations(),
             *_payment_operations(settings, payment, access, bodies),
@@ -123,9 +127,10 @@ def _payment_operations(
     opener = PaymentOpener(payment, access, RateLimiter(settings.public_writes_per_hour))
     refusals = RateLimiter(settings.refused_returns_per_hour)
     return (
-        *Payments(payment, access, bodies, opener, seconds=seconds).operations(),
+        *Payments(
+            payment, access, bodies, opener, seconds=seconds, export_seconds=settings.export_seconds
+        ).operations(),
         *YaadPayReturn(payment, access, refusals, api.PROBLEMS, seconds=settings.return_seconds).operations(),
-        *DayCsv(payment, access, seconds=settings.export_seconds).operations(),
         *Escalations(payment, access, bodies, seconds=seconds).operations(),
         *PaymentPages(payment, opener, api.PROBLEMS, seconds=seconds).operations(),
     )

@@ -1,10 +1,15 @@
 """Bound one client's connection: its framing, headers, time and bytes.
 
-uvicorn's protocol parses; this one adds what it does not bound, and sees to it
-that one request gets one answer. A refused client still gets its problem: the
+uvicorn's protocol parses; this one adds the missing bounds, and makes sure that
+one request gets one answer. A refused client still gets its problem: the
 answers before it are finished, the problem is written, our side is closed, and
-what the client goes on sending is read and dropped for a moment, because
-closing at once would reset the connection and destroy the answer on its way.
+further bytes of the client are read and dropped for a moment, because closing
+at once would reset the connection and destroy the answer on its way.
+
+All methods run on the event loop and none awaits, so that each callback sees a
+consistent state. Requests of one connection run one after another: ``_running``
+is the request whose application runs, ``cycle`` the newest one that was parsed,
+and ``pipeline`` holds those between.
 """
 
 import asyncio
@@ -19,27 +24,26 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from ticketcap_gateway.edge import framing
-from ticketcap_gateway.edge import problems as problem
+from ticketcap_gateway.edge import framing, problems
 from ticketcap_gateway.edge.addresses import Network
 from ticketcap_gateway.edge.connections import ConnectionTable, Standing
 from ticketcap_gateway.edge.framing import Fault
 
-# Beyond the limit a declared body is read and dropped up to here, so that its sender gets to see the 413.
+# Beyond the limit, a declared body is read and dropped up to this size, so that its sender sees the 413.
 _DROPPED_BYTES: Final = 16 * 1024 * 1024
 # How much larger than its content a chunked message may be: chunk sizes, extensions, trailers.
 _CHUNKING_FACTOR: Final = 2
 _LINGER_SECONDS: Final = 2.0
-# Connections that have no place, and wait only for their refusal to be read. More are reset without an answer.
+# Connections beyond the limit that wait for their refusal to be read. More are reset without an answer.
 _MAX_REFUSED: Final = 256
-# Requests of one connection that wait for the one before them. A single read may bring thousands.
+# Requests of one connection that wait for the previous one. A single read may bring thousands.
 _MAX_PIPELINED: Final = 100
 _HEADER_OVERHEAD: Final = len(b": \r\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """Bounds of connections. Sizes are in bytes, times in seconds. ``trusted_proxies`` have no share."""
+    """Bounds of connections. Sizes are in bytes, times in seconds. ``trusted_proxies`` are exempt from shares."""
 
     max_connections: int
     max_connections_per_address: int
@@ -74,11 +78,10 @@ class EdgeProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._limits = config.limits
         self._table = config.table
-        # The request whose application runs; ``cycle`` is the newest one, which may still wait for its turn.
         self._running: RequestResponseCycle | None = None
         self._reading = False
         self._in_head = True
-        # What has arrived since the piece in which this head begins, and whether the head begins it.
+        # The bytes since the read in which this head begins, and whether the head stands at their start.
         self._received = b""
         self._aligned = True
         self._offers_upgrade = False
@@ -87,9 +90,9 @@ class EdgeProtocol(HttpToolsProtocol):
         self._max_message_bytes = math.inf
         self._deadline = math.inf
         self._fault: Fault | None = None
-        # No request comes after this one: it was refused, or asked to close, or is HTTP/1.0.
+        # No request is read after this one: it was refused, or requested a close, or is HTTP/1.0.
         self._deaf = False
-        self._last_words = b""
+        self._refusal = b""
         self._unsent = 0
         self._unsent_since = 0.0
 
@@ -106,17 +109,17 @@ class EdgeProtocol(HttpToolsProtocol):
         self._refuse(_too_many())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the connection's place, and end the request under way."""
+        """Stop counting the connection, and end its running request."""
         self._table.leave(self)
         super().connection_lost(exc)
-        # uvicorn tells only the newest request. The one before it would stream to nowhere for ever.
+        # uvicorn disconnects only the newest request; an earlier one that still runs would stream to nowhere for ever.
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
             self._running.message_event.set()
         self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes within the bounds of a message."""
+        """Parse bytes within the bounds of a message."""
         if self._deaf:
             return
         if not self._reading:
@@ -131,14 +134,15 @@ class EdgeProtocol(HttpToolsProtocol):
         unfinished = self._reading and self._in_head and not self._deaf
         if not unfinished:
             self._received = b""
-        # A header without an end has reached no callback yet.
+        # A header without an end reaches no callback, so its size is checked here.
         elif self._message_bytes > self._limits.max_header_bytes:
             self._refuse(_head_too_large(self._limits.max_header_bytes))
         self._note()
 
     def on_message_begin(self) -> None:
-        """Start a request; several may come in one piece of data, of which the later ones then count nothing."""
+        """Start a request; of several requests in one read, all bytes count for the first one."""
         if self._deaf:
+            # Stops the parser: the rest of this read must not become a request.
             raise _Ignored
         if not self._reading:
             self._begin_message(self._received)
@@ -146,7 +150,7 @@ class EdgeProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header. A trailer is counted and dropped (RFC 9110, 6.5.1): it is no header of the request."""
+        """Add one header. A trailer is counted and dropped (RFC 9110, 6.5.1), since it is no header of the request."""
         self._add_to_head(len(name) + len(value) + _HEADER_OVERHEAD)
         if self._in_head:
             super().on_header(name, value)
@@ -156,11 +160,11 @@ class EdgeProtocol(HttpToolsProtocol):
         self._add_to_head(len(self.url))
         self._check_head()
         if self.parser.should_upgrade():
-            # The parser leaves the body unread. The head is read again without the offer: see _feed.
+            # The parser would leave the body unread, so _feed parses the head again without the offer.
             self._offers_upgrade = True
             return
         super().on_headers_complete()
-        # Only now, because it fails where the target is no URL: what is refused then has no cycle of its own.
+        # Only now: the line above raises for a target that is no URL, and that request has no cycle yet.
         self._in_head = False
         self._head_bytes = 0
         self._deadline = self.loop.time() + self._limits.read_seconds
@@ -174,26 +178,28 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         self._reading = False
         self._deadline = math.inf
+        # Before the call below: it may start the next pipelined request.
         self._deaf = not self.cycle.keep_alive
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on to the next request, or say the last words."""
+        """Start the next request, or write the refusal that waited for this response."""
+        # Read first: uvicorn takes the next request out of the pipeline.
         last = not self.pipeline
         super().on_response_complete()
-        if last and self._last_words:
-            self._say_last_words()
+        if last and self._refusal:
+            self._write_refusal()
         self._note()
 
     def sweep(self, now: float) -> None:
-        """Part with a client that sends or takes too slowly. ``now`` is the loop's time."""
+        """Close on a client that sends or reads too slowly. ``now`` is the loop's time."""
         if now > self._deadline:
             self._time_out()
-        elif self._takes_nothing(now):
+        elif self._reads_nothing(now):
             self.transport.abort()
 
     def make_room(self) -> None:
-        """Close for another connection; answer first if a part of a request has arrived."""
+        """Close for another connection; answer first if a request has begun."""
         if self._message_bytes and self._reading:
             self._refuse(_too_many())
         else:
@@ -213,6 +219,7 @@ class EdgeProtocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
+                # A new parser, because this one has left HTTP; the bytes behind the head are still unparsed.
                 head = framing.without_upgrade(
                     self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
                 )
@@ -250,7 +257,7 @@ class EdgeProtocol(HttpToolsProtocol):
             raise self._fault
 
     def _check_head(self) -> None:
-        """Hold the head to the rules; what the request is served by is set right."""
+        """Raise a Fault unless the head obeys framing's rules; set the target and the expectation right."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
         try:
             if len(self.pipeline) >= _MAX_PIPELINED:
@@ -259,7 +266,7 @@ class EdgeProtocol(HttpToolsProtocol):
             framing.check_line(method, self.url, version, self._received, aligned=self._aligned)
             self.url = framing.origin_form(self.url) if not self.parser.should_upgrade() else self.url
         except Fault as fault:
-            # The parser passes no exception of a callback on.
+            # httptools hides the exception of a callback, so _feed reads it here.
             self._fault = fault
             raise
         # HTTP/1.0 knows no 100 Continue (RFC 9110, 10.1.1).
@@ -280,7 +287,7 @@ class EdgeProtocol(HttpToolsProtocol):
             seconds = self._limits.read_seconds
             self._refuse(Fault(408, "REQUEST_TIMEOUT", f"the {part} did not arrive within {seconds:g} seconds"))
 
-    def _takes_nothing(self, now: float) -> bool:
+    def _reads_nothing(self, now: float) -> bool:
         size = self.transport.get_write_buffer_size()
         if not size or size < self._unsent or not self._unsent:
             self._unsent_since = now
@@ -288,7 +295,7 @@ class EdgeProtocol(HttpToolsProtocol):
         return size > 0 and now - self._unsent_since > self._limits.write_seconds
 
     def _refuse(self, fault: Fault) -> None:
-        """Answer a request that is not served, once the requests before it have their answers."""
+        """Answer a refused request, after the requests before it have their answers."""
         self._deaf = True
         self._received = b""
         self._deadline = math.inf
@@ -297,26 +304,26 @@ class EdgeProtocol(HttpToolsProtocol):
         due = cycle is not None and not cycle.response_complete
         if cycle is not None and self._reading_body:
             if cycle.response_started:
-                # This request has its answer already, or half of it.
+                # This request has a part of its answer already, so no second one may follow.
                 self.transport.close()
                 return
             due = self._withdraw(cycle)
-        self._last_words = _raw(fault)
+        self._refusal = _raw(fault)
         if not due:
-            self._say_last_words()
+            self._write_refusal()
 
     def _withdraw(self, cycle: RequestResponseCycle) -> bool:
-        """Take a request away from the application; say whether requests before it still wait for their answers."""
+        """Remove a request from the application; say whether requests before it still wait for their answers."""
         cycle.disconnected = True
         cycle.message_event.set()
         waits = any(queued is cycle for queued, _ in self.pipeline)
         self.pipeline = deque(item for item in self.pipeline if item[0] is not cycle)
         return waits
 
-    def _say_last_words(self) -> None:
+    def _write_refusal(self) -> None:
         self._unset_keepalive_if_required()
         self._deadline = self.loop.time() + _LINGER_SECONDS
-        words, self._last_words = self._last_words, b""
+        words, self._refusal = self._refusal, b""
         if not self.transport.is_closing():
             self.transport.write(words)
             self.transport.write_eof()
@@ -327,11 +334,11 @@ class EdgeProtocol(HttpToolsProtocol):
 
 
 class _Ignored(Exception):
-    """Data behind the last request of a connection."""
+    """Bytes after the last request of a connection."""
 
 
 class _Reframed:
-    """Frames one answer as its request's version and its sender's expectation demand."""
+    """Frames one response for an HTTP/1.0 client, or for one that expects 100 Continue."""
 
     def __init__(self, app: ASGIApp, cycle: RequestResponseCycle) -> None:
         self._app = app
@@ -352,7 +359,7 @@ class _Reframed:
 
     def _begin(self, scope: Scope, message: Message) -> None:
         if self._cycle.waiting_for_100_continue:
-            # The client may never send this body: what comes next could be either (RFC 9110, 10.1.1).
+            # The client may never send this body: the next bytes could be the body or a request (RFC 9110, 10.1.1).
             self._cycle.keep_alive = False
         sized = any(name.lower() == b"content-length" for name, _ in message["headers"])
         if scope["http_version"] == "1.0" and not sized:
@@ -362,7 +369,7 @@ class _Reframed:
 
 
 def _too_many() -> Fault:
-    return Fault(503, "TOO_MANY_CONNECTIONS", "the gateway serves as many connections as it can; try again")
+    return Fault(503, "TOO_MANY_CONNECTIONS", "the gateway has no free connection; try again")
 
 
 def _too_many_pipelined() -> Fault:
@@ -379,11 +386,11 @@ def _head_too_large(limit: int) -> Fault:
 
 
 def _raw(fault: Fault) -> bytes:
-    """Return a whole answer, for a request that never became one."""
-    body = problem.encode(fault.status, code=fault.code, detail=fault.detail)
+    """Return a whole HTTP response to a request that never reached the application."""
+    body = problems.encode(fault.status, code=fault.code, detail=fault.detail)
     head = [
-        f"HTTP/1.1 {fault.status} {problem.phrase(fault.status)}",
-        f"content-type: {problem.MEDIA_TYPE}",
+        f"HTTP/1.1 {fault.status} {problems.phrase(fault.status)}",
+        f"content-type: {problems.MEDIA_TYPE}",
         f"content-length: {len(body)}",
         "cache-control: no-store",
         "x-content-type-options: nosniff",

@@ -1,7 +1,7 @@
 """Share the gateway's connections among the addresses that open them.
 
-A connection that makes room must have been idle, or without a whole head, for
-a second: one that has just arrived may have a request on its way.
+Only a connection that was idle, or without a whole head, for a second makes
+room for another: on a new one a request may be on its way.
 """
 
 import enum
@@ -49,9 +49,9 @@ class ConnectionTable:
     """Counts connections: at most ``most`` in all, and ``share`` of one address.
 
     An IPv6 /64 is one address; a trusted proxy, which speaks for many, has no
-    share. Where a new connection finds no room, an idle one is closed for it,
-    else one whose head is unfinished: of the same address when its share is
-    used up, else of the address with most connections.
+    share. When there is no room for a new connection, an idle one is closed for
+    it, or else one whose head is unfinished: of the same address when its share
+    is used up, otherwise of the address with most connections.
     """
 
     def __init__(

@@ -1,13 +1,13 @@
 """Write CSV whose every cell stays text in Excel and LibreOffice, Hebrew included.
 
-Quotes alone do not keep a spreadsheet from reading a cell as a formula, a number or a date, so a cell that it could
-read so begins with an apostrophe. To read a file with a program, remove one apostrophe from the start of a cell.
+Quotes alone do not stop a spreadsheet from reading a cell as a formula, a number or a date, so an apostrophe precedes
+each cell that it could read so. To read a file with a program, remove one apostrophe from the start of a cell.
 """
 
 import csv
 import io
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from datetime import UTC
 from typing import Final, TypeVar
@@ -43,10 +43,11 @@ _WORD_OF_FIGURES: Final = re.compile(
 _SAFE_SHAPE: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|0[2-9]\d?-\d{3}-\d{4}", re.ASCII)
 _ISRAEL: Final = ZoneInfo("Asia/Jerusalem")
 _UNSAFE_IN_NAME: Final = re.compile(r"[^A-Za-z0-9-]")
-_Portion = TypeVar("_Portion")
+_Row = TypeVar("_Row")
+_Batch = TypeVar("_Batch")
 
 
-def csv_response(columns: Sequence[str], description: str) -> ResponseSpec:
+def csv_response(columns: Iterable[str], description: str) -> ResponseSpec:
     """Return the document's entry of a download."""
     return ResponseSpec(
         status=200,
@@ -59,37 +60,36 @@ def csv_response(columns: Sequence[str], description: str) -> ResponseSpec:
 
 async def csv_download(
     name: str,
-    columns: Sequence[str],
-    portions: AsyncGenerator[_Portion, None],
-    rows_of: Callable[[_Portion], Iterable[Sequence[str]]],
+    columns: Mapping[str, Callable[[_Row], str]],
+    batches: AsyncGenerator[_Batch, None],
+    rows_of: Callable[[_Batch], Iterable[_Row]],
 ) -> Response:
-    """Return a download that is sent as ``portions`` come.
+    """Return a download that is sent batch by batch; ``columns`` turn a row into its cells, by their titles.
 
-    The first is waited for before the answer begins, so that an error has a status. Raises what ``portions`` raise.
+    Raises what ``batches`` raise before the first batch: only then can an error have a status.
     """
+
+    async def content() -> AsyncGenerator[bytes, None]:
+        yield _BYTE_ORDER_MARK + lines([columns]) + table(first)
+        async for batch in batches:
+            yield table(batch)
+
+    def table(batch: _Batch | None) -> bytes:
+        rows = () if batch is None else rows_of(batch)
+        return lines([cell(row) for cell in columns.values()] for row in rows)
+
     headers = {
         "content-type": "text/csv; charset=utf-8",
         "content-disposition": f'attachment; filename="{_UNSAFE_IN_NAME.sub("_", name)}.csv"',
     }
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(aclosing(portions))
-        first = await anext(portions, None)
-        file = _file(columns, first, portions, rows_of)
-        return StreamedResponse(file, resources=stack.pop_all(), headers=headers)
+        await stack.enter_async_context(aclosing(batches))
+        first = await anext(batches, None)
+        # From here on the response closes the call; until here an error or a cancellation does.
+        return StreamedResponse(content(), resources=stack.pop_all(), headers=headers)
 
 
-async def _file(
-    columns: Sequence[str],
-    first: _Portion | None,
-    others: AsyncIterator[_Portion],
-    rows_of: Callable[[_Portion], Iterable[Sequence[str]]],
-) -> AsyncGenerator[bytes, None]:
-    yield _BYTE_ORDER_MARK + lines([columns]) + (b"" if first is None else lines(rows_of(first)))
-    async for portion in others:
-        yield lines(rows_of(portion))
-
-
-def lines(rows: Iterable[Sequence[str]]) -> bytes:
+def lines(rows: Iterable[Iterable[str]]) -> bytes:
     """Return rows as CSV in UTF-8, with every cell made text and quoted."""
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n")

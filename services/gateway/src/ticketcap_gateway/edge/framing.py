@@ -1,8 +1,8 @@
-"""Hold a request's head to RFC 9112 where the parser is lenient.
+"""Check a request's head against RFC 9112 where the parser is lenient.
 
 The parser (llhttp) refuses bare LF, folded headers, wrong lengths and chunks.
-What it lets pass is refused here, because a proxy in front may read it in
-another way, and then one request becomes two.
+This module refuses the malformed heads that it accepts, because a proxy in
+front may read them in another way, and then one request becomes two.
 """
 
 import re
@@ -14,16 +14,16 @@ Headers = Sequence[tuple[bytes, bytes]]
 _BLANK_LINES: Final = re.compile(rb"(?:\r\n)*")
 _REQUEST_LINE: Final = re.compile(rb"(?:\r\n)*[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/(\d\.\d)\r\n")
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
-# Versions that exist and are not spoken here. A line that names another one is nonsense.
+# Versions that exist but are not supported. A line with any other version is malformed.
 _OTHER_VERSIONS: Final = frozenset({"0.9", "2.0", "3.0"})
-# RFC 3986, 3.2.2. The comma, which a name may hold by its letter, is the trace of two Host headers made one.
+# RFC 3986, 3.2.2, without the comma, which a name may hold: a proxy may have joined two Host headers with it.
 _HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+;=%-]*)(?::\d*)?", re.ASCII)
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?@]+)(/[^?]*)?(\?.*)?", re.ASCII | re.IGNORECASE)
 _LENGTH_DIGITS: Final = 19
 
 
 class Fault(Exception):
-    """A request that is not served; its connection closes after the answer."""
+    """A refused request; its connection closes after the answer."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -33,7 +33,7 @@ class Fault(Exception):
 
 
 def malformed(detail: str) -> Fault:
-    """Return the fault of a request that can be read in no way, or in two."""
+    """Return the fault of a request with no valid reading, or with two."""
     return Fault(400, "MALFORMED_REQUEST", detail)
 
 
@@ -48,7 +48,7 @@ def misread(received: bytes) -> Fault:
 
 
 def check(method: bytes, target: bytes, version: str, headers: Headers) -> None:
-    """Raise a Fault unless exactly one reading of this head exists."""
+    """Raise a Fault unless this head has exactly one reading."""
     if version not in _VERSIONS:
         raise _other_version()
     if method == b"CONNECT":
@@ -67,8 +67,9 @@ def check(method: bytes, target: bytes, version: str, headers: Headers) -> None:
 def check_line(method: bytes, target: bytes, version: str, received: bytes, *, aligned: bool) -> None:
     """Raise a Fault unless the request line is spelled exactly as the parser understood it.
 
-    ``received`` holds the head; ``aligned`` says that it begins with it, blank
-    lines aside. The parser also takes other protocols and more spaces.
+    ``received`` holds the head; ``aligned`` says that the head stands at its
+    start, after blank lines. The parser also accepts other protocols and more
+    spaces.
     """
     line = b"%b %b HTTP/%b\r\n" % (method, target, version.encode())
     blank = _BLANK_LINES.match(received)
@@ -89,8 +90,8 @@ def origin_form(target: bytes) -> bytes:
 
 def without_upgrade(method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
     """Return the same head without its offer of another protocol (RFC 9110, 7.8: a server may ignore it)."""
-    kept = b"".join(b"%b: %b\r\n" % header for header in _not_upgrading(headers))
-    return b"%b %b HTTP/%b\r\n%b\r\n" % (method, target, version.encode(), kept)
+    remaining = b"".join(b"%b: %b\r\n" % header for header in _not_upgrading(headers))
+    return b"%b %b HTTP/%b\r\n%b\r\n" % (method, target, version.encode(), remaining)
 
 
 def _not_upgrading(headers: Headers) -> Iterable[tuple[bytes, bytes]]:
@@ -106,7 +107,7 @@ def _check_host(version: str, hosts: Sequence[bytes]) -> None:
     if len(hosts) > 1 or (not hosts and version != "1.0"):
         raise malformed("the request must have one Host header")
     if hosts and not _HOST.fullmatch(hosts[0]):
-        raise malformed("the Host header must be a host, and a port if need be")
+        raise malformed("the Host header must be a host with an optional port")
 
 
 def _check_length(lengths: Sequence[bytes]) -> None:

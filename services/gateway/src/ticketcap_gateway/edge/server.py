@@ -1,4 +1,4 @@
-"""The listening server: serves an application until it is told to stop, then drains."""
+"""Listen, serve an application, and drain."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from ticketcap_chassis.lifecycle import background
 from ticketcap_gateway.edge.connection import ConnectionLimits, EdgeConfig, EdgeProtocol
 
 _BACKLOG = 2048
-# Refused connections whose refusal is not read yet; channels to the services; telemetry; log.
+# Files besides connections: refused ones whose client has not read yet, channels to the services, telemetry, log.
 _OTHER_FILES = 384
 _SWEEP_SECONDS = 0.5
 _DATE_SECONDS = 1.0
@@ -36,7 +36,7 @@ def listen(address: str) -> socket.socket:
 
 
 def affordable(connections: int) -> int:
-    """Let the process open as many files as it may, and return how many of ``connections`` those are enough for.
+    """Raise the process's limit of open files, and return how many of ``connections`` fit into it.
 
     A listener without free files can neither accept nor refuse a connection.
     """
@@ -48,7 +48,7 @@ def affordable(connections: int) -> int:
 
 
 class HttpServer:
-    """Serves ``app``. ``drain_seconds`` bounds how long requests under way may take once it stops."""
+    """Serves ``app``. ``drain_seconds`` bounds the requests in progress after stop()."""
 
     def __init__(
         self, app: ASGIApp, *, limits: ConnectionLimits, keep_alive_seconds: int, drain_seconds: float
@@ -61,27 +61,28 @@ class HttpServer:
                 lifespan="off",
                 ws="none",
                 log_config=None,
-                # Everything that goes wrong is logged where it is answered, with its trace.
+                # Every error is logged where it is answered, with its trace.
                 log_level="critical",
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=keep_alive_seconds,
                 timeout_graceful_shutdown=math.ceil(drain_seconds),
-                # A request must not inherit what the one before it on the same connection had set.
+                # A request must not inherit the context of the previous one on its connection.
                 reset_contextvars=True,
             )
         )
 
     async def serve(self, listener: socket.socket) -> None:
-        """Serve until stop() and the drain after it. Cancelling ends it at once."""
+        """Serve until stop() and its drain have ended. Cancelling skips the drain."""
         async with background(self._sweep(), self.stop, name="sweep"):
             await self._server.serve(sockets=[listener])
             if self._server.server_state.tasks:
+                # uvicorn has cancelled these at the end of its drain; the boundary still writes their 503.
                 await asyncio.wait(self._server.server_state.tasks, timeout=_LAST_ANSWERS_SECONDS)
 
     def stop(self) -> None:
-        """Stop accepting; what is under way finishes."""
+        """Stop accepting; requests in progress finish."""
         self._server.stop()
 
     async def _sweep(self) -> None:
@@ -105,7 +106,7 @@ class _Server(uvicorn.Server):
         self._stopping.set()
 
     async def main_loop(self) -> None:
-        """Wait to be stopped; once a second the Date header is renewed."""
+        """Wait for stop(), and renew the Date header every second."""
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DATE_SECONDS):
@@ -113,5 +114,5 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone: main decides what they mean."""
+        """Install no signal handlers: main has its own."""
         yield

@@ -1,4 +1,4 @@
-"""Serve the calls of payments: open, get and refund."""
+"""Serve the calls of payments: open, get, refund and export."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,12 +10,15 @@ from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis.identity.roles import ADMINS
 
 from ticketcap_gateway.access.callers import HOLDER, ORGANISER, PAYER, Access, idempotency_key
-from ticketcap_gateway.access.paths import id_of
+from ticketcap_gateway.access.paths import id_of, school_of
 from ticketcap_gateway.edge.bodies import BodyReader
+from ticketcap_gateway.edge.csv_file import csv_download, csv_response
 from ticketcap_gateway.edge.messages import to_model
 from ticketcap_gateway.edge.operation import Operation, ResponseSpec
+from ticketcap_gateway.edge.query import read_query
 from ticketcap_gateway.edge.responses import created, json
 from ticketcap_gateway.payments import schemas, translation
+from ticketcap_gateway.payments.csv_columns import COLUMNS, today
 from ticketcap_gateway.payments.opening import PaymentOpener
 from ticketcap_gateway.services.payment import PaymentClient
 
@@ -27,7 +30,14 @@ class Payments:
     """Serves payments. ``seconds`` is the deadline of the calls that may wait for YaadPay."""
 
     def __init__(
-        self, payment: PaymentClient, access: Access, bodies: BodyReader, opener: PaymentOpener, *, seconds: float
+        self,
+        payment: PaymentClient,
+        access: Access,
+        bodies: BodyReader,
+        opener: PaymentOpener,
+        *,
+        seconds: float,
+        export_seconds: float,
     ) -> None:
         self._payment = payment
         self._rpc = payment.rpc
@@ -35,6 +45,7 @@ class Payments:
         self._bodies = bodies
         self._opener = opener
         self._seconds = seconds
+        self._export_seconds = export_seconds
 
     def operations(self) -> Sequence[Operation]:
         """Return every call of payments."""
@@ -78,6 +89,18 @@ class Payments:
                 seconds=self._seconds,
                 responses=[ResponseSpec(status=201, description="The refund.", body=schemas.RefundCreated)],
                 problems=[409],
+            ),
+            Operation(
+                method="GET",
+                path="/api/v1/schools/{school}/payments.csv",
+                name="exportPayments",
+                summary="A day's charges and refunds for bookkeeping. OWNER or ADMIN.",
+                topic=_TOPIC,
+                handler=self.export,
+                caller=ORGANISER,
+                query=schemas.DayQuery,
+                seconds=self._export_seconds,
+                responses=[csv_response(COLUMNS, "Refunds are negative; day is a day in Israel.")],
             ),
         )
 
@@ -124,3 +147,13 @@ class Payments:
             location=f"/api/v1/payments/{payment}",
             replayed=answer.replayed,
         )
+
+    async def export(self, request: Request) -> Response:
+        """Stream a day's charges and refunds as CSV."""
+        school = school_of(request)
+        token = await self._access.organiser(request, ADMINS, school)
+        query = read_query(request, schemas.DayQuery)
+        day = today() if query.day is MISSING else query.day
+        message = pb.ExportPaymentsRequest(school=school, day=day)
+        batches = self._payment.stream(self._rpc.ExportPayments, message, token)
+        return await csv_download(f"{school}-payments-{day}", COLUMNS, batches, lambda batch: batch.entries)

@@ -1,4 +1,4 @@
-"""Serve the calls of registrations: claim, list, get and cancel."""
+"""Serve the calls of registrations: claim, list, export, get and cancel."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,6 +12,7 @@ from ticketcap_chassis.identity.roles import MANAGERS, VIEWERS
 from ticketcap_gateway.access.callers import HOLDER, ORGANISER, Access, idempotency_key
 from ticketcap_gateway.access.paths import event_of, id_of
 from ticketcap_gateway.edge.bodies import BodyReader
+from ticketcap_gateway.edge.csv_file import csv_download, csv_response
 from ticketcap_gateway.edge.messages import digest
 from ticketcap_gateway.edge.operation import Operation, ResponseSpec
 from ticketcap_gateway.edge.query import read_query
@@ -19,6 +20,7 @@ from ticketcap_gateway.edge.rate_limits import RateLimiter
 from ticketcap_gateway.edge.responses import created, json
 from ticketcap_gateway.registrations import schemas, translation
 from ticketcap_gateway.registrations.claims import ClaimCoalescer
+from ticketcap_gateway.registrations.csv_columns import COLUMNS
 from ticketcap_gateway.registrations.translation import PayLinks
 from ticketcap_gateway.services.registration import RegistrationClient
 
@@ -41,12 +43,15 @@ class Registrations:
         links: PayLinks,
         *,
         writes_per_hour: int | None,
+        export_seconds: float,
     ) -> None:
+        self._registration = registration
         self._call, self._rpc = registration.call, registration.rpc
         self._claims = claims
         self._access = access
         self._bodies = bodies
         self._links = links
+        self._export_seconds = export_seconds
         self._creations = RateLimiter(writes_per_hour)
         self._cancellations = RateLimiter(writes_per_hour)
 
@@ -76,6 +81,17 @@ class Registrations:
                 caller=ORGANISER,
                 query=schemas.RegistrationPageQuery,
                 responses=[ResponseSpec(status=200, description="A page.", body=schemas.RegistrationPage)],
+            ),
+            Operation(
+                method="GET",
+                path=_OF_EVENT + ".csv",
+                name="exportRegistrations",
+                summary="Every registration of an event, oldest first, for a spreadsheet. VIEWER and up.",
+                topic=_TOPIC,
+                handler=self.export,
+                caller=ORGANISER,
+                seconds=self._export_seconds,
+                responses=[csv_response(COLUMNS, "Israeli phones are in local spelling.")],
             ),
             Operation(
                 method="GET",
@@ -134,6 +150,14 @@ class Registrations:
         answer = await self._call(self._rpc.ListRegistrations, message, token)
         items = [translation.registration(item, self._links) for item in answer.items]
         return json(schemas.RegistrationPage(items=items, next_cursor=answer.next_cursor or None))
+
+    async def export(self, request: Request) -> Response:
+        """Stream an event's registrations as CSV."""
+        school, event = event_of(request)
+        token = await self._access.organiser(request, VIEWERS, school)
+        message = pb.ExportRegistrationsRequest(school=school, event=event)
+        batches = self._registration.stream(self._rpc.ExportRegistrations, message, token)
+        return await csv_download(f"{school}-{event}-registrations", COLUMNS, batches, lambda batch: batch.items)
 
     async def get(self, request: Request) -> Response:
         """Return one registration."""
