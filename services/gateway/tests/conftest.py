@@ -1,4 +1,4 @@
-"""A gateway on a real socket in front of both services in memory."""
+"""Run a gateway on a real socket, with both services in memory."""
 
 from collections.abc import AsyncIterator
 
@@ -6,25 +6,19 @@ import httpx
 import pytest
 from ticketcap_observability import configure_logging
 from ticketcap_observability.telemetry import InMemoryTelemetry, Telemetry
-from ticketcap_testing.gateway import (
-    FakePayment,
-    FakeRegistration,
-    RunningGateway,
-    running_gateway,
-    running_payment,
-    running_registration,
-)
+from ticketcap_testing.gateway import RunningGateway, running_gateway
+from ticketcap_testing.service_fakes import FakePayment, FakeRegistration, running_payment, running_registration
 
 
 @pytest.fixture(autouse=True)
 def logging() -> None:
-    """Anew for each test: tests of other packages in the same process change it."""
+    """Configure logging for each test: tests of other packages in the same process change it."""
     configure_logging("gateway-tests", "0", "ERROR")
 
 
 @pytest.fixture
 def telemetry() -> InMemoryTelemetry:
-    """What the gateway recorded."""
+    """The gateway's telemetry."""
     return Telemetry.in_memory()
 
 

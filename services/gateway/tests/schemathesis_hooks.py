@@ -1,4 +1,4 @@
-"""Hooks of the schemathesis run, which loads this file by its path."""
+"""Configure the schemathesis run, which loads this file by its path."""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""Who is let in, played through by a clock of its own: early refusals leave the service at work and others alone."""
+"""Check early refusals on a simulated clock.
+
+They must keep the service busy and leave other events alone.
+"""
 
 from collections import Counter, deque
 from contextlib import ExitStack
@@ -9,7 +12,7 @@ from ticketcap_chassis.errors import DeadlineExceeded, NotFound, Unavailable
 from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_gateway.access.callers import Access
 from ticketcap_gateway.edge.admission import Admission
-from ticketcap_testing.gateway import SECRET
+from ticketcap_testing.service_fakes import SECRET
 
 SECONDS = 10.0
 STEP = 0.01
@@ -110,7 +113,7 @@ def test_a_standstill_refuses_nobody_elsewhere() -> None:
 
 
 def test_what_is_answered_with_an_error_is_answered() -> None:
-    """A 404 is an answer; the pace that it shows counts. What ended is forgotten."""
+    """A 404 is an answer and counts for the pace. Ended requests are forgotten."""
     queue = Queue(rate=0)
     for _ in range(100):
         try:

@@ -1,4 +1,4 @@
-"""Whatever a client sends as a body gets a clear 4xx, and never reaches the service."""
+"""Check that every invalid body gets a clear 4xx at the edge."""
 
 import gzip
 import json
@@ -15,7 +15,7 @@ from ticketcap_gateway.edge.problems import MalformedRequest
 from ticketcap_gateway.events.schemas import EventCreate, EventPatch
 from ticketcap_gateway.registrations.schemas import Cancellation, RegistrationCreate
 from ticketcap_gateway.schools.schemas import SchoolCreate
-from ticketcap_testing.gateway import REGISTRATION_ID, FakeRegistration, bearer
+from ticketcap_testing.service_fakes import REGISTRATION_ID, FakeRegistration, bearer
 
 REGISTRATIONS: Final = "/api/v1/schools/herzl/events/football/registrations"
 CLAIM: Final = {"name": "Noa Levi", "phone": "050-123-4567", "email": "noa@example.org", "spots": 2}
@@ -96,7 +96,7 @@ async def test_what_is_not_json_is_a_400(client: httpx.AsyncClient, registration
     for body in MALFORMED:
         response = await _post(client, body)
         assert (response.status_code, response.json()["code"]) == (400, "MALFORMED_JSON"), body[:60]
-    assert not registration.asked
+    assert not registration.requests
 
 
 async def test_what_is_no_object_is_a_422(client: httpx.AsyncClient) -> None:
@@ -149,7 +149,7 @@ async def test_a_compressed_body_is_a_415(client: httpx.AsyncClient, registratio
         response = await client.post(path, content=body, headers=headers)
         assert response.status_code == 415, path
         assert response.headers["accept-encoding"] == "identity"
-    assert not registration.asked
+    assert not registration.requests
     headers = {"content-type": "application/json", "content-encoding": "identity"}
     assert (await client.post(REGISTRATIONS, json=CLAIM, headers=headers)).status_code == 201
 
@@ -164,7 +164,7 @@ async def test_every_wrong_field_of_a_claim_is_named_at_once(
         assert {error["field"] for error in response.json()["errors"]} == fields, change
     empty = await client.post(REGISTRATIONS, json={})
     assert {error["field"] for error in empty.json()["errors"]} == {"name", "phone", "spots"}
-    assert not registration.asked
+    assert not registration.requests
 
 
 async def test_every_wrong_field_of_an_event_is_named(
@@ -178,7 +178,7 @@ async def test_every_wrong_field_of_an_event_is_named(
         ):
             assert response.status_code == 422, change
             assert {error["field"] for error in response.json()["errors"]} == fields, change
-    assert not registration.asked
+    assert not registration.requests
 
 
 async def test_names_and_phones_as_people_write_them_are_taken(client: httpx.AsyncClient) -> None:
@@ -216,7 +216,7 @@ def test_any_body_is_read_or_refused(model: type[Input], body: bytes) -> None:
 )
 @settings(max_examples=300, deadline=None)
 def test_a_claim_that_is_taken_is_within_its_limits(change: dict[str, Any]) -> None:
-    """Whatever a field is replaced by, what passes has the promised types and sizes."""
+    """A claim with any replaced field is refused, or has the promised types and sizes."""
     try:
         claim = parse_json(json.dumps(CLAIM | change).encode(), RegistrationCreate)
     except (InvalidInput, MalformedRequest):
@@ -241,4 +241,4 @@ async def test_bodies_are_bounded(client: httpx.AsyncClient, registration: FakeR
     headers = {"content-type": "application/json"}
     if size <= 200_000:
         assert (await client.post(REGISTRATIONS, content=chunks(), headers=headers)).status_code == expected
-    assert len(registration.asked["RegisterBatch"]) == (2 if expected == 201 else 0)
+    assert len(registration.requests["RegisterBatch"]) == (2 if expected == 201 else 0)

@@ -1,4 +1,4 @@
-"""The coalescer: batches by itself, and one caller's trouble is never another's."""
+"""Check that the coalescer batches claims and isolates their callers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -182,7 +182,7 @@ async def test_the_queue_is_bounded() -> None:
 
 
 async def test_each_claim_keeps_its_own_deadline() -> None:
-    """A claim's time is sent with it, a late caller is told, and a claim whose time is over is not sent."""
+    """A claim's time is sent with it, a late caller gets DeadlineExceeded, and an expired claim is not sent."""
     registrar = Registrar()
     coalescer = ClaimCoalescer(registrar, max_waiting=10, max_of_event=1000)
 

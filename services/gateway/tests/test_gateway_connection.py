@@ -1,4 +1,4 @@
-"""What a client does to a connection, byte by byte: too much, too slowly, too often."""
+"""Check the bounds of a connection: size, speed and number of requests."""
 
 import asyncio
 import json
@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import pytest
-from ticketcap_testing.gateway import FakeRegistration, RunningGateway, running_gateway
+from ticketcap_testing.gateway import RunningGateway, running_gateway
+from ticketcap_testing.service_fakes import FakeRegistration
 
 BODY: Final = b'{"name":"Noa Levi","phone":"050-123-4567","spots":2}'
 PATH: Final = b"/api/v1/schools/herzl/events/football/registrations"
@@ -63,7 +64,7 @@ async def test_trailers_are_bounded(gateway: RunningGateway, registration: FakeR
     filler = b"x-filler: " + b"a" * 1000 + b"\r\n"
     assert (await _ask(gateway, chunked + filler * 17 + b"\r\n"))[0] == 431
     assert (await _ask(gateway, chunked + b"x-filler: ", *[b"a" * 60_000] * 4))[0] == 413
-    assert len(registration.asked["RegisterBatch"]) == 1
+    assert len(registration.requests["RegisterBatch"]) == 1
 
 
 async def test_a_refused_body_leaves_the_connection_usable(gateway: RunningGateway) -> None:
@@ -76,7 +77,7 @@ async def test_a_refused_body_leaves_the_connection_usable(gateway: RunningGatew
 
 
 async def test_expect_continue_is_honoured(gateway: RunningGateway) -> None:
-    """A client that asks first is told to go on, or gets its 413 and a closed connection."""
+    """A client that expects 100 Continue gets it, or its 413 and a closed connection."""
     async with _connected(gateway) as (reader, writer):
         writer.write(POST + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(BODY))
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -134,7 +135,7 @@ async def test_slow_clients_are_told_and_parted_with(registration: FakeRegistrat
 
 
 async def test_connections_are_bounded(registration: FakeRegistration) -> None:
-    """One more than MAX_CONNECTIONS gets a 503 with Retry-After; a freed place is taken again."""
+    """One more than MAX_CONNECTIONS gets a 503 with Retry-After; a freed connection is used again."""
     async with running_gateway(registration.target, max_connections=2) as gateway:
         async with _connected(gateway), _connected(gateway):
             status, headers, problem = await _ask(gateway)
@@ -144,7 +145,7 @@ async def test_connections_are_bounded(registration: FakeRegistration) -> None:
 
 
 async def test_a_client_that_takes_nothing_is_cut_off(registration: FakeRegistration) -> None:
-    """Answers that nobody reads hold their connection for WRITE_SECONDS and no longer."""
+    """Unread answers hold their connection for WRITE_SECONDS and no longer."""
     async with running_gateway(registration.target, write_seconds=0.5) as gateway, _connected(gateway) as (_, writer):
         openapi = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
 

@@ -1,4 +1,4 @@
-"""The table of connections: who has a place, and who gives it to another."""
+"""Check which connection makes room for another one."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ class _Connection:
 
 
 def test_the_table_forgets_what_left() -> None:
-    """No place and no address is kept; who is not counted stays uncounted."""
+    """The table forgets connections and addresses that left; an uncounted connection stays uncounted."""
     table = ConnectionTable(most=2, share=2, trusted=())
     connections = [_Connection() for _ in range(3)]
     assert [table.admit(connection, "192.0.2.1") for connection in connections] == [True, True, False]

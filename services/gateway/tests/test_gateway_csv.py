@@ -1,4 +1,4 @@
-"""The CSV export: right in Excel, safe in any spreadsheet, whole or visibly cut off."""
+"""Check the event's CSV in spreadsheets, and its errors."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.errors import NotFound, Unavailable
 from ticketcap_gateway.edge.csv_file import as_text, israel_time, lines
 from ticketcap_gateway.registrations.csv_columns import COLUMNS, local_phone
-from ticketcap_testing.gateway import REGISTRATION_ID, FakeRegistration, a_registration, bearer
+from ticketcap_testing.service_fakes import REGISTRATION_ID, FakeRegistration, a_registration, bearer
 
 PATH = "/api/v1/schools/herzl/events/football/registrations.csv"
 
@@ -26,7 +26,7 @@ async def test_the_file_opens_right_with_hebrew(client: httpx.AsyncClient, regis
         waitlist_position=4,
         cancel_reason='=HYPERLINK("http://example.org")',
     )
-    registration.portions = [pb.ExportRegistrationsResponse(items=[item]) for item in (first, second)]
+    registration.batches = [pb.ExportRegistrationsResponse(items=[item]) for item in (first, second)]
     response = await client.get(PATH, headers=bearer("VIEWER"))
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/csv; charset=utf-8"
@@ -61,7 +61,7 @@ async def test_a_file_that_breaks_off_is_no_whole_file(
     client: httpx.AsyncClient, registration: FakeRegistration
 ) -> None:
     """When the service fails midway the download fails too."""
-    registration.portions = [pb.ExportRegistrationsResponse(items=[a_registration()])]
+    registration.batches = [pb.ExportRegistrationsResponse(items=[a_registration()])]
     registration.failures["ExportEnd"] = Unavailable("gone")
     with pytest.raises(httpx.RemoteProtocolError):
         await client.get(PATH, headers=bearer())

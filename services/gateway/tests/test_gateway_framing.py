@@ -1,4 +1,4 @@
-"""RFC 9112 by a corpus of raw bytes: each request has its one right answer, and nothing behind it is misread."""
+"""Check the answers to a corpus of raw requests against RFC 9112."""
 
 import asyncio
 import contextlib
@@ -10,14 +10,15 @@ from typing import Final
 
 import pytest
 from ticketcap_chassis.errors import NotFound
-from ticketcap_testing.gateway import FakeRegistration, RunningGateway, running_gateway
+from ticketcap_testing.gateway import RunningGateway, running_gateway
+from ticketcap_testing.service_fakes import FakeRegistration
 
 BODY: Final = b'{"name":"Noa Levi","phone":"050-123-4567","spots":2}'
 N: Final = len(BODY)
 HOST: Final = b"host: x\r\n"
 CHUNKS: Final = b"%x\r\n%b\r\n0\r\n\r\n" % (N, BODY)
 CHUNKED: Final = b"transfer-encoding: chunked\r\n"
-# What follows every case. Where it is served, its 404 is the last answer; where the case ends the connection, none is.
+# The request behind every case. If it is served, its 404 is the last answer; if the case ends the connection, none.
 SENTINEL: Final = b"GET /sentinel HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 SERVED: Final = 404
 
@@ -212,7 +213,7 @@ async def _exchange(gateway: RunningGateway, *pieces: bytes) -> list[tuple[int, 
     received = bytearray()
 
     async def take(reader: asyncio.StreamReader) -> None:
-        # What is sent to a closed connection resets it; what came before counts.
+        # Bytes for a closed connection reset it; the answers before count.
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
                 received.extend(data)
@@ -263,7 +264,7 @@ async def test_each_request_has_its_one_answer(gateway: RunningGateway, registra
         names = list(enumerate(CORPUS))[start : start + 40]
         for name, seen in await asyncio.gather(*(play(number, name) for number, name in names)):
             assert seen == [CORPUS[name][1]] * 3, name
-    claims = Counter(item.request.event for batch in registration.asked["RegisterBatch"] for item in batch.items)
+    claims = Counter(item.request.event for batch in registration.requests["RegisterBatch"] for item in batch.items)
     wanted = {
         f"case-{number}-{way}": 1
         for number, (_, statuses) in enumerate(CORPUS.values())
@@ -274,18 +275,18 @@ async def test_each_request_has_its_one_answer(gateway: RunningGateway, registra
 
 
 async def test_no_trailer_becomes_a_header(gateway: RunningGateway, registration: FakeRegistration) -> None:
-    """What stands behind a body is no idempotency key, no address and no token."""
+    """Trailers are no idempotency key, no address and no token."""
     trailers = CHUNKS[:-2] + b"idempotency-key: smuggled\r\n\r\n"
     answers = await _exchange(gateway, claim(CHUNKED, trailers).replace(b"@EVENT@", b"football") + SENTINEL)
     assert [status for status, _ in answers] == [201, SERVED]
-    (batch,) = registration.asked["RegisterBatch"]
+    (batch,) = registration.requests["RegisterBatch"]
     assert batch.items[0].request.idempotency_key != "smuggled"
 
 
 async def test_what_is_malformed_waits_for_the_answers_before_it(
     gateway: RunningGateway, registration: FakeRegistration
 ) -> None:
-    """A claim under way gets its own answer, not the refusal of what follows it; what follows that gets none."""
+    """A running claim gets its own answer, not the refusal of the next request; a third request gets none."""
     registration.gate = asyncio.Event()
     request = sized().replace(b"@EVENT@", b"football")
     for behind in (b"nonsense\r\n\r\n", sized(CHUNKED), b"GET /livez HTTP/1.1\r\n\r\n", claim(b"", b"GET x")):
@@ -347,7 +348,7 @@ async def test_http_1_0_gets_no_chunks_and_no_100_continue(
 
 
 async def test_a_pipelined_stream_ends_with_its_client(gateway: RunningGateway, registration: FakeRegistration) -> None:
-    """A request behind it does not keep it, and its place, for ever."""
+    """A request behind it does not occupy it for ever."""
     async with _connected(gateway) as (reader, writer), asyncio.timeout(20):
         writer.write(b"GET /api/v1/schools/herzl/events/football/stream HTTP/1.1\r\nhost: x\r\n\r\n" + get())
         await reader.readuntil(b"event: seats")

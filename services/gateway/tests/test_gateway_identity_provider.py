@@ -1,4 +1,4 @@
-"""The gateway with an identity provider: tokens while it is down, and what health says of it."""
+"""Check tokens and health while the identity provider is down."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -7,14 +7,9 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
-from ticketcap_testing.gateway import (
-    PAYMENT_ID,
-    FakePayment,
-    FakeRegistration,
-    RunningGateway,
-    running_gateway,
-)
+from ticketcap_testing.gateway import RunningGateway, running_gateway
 from ticketcap_testing.identity_provider import AUDIENCE, ISSUER, IdentityProvider
+from ticketcap_testing.service_fakes import PAYMENT_ID, FakePayment, FakeRegistration
 
 STATS = "/api/v1/schools/herzl/stats"
 EVENT = "/api/v1/schools/herzl/events/football"

@@ -1,4 +1,4 @@
-"""Who the client is, and how often it may write."""
+"""Check client addresses and rate limits."""
 
 import asyncio
 import ipaddress
@@ -23,7 +23,8 @@ from ticketcap_chassis.errors import (
 )
 from ticketcap_gateway.edge.addresses import client_address, subscriber
 from ticketcap_gateway.edge.rate_limits import RateLimiter
-from ticketcap_testing.gateway import EVENT_ID, REGISTRATION_ID, FakeRegistration, bearer, running_gateway
+from ticketcap_testing.gateway import running_gateway
+from ticketcap_testing.service_fakes import EVENT_ID, REGISTRATION_ID, FakeRegistration, bearer
 
 PROXIES = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::/32"))
 CLAIM = {"name": "Noa Levi", "phone": "050-123-4567", "spots": 2}
@@ -62,7 +63,7 @@ REGISTRATIONS = "/api/v1/schools/herzl/events/football/registrations"
 def test_the_client_is_the_rightmost_address_that_is_no_trusted_proxy(
     peer: str, forwarded: list[str], client: str
 ) -> None:
-    """What a client writes into X-Forwarded-For itself never counts."""
+    """A client's own entries in X-Forwarded-For never count."""
     assert client_address(peer, forwarded, PROXIES) == client
 
 
@@ -102,7 +103,7 @@ def test_a_window_slides() -> None:
 
 @given(st.lists(st.floats(min_value=0, max_value=40), max_size=60))
 def test_waiting_as_told_is_always_enough(pauses: list[float]) -> None:
-    """Whoever waits Retry-After seconds is let in then."""
+    """A client that waits Retry-After seconds is admitted."""
     clock = Clock()
     limiter = RateLimiter(4, window=60, clock=clock)
     for pause in pauses:
@@ -232,7 +233,7 @@ async def test_a_replay_that_another_replica_counted_is_free(registration: FakeR
 
 
 async def test_an_event_does_not_lock_another(registration: FakeRegistration) -> None:
-    """Neither places nor refusals; an event's id counts in any spelling."""
+    """They share neither uses nor refusals; an event's id counts in any spelling."""
     async with (
         running_gateway(registration.target, registrations_per_hour=2) as gateway,
         httpx.AsyncClient(base_url=gateway.url) as client,

@@ -1,4 +1,4 @@
-"""What the gateway's metrics say of requests."""
+"""Check the metrics of requests."""
 
 import asyncio
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import httpx
 from ticketcap_observability import schema
 from ticketcap_observability.telemetry import InMemoryTelemetry
-from ticketcap_testing.gateway import FakeRegistration, bearer
+from ticketcap_testing.service_fakes import FakeRegistration, bearer
 
 EVENT = "/api/v1/schools/herzl/events/football"
 ROUTE = "/api/v1/schools/{school}/events/{event}"
 
 
 def counts(telemetry: InMemoryTelemetry, name: str) -> dict[tuple[str, ...], float]:
-    """Return the values of a metric by the values of its labels, of what happened at all."""
+    """Return the values of a metric by the values of its labels, without zeros."""
     values = {
         tuple(str(value) for value in point.attributes.values()): getattr(point, "value", getattr(point, "count", 0))
         for point in telemetry.points(name)
@@ -26,7 +26,7 @@ def series(telemetry: InMemoryTelemetry, name: str) -> int:
 
 
 async def test_requests_are_counted_and_timed_by_route(client: httpx.AsyncClient, telemetry: InMemoryTelemetry) -> None:
-    """A route is its template, whatever the path; what has none is one label."""
+    """A route is its template for every path; paths without a route share one label."""
     for _ in range(3):
         await client.get(EVENT)
     await client.get("/nowhere/050-1234567")
@@ -52,7 +52,7 @@ async def test_faults_of_ours_are_errors(client: httpx.AsyncClient, telemetry: I
 async def test_a_stream_is_timed_until_it_begins(
     client: httpx.AsyncClient, registration: FakeRegistration, telemetry: InMemoryTelemetry
 ) -> None:
-    """How long somebody looks on is no latency."""
+    """The length of a stream is no latency."""
     assert registration.target
     async with client.stream("GET", f"{EVENT}/stream") as answer:
         assert answer.status_code == 200
@@ -76,7 +76,7 @@ async def test_a_flood_of_paths_makes_no_series(client: httpx.AsyncClient, telem
 
 
 async def test_every_call_begins_at_zero(client: httpx.AsyncClient, telemetry: InMemoryTelemetry) -> None:
-    """What fails in the first second is a rise: there was a 0 before."""
+    """An error in the first second is a rise: there was a 0 before."""
     route = {"method": "POST", "route": f"{ROUTE}/registrations"}
     points = {
         tuple(sorted(point.attributes.items())): point.value

@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid, complete, and true."""
+"""Check that the OpenAPI document is valid, complete and true."""
 
 import itertools
 import re
@@ -24,7 +24,8 @@ from ticketcap_chassis.errors import (
     Unavailable,
 )
 from ticketcap_gateway.edge.openapi import resolved
-from ticketcap_testing.gateway import (
+from ticketcap_testing.gateway import RunningGateway
+from ticketcap_testing.service_fakes import (
     MANAGE_TOKEN,
     PAY_TOKEN,
     PAYMENT_ID,
@@ -32,7 +33,6 @@ from ticketcap_testing.gateway import (
     REGISTRATION_ID,
     FakePayment,
     FakeRegistration,
-    RunningGateway,
     bearer,
 )
 
@@ -92,7 +92,7 @@ async def test_the_document_is_valid(document: dict[str, Any]) -> None:
 
 
 async def test_every_number_is_bounded(document: dict[str, Any]) -> None:
-    """What a caller sends has a minimum and a maximum; what it gets has a minimum, but for Retry-After's maximum."""
+    """A number in a request has a minimum and a maximum, a number in an answer a minimum."""
     calls = [operation for path in document["paths"].values() for operation in path.values()]
     parameters = [parameter["schema"] for call in calls for parameter in call["parameters"]]
     shapes = document["components"]["schemas"]
@@ -228,7 +228,7 @@ FAILURES: list[tuple[str, ServiceError]] = [
 async def test_refusals_of_the_payment_service_are_described(
     client: httpx.AsyncClient, document: dict[str, Any], payment: FakePayment
 ) -> None:
-    """What it refuses is, as a problem and as a page, one of the described answers of each call that asks it."""
+    """Its refusals, as problems and as pages, are among the described answers of each call that uses it."""
     calls = [call for call in CALLS if "pay" in call[1] or "escalations" in call[1]]
     calls += [
         (method, path, {"accept": "text/html"}, body) for method, path, _, body in calls if path.startswith(RETURN)

@@ -1,4 +1,4 @@
-"""What people paste reaches the services as what they meant, or is refused at the edge."""
+"""Check that pasted text is folded or refused at the edge."""
 
 import base64
 import json
@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from ticketcap_testing.gateway import EVENT_ID, REGISTRATION_ID, FakeRegistration, bearer, token
+from ticketcap_testing.service_fakes import EVENT_ID, REGISTRATION_ID, FakeRegistration, bearer, token
 
 EVENT: Final = "/api/v1/schools/herzl/events/football"
 CLAIM: Final = {"name": "Noa Levi", "phone": "050-123-4567", "email": "noa@example.org", "spots": 2}
@@ -31,10 +31,10 @@ UNSEEN: Final = "\u3164\u200b\u2800"
 async def test_a_claim_is_taken_as_it_was_meant(
     client: httpx.AsyncClient, registration: FakeRegistration, field: str, pasted: str, meant: str
 ) -> None:
-    """Format characters go; spaces, dashes and digits become plain; lengths are those of what is left."""
+    """Format characters go; spaces, dashes and digits become plain; lengths are those of the result."""
     response = await client.post(f"{EVENT}/registrations", json=CLAIM | {field: pasted})
     assert response.status_code == 201, response.text
-    assert getattr(registration.asked["RegisterBatch"][0].items[0].request, field) == meant
+    assert getattr(registration.requests["RegisterBatch"][0].items[0].request, field) == meant
 
 
 async def test_codes_reasons_and_slugs_are_folded_too(
@@ -43,21 +43,24 @@ async def test_codes_reasons_and_slugs_are_folded_too(
     """In bodies, and in the address of a school and an event."""
     code = {"confirmation_code": "\u200fk7m\u20133qx\u00a0"}
     assert (await client.post(f"{EVENT}/check-ins", json=code, headers=bearer("MANAGER"))).status_code == 201
-    assert registration.asked["CheckIn"][0].confirmation_code == "K7M3QX"
+    assert registration.requests["CheckIn"][0].confirmation_code == "K7M3QX"
     reason = {"reason": "\u202bחולה\u202c\nמאוד "}
     cancelled = await client.post(
         f"/api/v1/registrations/{REGISTRATION_ID}/cancel", json=reason, headers={"x-manage-token": "t"}
     )
     assert cancelled.status_code == 200
-    assert registration.asked["CancelRegistration"][0].reason == "חולה\nמאוד"
+    assert registration.requests["CancelRegistration"][0].reason == "חולה\nמאוד"
     opened = await client.post(
         "/api/v1/schools/herzl/events", json=OPENED | {"slug": "\u200efoot\u2013ball"}, headers=bearer()
     )
     assert opened.status_code == 201
-    assert registration.asked["CreateEvent"][0].fields.slug == "foot-ball"
+    assert registration.requests["CreateEvent"][0].fields.slug == "foot-ball"
     pasted = quote("/api/v1/schools/herzl\u200f/events/foot\u2013ball\u2060")
     assert (await client.get(pasted)).status_code == 200
-    assert (registration.asked["GetEvent"][0].school, registration.asked["GetEvent"][0].event) == ("herzl", "foot-ball")
+    assert (registration.requests["GetEvent"][0].school, registration.requests["GetEvent"][0].event) == (
+        "herzl",
+        "foot-ball",
+    )
     assert (await client.get(f"/api/v1/schools/herzl/events/{EVENT_ID}")).status_code == 200
 
 
@@ -77,7 +80,7 @@ async def test_names_and_titles_are_seen_and_turn_nothing_around(
         response = await client.request(method, path, json=body, headers=headers)
         assert response.status_code == 422, (path, response.text)
         assert [error["field"] for error in response.json()["errors"]] == [field]
-    assert not registration.asked
+    assert not registration.requests
 
 
 async def test_titles_keep_what_belongs_to_them(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
@@ -85,7 +88,7 @@ async def test_titles_keep_what_belongs_to_them(client: httpx.AsyncClient, regis
     title = "יום ספורט 👨\u200d👩\u200d👧 – 50%"
     opened = await client.post("/api/v1/schools/herzl/events", json=OPENED | {"title": title}, headers=bearer())
     assert opened.status_code == 201
-    assert registration.asked["CreateEvent"][0].fields.title == title
+    assert registration.requests["CreateEvent"][0].fields.title == title
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,7 @@ async def test_times_have_as_many_digits_as_their_writers_clock(
     body = OPENED | {"starts_at": f"2026-12-01T18:00:00{fraction}+02:00"}
     response = await client.post("/api/v1/schools/herzl/events", json=body, headers=bearer())
     assert response.status_code == 201, response.text
-    starts_at = registration.asked["CreateEvent"][0].fields.starts_at
+    starts_at = registration.requests["CreateEvent"][0].fields.starts_at
     assert (starts_at.seconds, starts_at.nanos) == (1_796_140_800, nanos)
 
 
@@ -118,4 +121,4 @@ async def test_a_manage_token_of_other_characters_is_a_wrong_one(
     """It is asked about like any other, and opens nothing."""
     headers = {"x-manage-token": wrong.encode("latin-1")}
     await client.get(f"/api/v1/registrations/{REGISTRATION_ID}", headers=headers)  # type: ignore[arg-type]
-    assert registration.asked["GetRegistration"][0].manage_token.isascii()
+    assert registration.requests["GetRegistration"][0].manage_token.isascii()

@@ -1,4 +1,4 @@
-"""The pages of a payment: whoever has the link pays, whoever has paid is told how it stands, in plain words."""
+"""Check the pages of a payment: paying, results, and their texts."""
 
 import re
 from html import unescape
@@ -12,15 +12,8 @@ from ticketcap_chassis import errors
 from ticketcap_chassis.errors import ServiceError
 from ticketcap_gateway.payments import page_texts
 from ticketcap_gateway.payments.schemas import PaymentState, SeatState
-from ticketcap_testing.gateway import (
-    PAY_TOKEN,
-    PAYMENT_ID,
-    REDIRECT_URL,
-    REGISTRATION_ID,
-    FakePayment,
-    a_result,
-    running_gateway,
-)
+from ticketcap_testing.gateway import running_gateway
+from ticketcap_testing.service_fakes import PAY_TOKEN, PAYMENT_ID, REDIRECT_URL, REGISTRATION_ID, FakePayment, a_result
 
 PAY = f"/pay/{REGISTRATION_ID}"
 RESULT = f"/payments/{PAYMENT_ID}"
@@ -51,18 +44,18 @@ def _is_a_page(response: httpx.Response, language: str) -> None:
 
 @pytest.mark.parametrize("language", ["he", "en"])
 async def test_the_button_leads_to_yaadpay(client: httpx.AsyncClient, payment: FakePayment, language: str) -> None:
-    """GET shows a form and asks nobody; POST opens the payment with the pay token and goes where it is paid."""
+    """GET shows a form and calls no service; POST opens the payment with the pay token and goes where it is paid."""
     shown = await client.get(PAY, params={"token": PAY_TOKEN, "lang": language})
     assert shown.status_code == 200
     _is_a_page(shown, language)
-    assert not payment.asked
+    assert not payment.requests
     form = _hidden(shown.text)
     assert (form["token"], form["lang"]) == (PAY_TOKEN, language)
     pressed = [await client.post(PAY, data=form) for _ in range(2)]
     for response in pressed:
         assert (response.status_code, response.headers["location"]) == (303, REDIRECT_URL)
         assert response.headers["referrer-policy"] == "no-referrer"
-    first, second = payment.asked["CreatePayment"]
+    first, second = payment.requests["CreatePayment"]
     assert first == second
     assert (first.registration_id, first.pay_token, first.manage_token) == (REGISTRATION_ID, PAY_TOKEN, "")
     assert first.language == (pb.LANGUAGE_ENGLISH if language == "en" else pb.LANGUAGE_HEBREW)
@@ -76,7 +69,7 @@ async def test_each_page_has_a_key_of_its_own(client: httpx.AsyncClient) -> None
 
 
 async def test_a_page_in_the_other_language_is_one_click_away(client: httpx.AsyncClient) -> None:
-    """Hebrew unless lang says English; the switch keeps the token, whatever is in it."""
+    """Hebrew unless lang says English; the switch preserves every token."""
     for token in (PAY_TOKEN, 'a&b+c%2F#d"<e>'):
         shown = await client.get(PAY, params={"token": token})
         _is_a_page(shown, "he")
@@ -87,7 +80,7 @@ async def test_a_page_in_the_other_language_is_one_click_away(client: httpx.Asyn
 
 
 async def test_links_that_can_not_be_any_are_a_404_page(client: httpx.AsyncClient, payment: FakePayment) -> None:
-    """No token, one with blanks, an id that is none: the page asks for the whole link. It asks nobody."""
+    """No token, one with blanks, an id that is none: the page asks for the whole link. It calls no service."""
     for path, params in (
         (PAY, {}),
         (PAY, {"token": "a b"}),
@@ -101,7 +94,7 @@ async def test_links_that_can_not_be_any_are_a_404_page(client: httpx.AsyncClien
         assert "<script>" not in shown.text
     assert (await client.get(PAY, params={"token": PAY_TOKEN, "lang": "fr"})).status_code == 422
     assert (await client.post("/pay/nobody", data=FORM)).status_code == 404
-    assert not payment.asked
+    assert not payment.requests
 
 
 @pytest.mark.parametrize(
@@ -173,15 +166,15 @@ async def test_a_payment_that_runs_is_gone_on_with(client: httpx.AsyncClient, pa
 async def test_forms_are_read_strictly(
     client: httpx.AsyncClient, payment: FakePayment, body: bytes, headers: dict[str, str], status: int
 ) -> None:
-    """At most 2 kB, known fields, each once, UTF-8; what no page of ours sends is a problem."""
+    """At most 2 kB, known fields, each once, UTF-8; anything else is a problem."""
     response = await client.post(PAY, content=body, headers=headers)
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
-    assert not payment.asked
+    assert not payment.requests
 
 
 async def test_an_address_that_breaks_headers_is_not_followed(client: httpx.AsyncClient, payment: FakePayment) -> None:
-    """Whatever a service gives as an address, no header is made of its lines."""
+    """No service's address, with any characters, can add a header."""
     payment.redirect_url = "https://pay.example.org/\r\nset-cookie: a=b"
     response = await client.post(PAY, data=FORM)
     assert response.status_code == 500
@@ -233,12 +226,12 @@ async def test_the_result_is_told_in_plain_words(
         assert "₪100.00" in page.text
         refresh = f'<meta http-equiv="refresh" content="3;url={RESULT}?lang={language}&amp;looked=1">'
         assert (refresh in page.text) is ("http-equiv" in page.text) is waits
-    assert payment.asked["GetPaymentResult"][0] == pb.GetPaymentResultRequest(id=PAYMENT_ID)
+    assert payment.requests["GetPaymentResult"][0] == pb.GetPaymentResultRequest(id=PAYMENT_ID)
 
 
 @pytest.mark.parametrize(("state", "seat"), list(product(get_args(PaymentState), get_args(SeatState))))
 def test_there_are_words_for_everything(state: PaymentState, seat: SeatState) -> None:
-    """Whatever state, seat and failure, there is a notice; nobody is told to pay again who may have paid."""
+    """Every state, seat and failure has a notice; none asks a customer who may have paid to pay again."""
     for failure in ("", "declined", "seat_gone", "not_paid", "a reason of tomorrow"):
         notice = page_texts.result(state, seat, failure)
         assert all(text.he and text.en for text in (notice.title, *notice.lines))
@@ -249,7 +242,7 @@ def test_there_are_words_for_everything(state: PaymentState, seat: SeatState) ->
 
 
 async def test_the_page_looks_again_for_a_minute(client: httpx.AsyncClient, payment: FakePayment) -> None:
-    """Twenty times at most; then it says that checking goes on, and has a link to look again."""
+    """Twenty times at most; then it says that checking continues, and has a link to check again."""
     payment.result = a_result(state=pb.PAYMENT_STATE_AUTHORISED)
     path, looks = RESULT, 0
     while refresh := re.search(r'content="3;url=([^"]+)"', (page := await client.get(path)).text):
@@ -273,7 +266,7 @@ async def test_the_page_speaks_the_language_of_the_payment(client: httpx.AsyncCl
 
 
 async def test_results_that_can_not_be_shown(client: httpx.AsyncClient, payment: FakePayment) -> None:
-    """Unknown is a 404 page; a service that is away a page that looks again, at the same address."""
+    """Unknown is a 404 page; an unavailable service a page that refreshes itself at the same address."""
     assert (await client.get("/payments/nothing")).status_code == 404
     payment.failures["GetPaymentResult"] = errors.NotFound("x", reason="PAYMENT_NOT_FOUND")
     unknown = await client.get(RESULT)

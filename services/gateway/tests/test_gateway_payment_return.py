@@ -1,4 +1,4 @@
-"""The way back from YaadPay: byte for byte, never lost, and no way in for what YaadPay did not send."""
+"""Check that returns from YaadPay pass unchanged and are never lost."""
 
 import asyncio
 import ipaddress
@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis import errors
 from ticketcap_gateway.payments.yaadpay_return import prefers_json
-from ticketcap_testing.gateway import (
-    PAYMENT_ID,
-    FakePayment,
-    FakeRegistration,
-    RunningGateway,
-    a_result,
-    running_gateway,
-)
+from ticketcap_testing.gateway import RunningGateway, running_gateway
+from ticketcap_testing.service_fakes import PAYMENT_ID, FakePayment, FakeRegistration, a_result
 
 RETURN = "/api/v1/payments/yaadpay/return"
 JSON = {"accept": "application/json"}
@@ -53,16 +47,16 @@ async def test_the_query_is_passed_on_byte_for_byte(
     """Case of escapes, plus signs, windows-1255, repeated and empty names: nothing is read, decoded or put in order."""
     status, _ = await _get(gateway, f"{RETURN}?".encode() + query)
     assert status == 303
-    assert [request.query for request in payment.asked["SettleReturn"]] == [query]
+    assert [request.query for request in payment.requests["SettleReturn"]] == [query]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(query=st.text("".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "#"), max_size=200))
 async def test_any_query_is_passed_on(gateway: RunningGateway, payment: FakePayment, query: str) -> None:
-    """Whatever visible characters stand after the question mark."""
-    payment.asked.clear()
+    """The query string may hold any visible characters."""
+    payment.requests.clear()
     status, _ = await _get(gateway, f"{RETURN}?{query}".encode())
-    assert (status, payment.asked["SettleReturn"][0].query) == (303, query.encode())
+    assert (status, payment.requests["SettleReturn"][0].query) == (303, query.encode())
 
 
 async def test_a_browser_goes_on_to_the_result(client: httpx.AsyncClient) -> None:
@@ -149,7 +143,7 @@ async def test_one_payment_has_so_many_returns(client: httpx.AsyncClient, paymen
 async def test_a_return_is_not_lost(
     client: httpx.AsyncClient, payment: FakePayment, failure: errors.ServiceError, status: int, seconds: str
 ) -> None:
-    """What may pass is asked again: by the page itself at the same address, and by a program after Retry-After."""
+    """Errors that may pass are retried: by the page itself at the same address, by a program after Retry-After."""
     payment.failures["SettleReturn"] = failure
     page = await client.get(f"{RETURN}?Id=1&Fild1=%E3%F0", headers=BROWSER)
     assert (page.status_code, page.headers["retry-after"]) == (status, seconds)
@@ -177,7 +171,7 @@ async def test_long_queries_are_refused(gateway: RunningGateway, payment: FakePa
     status, answer = await _get(gateway, f"{RETURN}?".encode() + b"x" * 8193)
     assert status == 414
     assert b"QUERY_TOO_LONG" in answer
-    assert [len(request.query) for request in payment.asked["SettleReturn"]] == [8192]
+    assert [len(request.query) for request in payment.requests["SettleReturn"]] == [8192]
     async with httpx.AsyncClient() as client:
         posted = await client.post(f"{gateway.url}{RETURN}", data={"Id": "1"})
     assert (posted.status_code, posted.headers["allow"]) == (405, "GET, HEAD")
@@ -212,7 +206,7 @@ async def test_refused_returns_are_limited_and_genuine_ones_never(
 
 
 async def test_the_result_page_is_there(client: httpx.AsyncClient) -> None:
-    """What the browser is sent to is a page of this gateway."""
+    """The browser's next page belongs to this gateway."""
     location = (await client.get(f"{RETURN}?Id=1")).headers["location"]
     assert urlsplit(location).netloc == ""
     assert (await client.get(location)).status_code == 200

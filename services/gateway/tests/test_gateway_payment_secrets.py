@@ -1,4 +1,4 @@
-"""What a return and a payment link hold stays between the browser and the payment service: no log line, no span."""
+"""Check that secrets of returns and links reach no log."""
 
 import asyncio
 import json
@@ -12,7 +12,8 @@ import httpx
 from opentelemetry.sdk.trace import ReadableSpan
 from ticketcap_chassis import errors
 from ticketcap_observability.telemetry import Telemetry
-from ticketcap_testing.gateway import (
+from ticketcap_testing.gateway import running_gateway
+from ticketcap_testing.service_fakes import (
     MANAGE_TOKEN,
     PAY_TOKEN,
     PAYMENT_ID,
@@ -20,7 +21,6 @@ from ticketcap_testing.gateway import (
     SECRET,
     FakePayment,
     FakeRegistration,
-    running_gateway,
     running_payment,
 )
 
@@ -38,7 +38,7 @@ FAILURES = (
 async def _use(client: httpx.AsyncClient, payment: FakePayment) -> None:
     """Make every call that carries a secret, well and badly."""
     for failure in FAILURES:
-        # What is no ServiceError is answered as a fault of the service.
+        # An error that is no ServiceError is answered as an internal error.
         payment.failures = {} if failure is None else dict.fromkeys(("CreatePayment", "SettleReturn"), failure)  # type: ignore[arg-type]
         for accept in ("text/html", "application/json"):
             await client.get(f"/api/v1/payments/yaadpay/return?{QUERY}", headers={"accept": accept})

@@ -1,4 +1,4 @@
-"""Payments, refunds and escalations as JSON: what is sent on, what is answered, and every refusal."""
+"""Check payments, refunds and escalations as JSON."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ import pytest
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis import errors
 from ticketcap_chassis.errors import ServiceError
-from ticketcap_testing.gateway import (
+from ticketcap_testing.gateway import running_gateway
+from ticketcap_testing.service_fakes import (
     EVENT_ID,
     MANAGE_TOKEN,
     PAYMENT_ID,
@@ -17,7 +18,6 @@ from ticketcap_testing.gateway import (
     FakePayment,
     FakeRegistration,
     bearer,
-    running_gateway,
     token,
 )
 
@@ -40,7 +40,7 @@ async def test_the_holder_opens_a_payment(client: httpx.AsyncClient, payment: Fa
         "currency": "ILS",
     }
     assert "idempotent-replayed" not in opened.headers
-    assert payment.asked["CreatePayment"] == [
+    assert payment.requests["CreatePayment"] == [
         pb.CreatePaymentRequest(
             registration_id=REGISTRATION_ID,
             manage_token=MANAGE_TOKEN,
@@ -51,7 +51,7 @@ async def test_the_holder_opens_a_payment(client: httpx.AsyncClient, payment: Fa
     payment.replayed = True
     repeated = await client.post(PAYMENTS, headers={"authorization": f"Bearer {MANAGE_TOKEN}"})
     assert (repeated.status_code, repeated.headers["idempotent-replayed"]) == (201, "true")
-    request = payment.asked["CreatePayment"][1]
+    request = payment.requests["CreatePayment"][1]
     assert (request.language, request.manage_token) == (pb.LANGUAGE_UNSPECIFIED, MANAGE_TOKEN)
     assert request.idempotency_key
 
@@ -64,7 +64,7 @@ async def test_only_the_holder_pays(client: httpx.AsyncClient, payment: FakePaym
         organiser = await client.post(PAYMENTS, headers=headers)
         assert (organiser.status_code, organiser.json()["code"]) == (403, "PERMISSION_DENIED")
         assert "only the holder" in organiser.json()["detail"]
-    assert not payment.asked
+    assert not payment.requests
 
 
 FORGED = token("OWNER", secret="y" * 40)
@@ -92,7 +92,7 @@ async def test_a_bad_token_is_401_wherever_a_token_counts(
     answer = await client.request(method, path, headers={"authorization": f"Bearer {bad}"})
     assert (answer.status_code, answer.json()["code"]) == (401, code)
     assert answer.headers["www-authenticate"].startswith("Bearer")
-    assert not payment.asked
+    assert not payment.requests
 
 
 async def test_a_bad_token_as_manage_token_opens_no_payment_and_is_401(client: httpx.AsyncClient) -> None:
@@ -175,7 +175,7 @@ async def test_wrong_input_never_reaches_the_service(client: httpx.AsyncClient, 
     assert (await client.get("/api/v1/payments/nothing", headers=HOLDER)).status_code == 404
     limit = await client.get(ESCALATIONS, params={"limit": "201"}, headers=SUPER_ADMIN)
     assert (limit.status_code, limit.json()["errors"][0]["field"]) == (422, "limit")
-    assert not payment.asked
+    assert not payment.requests
 
 
 async def test_a_payment_is_seen_by_holder_and_admins(client: httpx.AsyncClient, payment: FakePayment) -> None:
@@ -210,11 +210,11 @@ async def test_a_payment_is_seen_by_holder_and_admins(client: httpx.AsyncClient,
             }
         ],
     }
-    assert payment.asked["GetPayment"] == [pb.GetPaymentRequest(id=PAYMENT_ID, manage_token=MANAGE_TOKEN)]
+    assert payment.requests["GetPayment"] == [pb.GetPaymentRequest(id=PAYMENT_ID, manage_token=MANAGE_TOKEN)]
     assert "authorization" not in payment.metadata["GetPayment"][0]
     assert (await client.get(ONE, headers=bearer("ADMIN"))).status_code == 200
     assert payment.metadata["GetPayment"][1]["authorization"].startswith("Bearer ey")
-    assert payment.asked["GetPayment"][1].manage_token == ""
+    assert payment.requests["GetPayment"][1].manage_token == ""
     assert (await client.get(ONE, headers=bearer("MANAGER"))).status_code == 403
     assert (await client.get(ONE)).status_code == 401
     payment.failures["GetPayment"] = errors.NotFound("no payment", reason="PAYMENT_NOT_FOUND")
@@ -227,7 +227,7 @@ async def test_admins_give_money_back(client: httpx.AsyncClient, payment: FakePa
     assert (part.status_code, part.headers["location"]) == (201, ONE)
     assert part.json()["refund"]["amount_agorot"] == 2_500
     assert part.json()["payment"]["refunds"] == [part.json()["refund"]]
-    assert payment.asked["RefundPayment"] == [
+    assert payment.requests["RefundPayment"] == [
         pb.RefundPaymentRequest(payment_id=PAYMENT_ID, amount_agorot=2_500, idempotency_key="k")
     ]
     payment.replayed = True
@@ -235,10 +235,10 @@ async def test_admins_give_money_back(client: httpx.AsyncClient, payment: FakePa
     for body in nothing:
         everything = await client.post(REFUNDS, json=body, headers=bearer("ADMIN"))
         assert (everything.status_code, everything.headers["idempotent-replayed"]) == (201, "true")
-        assert not payment.asked["RefundPayment"][-1].HasField("amount_agorot")
+        assert not payment.requests["RefundPayment"][-1].HasField("amount_agorot")
     for headers, status in ((bearer("MANAGER"), 403), (HOLDER, 401), ({}, 401)):
         assert (await client.post(REFUNDS, json={}, headers=headers)).status_code == status
-    assert len(payment.asked["RefundPayment"]) == 3
+    assert len(payment.requests["RefundPayment"]) == 3
 
 
 async def test_refunds_that_can_not_be(client: httpx.AsyncClient, payment: FakePayment) -> None:
@@ -275,14 +275,14 @@ async def test_operators_see_and_settle_what_waits(client: httpx.AsyncClient, pa
     first, second = listed.json()["items"]
     assert (first["order"], first["yaadpay_id"], first["amount_agorot"]) == ("TCABCDEFGH23456789JK", "12788261", 2_500)
     assert set(second) == {"kind", "id", "school", "why", "since"}
-    assert payment.asked["ListEscalations"] == [pb.ListEscalationsRequest(limit=7)]
+    assert payment.requests["ListEscalations"] == [pb.ListEscalationsRequest(limit=7)]
     body: dict[str, Any] = {"moved": False, "again": True}
     settled = await client.post(f"{ESCALATIONS}/refund/{REFUND_ID}/resolve", json=body, headers=SUPER_ADMIN)
     assert (settled.status_code, settled.json()["payment"]["id"]) == (200, PAYMENT_ID)
     body = {"moved": True, "yaadpay_id": "12788261"}
     seat = await client.post(f"{ESCALATIONS}/seat/{REGISTRATION_ID}/resolve", json=body, headers=SUPER_ADMIN)
     assert (seat.status_code, seat.json()) == (200, {})
-    assert payment.asked["ResolveEscalation"] == [
+    assert payment.requests["ResolveEscalation"] == [
         pb.ResolveEscalationRequest(kind="refund", id=REFUND_ID, moved=False, again=True),
         pb.ResolveEscalationRequest(kind="seat", id=REGISTRATION_ID, moved=True, yaadpay_id="12788261"),
     ]
@@ -320,7 +320,7 @@ async def test_openings_are_limited_by_address(registration: FakeRegistration, p
 
 
 async def test_without_the_payment_service_only_payments_stop(registration: FakeRegistration) -> None:
-    """503 with Retry-After and no addresses for what needs it; registering goes on, and the gateway is ready."""
+    """503 with Retry-After and no addresses for what needs it; registering still works, and the gateway is ready."""
     async with running_gateway(registration.target) as gateway, httpx.AsyncClient(base_url=gateway.url) as client:
         for answer in (
             await client.post(PAYMENTS, headers=HOLDER),

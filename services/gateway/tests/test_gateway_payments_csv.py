@@ -1,4 +1,4 @@
-"""A day's books: exact to the agora, right in Excel, safe in any spreadsheet, whole or visibly cut off."""
+"""Check the day's CSV: exact amounts, safe cells, visible errors."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from ticketcap_chassis.errors import NotFound, Unavailable
 from ticketcap_gateway.edge.csv_file import as_text
 from ticketcap_gateway.payments import amounts
 from ticketcap_gateway.payments.csv_columns import COLUMNS
-from ticketcap_testing.gateway import EVENT_ID, PAYMENT_ID, REFUND_ID, REGISTRATION_ID, FakePayment, bearer
+from ticketcap_testing.service_fakes import EVENT_ID, PAYMENT_ID, REFUND_ID, REGISTRATION_ID, FakePayment, bearer
 
 PATH = "/api/v1/schools/herzl/payments.csv"
 INT64 = st.integers(min_value=-(2**63), max_value=2**63 - 1)
@@ -44,7 +44,7 @@ async def test_the_file_holds_the_day(client: httpx.AsyncClient, payment: FakePa
         _entry("payment", 10_005, "2026-11-30T22:10:00Z"),
         _entry("refund", -5, "2026-12-01T10:00:00Z", order='=HYPERLINK("x")'),
     ]
-    payment.portions = [pb.ExportPaymentsResponse(entries=[entry]) for entry in entries]
+    payment.batches = [pb.ExportPaymentsResponse(entries=[entry]) for entry in entries]
     response = await client.get(PATH, params={"day": "2026-12-01"}, headers=bearer("ADMIN"))
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/csv; charset=utf-8"
@@ -67,7 +67,7 @@ async def test_the_file_holds_the_day(client: httpx.AsyncClient, payment: FakePa
     }
     assert (rows[1]["amount_agorot"], rows[1]["amount"]) == ("'-5", "'-0.05")
     assert rows[1]["order"].startswith("'=")
-    assert payment.asked["ExportPayments"] == [pb.ExportPaymentsRequest(school="herzl", day="2026-12-01")]
+    assert payment.requests["ExportPayments"] == [pb.ExportPaymentsRequest(school="herzl", day="2026-12-01")]
 
 
 async def test_the_day_is_today_in_israel(client: httpx.AsyncClient, payment: FakePayment) -> None:
@@ -76,7 +76,7 @@ async def test_the_day_is_today_in_israel(client: httpx.AsyncClient, payment: Fa
     response = await client.get(PATH, headers=bearer())
     after = datetime.now(ZoneInfo("Asia/Jerusalem")).date()
     assert response.content == b"\xef\xbb\xbf" + ",".join(f'"{name}"' for name in COLUMNS).encode() + b"\r\n"
-    assert payment.asked["ExportPayments"][0].day in {before.isoformat(), after.isoformat()}
+    assert payment.requests["ExportPayments"][0].day in {before.isoformat(), after.isoformat()}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ async def test_a_day_that_is_none_is_named(client: httpx.AsyncClient, payment: F
     """422 with the parameter's name."""
     response = await client.get(PATH, params={"day": day}, headers=bearer())
     assert (response.status_code, [error["field"] for error in response.json()["errors"]]) == (422, ["day"])
-    assert not payment.asked
+    assert not payment.requests
 
 
 async def test_only_admins_see_the_books(client: httpx.AsyncClient, payment: FakePayment) -> None:
@@ -94,14 +94,14 @@ async def test_only_admins_see_the_books(client: httpx.AsyncClient, payment: Fak
     assert (await client.get(PATH)).status_code == 401
     assert (await client.get(PATH, headers=bearer("MANAGER"))).status_code == 403
     assert (await client.get(PATH, headers=bearer("OWNER", "balfour"))).status_code == 404
-    assert not payment.asked
+    assert not payment.requests
     payment.failures["ExportPayments"] = NotFound("no school")
     assert (await client.get(PATH, headers=bearer())).status_code == 404
 
 
 async def test_a_file_that_breaks_off_is_no_whole_file(client: httpx.AsyncClient, payment: FakePayment) -> None:
     """When the service fails midway the download fails too."""
-    payment.portions = [pb.ExportPaymentsResponse(entries=[_entry("payment", 1, "2026-12-01T10:00:00Z")])]
+    payment.batches = [pb.ExportPaymentsResponse(entries=[_entry("payment", 1, "2026-12-01T10:00:00Z")])]
     payment.failures["ExportEnd"] = Unavailable("gone")
     with pytest.raises(httpx.RemoteProtocolError):
         await client.get(PATH, headers=bearer())
@@ -109,7 +109,7 @@ async def test_a_file_that_breaks_off_is_no_whole_file(client: httpx.AsyncClient
 
 @given(INT64)
 def test_amounts_are_exact(agorot: int) -> None:
-    """Two decimals, the very amount, whatever its size and sign; a spreadsheet gets a text."""
+    """Two decimals, the exact amount, for any size and sign; a spreadsheet gets a text."""
     text = amounts.decimal(agorot)
     assert Decimal(text) * 100 == agorot
     assert len(text.rpartition(".")[2]) == 2

@@ -1,9 +1,10 @@
-"""Every refusal is a problem that says what was wrong."""
+"""Check that every refusal is a problem that names its cause."""
 
 import httpx
 from ticketcap_chassis import errors
 from ticketcap_chassis.errors import FieldViolation, ServiceError
-from ticketcap_testing.gateway import REGISTRATION_ID, FakeRegistration, RunningGateway, bearer, running_gateway
+from ticketcap_testing.gateway import RunningGateway, running_gateway
+from ticketcap_testing.service_fakes import REGISTRATION_ID, FakeRegistration, bearer
 
 EVENT = "/api/v1/schools/herzl/events/football"
 REGISTRATIONS = f"{EVENT}/registrations"
@@ -109,7 +110,7 @@ async def test_names_that_nothing_can_have_are_404(client: httpx.AsyncClient, re
     ):
         response = await client.get(path, headers={"x-manage-token": "x"})
         assert response.status_code == 404, path
-    assert not registration.asked
+    assert not registration.requests
 
 
 async def test_wrong_parameters_are_named(client: httpx.AsyncClient) -> None:
@@ -129,7 +130,7 @@ async def test_a_wrong_idempotency_key_is_named(client: httpx.AsyncClient, regis
         response = await client.post(REGISTRATIONS, json=CLAIM, headers=headers)
         assert response.status_code == 422, keys
         assert response.json()["errors"][0]["field"] == "Idempotency-Key"
-    assert not registration.asked
+    assert not registration.requests
 
 
 async def test_security_headers_are_on_every_answer(client: httpx.AsyncClient, gateway: RunningGateway) -> None:

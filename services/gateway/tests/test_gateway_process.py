@@ -1,4 +1,4 @@
-"""The gateway as a process: it starts, says what is wrong, drains on SIGTERM, and leaves."""
+"""Check the gateway as a process: start, wrong settings, drain."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from ticketcap_testing.gateway import SECRET, FakeRegistration
+from ticketcap_testing.service_fakes import SECRET, FakeRegistration
 
 CLAIM = {"name": "Noa Levi", "phone": "050-123-4567", "spots": 2}
 REGISTRATIONS = "/api/v1/schools/herzl/events/football/registrations"
@@ -65,7 +65,7 @@ async def test_it_drains_on_sigterm(registration: FakeRegistration) -> None:
             registration.gate = asyncio.Event()
             in_flight = asyncio.create_task(client.post(REGISTRATIONS, json=CLAIM))
             async with asyncio.timeout(5):
-                while not registration.asked["RegisterBatch"]:
+                while not registration.requests["RegisterBatch"]:
                     await asyncio.sleep(0.01)
                 process.send_signal(signal.SIGTERM)
                 while (ready := await client.get("/readyz")).status_code == 200:
@@ -93,12 +93,12 @@ async def _accepts(url: str) -> bool:
 
 
 async def test_the_drain_is_bounded(registration: FakeRegistration) -> None:
-    """A request that does not end is told so after DRAIN_SECONDS, and the process leaves with status 0."""
+    """A request that does not end gets a 503 after DRAIN_SECONDS, and the process exits with status 0."""
     async with _running(registration, DRAIN_SECONDS="1") as (process, url), httpx.AsyncClient(base_url=url) as client:
         registration.gate = asyncio.Event()
         in_flight = asyncio.create_task(client.post(REGISTRATIONS, json=CLAIM, timeout=20))
         async with asyncio.timeout(5):
-            while not registration.asked["RegisterBatch"]:
+            while not registration.requests["RegisterBatch"]:
                 await asyncio.sleep(0.01)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)

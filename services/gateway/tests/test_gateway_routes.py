@@ -1,10 +1,10 @@
-"""Each call of the contract, on its happy path, over a real socket."""
+"""Check the successful answer of each call over a real socket."""
 
 import httpx
 import pytest
 from google.protobuf import json_format
 from ticketcap.registration.v1 import registration_pb2 as pb
-from ticketcap_testing.gateway import (
+from ticketcap_testing.service_fakes import (
     EVENT_ID,
     MANAGE_TOKEN,
     PAY_TOKEN,
@@ -42,7 +42,7 @@ async def test_a_claim_is_answered_with_the_registration(
         "spots": 2,
         "manage_token": MANAGE_TOKEN,
     }
-    (batch,) = registration.asked["RegisterBatch"]
+    (batch,) = registration.requests["RegisterBatch"]
     (item,) = batch.items
     assert json_format.MessageToDict(item.request) == {
         **CLAIM,
@@ -74,7 +74,7 @@ async def test_a_replayed_claim_says_so(client: httpx.AsyncClient, registration:
     registration.replayed = True
     second = await client.post(f"{EVENT}/registrations", json=CLAIM)
     assert (second.status_code, second.headers["idempotent-replayed"]) == (201, "true")
-    keys = {batch.items[0].request.idempotency_key for batch in registration.asked["RegisterBatch"]}
+    keys = {batch.items[0].request.idempotency_key for batch in registration.requests["RegisterBatch"]}
     assert len(keys) == 2
     assert all(keys)
 
@@ -94,7 +94,7 @@ async def test_events_are_opened_and_shown(client: httpx.AsyncClient, registrati
     created = await client.post("/api/v1/schools/herzl/events", json=NEW_EVENT, headers=bearer("ADMIN"))
     assert created.status_code == 201
     assert created.headers["location"] == f"/api/v1/schools/herzl/events/{EVENT_ID}"
-    fields = registration.asked["CreateEvent"][0].fields
+    fields = registration.requests["CreateEvent"][0].fields
     assert {field.name for field, _ in fields.ListFields()} == set(NEW_EVENT)
     assert fields.starts_at.ToJsonString() == "2026-12-01T18:00:00Z"
     assert fields.waitlist_policy == pb.WAITLIST_POLICY_STRICT_FIFO
@@ -111,7 +111,7 @@ async def test_events_are_listed_in_pages(client: httpx.AsyncClient, registratio
     page = (await client.get("/api/v1/schools/herzl/events", params={"limit": "2", "cursor": "abc"})).json()
     assert [event["slug"] for event in page["items"]] == ["football", "lecture"]
     assert page["next_cursor"] == "next"
-    assert registration.asked["ListEvents"] == [pb.ListEventsRequest(school="herzl", limit=2, cursor="abc")]
+    assert registration.requests["ListEvents"] == [pb.ListEventsRequest(school="herzl", limit=2, cursor="abc")]
 
 
 async def test_events_are_changed_field_by_field(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
@@ -119,7 +119,7 @@ async def test_events_are_changed_field_by_field(client: httpx.AsyncClient, regi
     change = {"capacity": 120, "waitlist_enabled": False, "price_agorot": 0, "status": "PAUSED"}
     response = await client.patch(EVENT, json=change, headers=bearer())
     assert response.status_code == 200
-    (request,) = registration.asked["UpdateEvent"]
+    (request,) = registration.requests["UpdateEvent"]
     expected = pb.EventFields(capacity=120, waitlist_enabled=False, price_agorot=0, status=pb.EVENT_STATUS_PAUSED)
     assert request.fields == expected
 
@@ -128,7 +128,7 @@ async def test_events_are_deleted(client: httpx.AsyncClient, registration: FakeR
     """DELETE answers 204 with nothing."""
     response = await client.delete(EVENT, headers=bearer())
     assert (response.status_code, response.content) == (204, b"")
-    assert len(registration.asked["DeleteEvent"]) == 1
+    assert len(registration.requests["DeleteEvent"]) == 1
 
 
 async def test_registrations_are_listed(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
@@ -139,19 +139,19 @@ async def test_registrations_are_listed(client: httpx.AsyncClient, registration:
     assert page["next_cursor"] is None
     assert page["items"][0]["phone"] == "+972501234567"
     assert "waitlist_position" not in page["items"][0]
-    (request,) = registration.asked["ListRegistrations"]
+    (request,) = registration.requests["ListRegistrations"]
     assert (request.limit, request.status) == (200, pb.REGISTRATION_STATUS_CONFIRMED)
 
 
 async def test_a_hold_says_where_it_is_paid(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
     """pay_url is there for the holder and in a VIEWER's list while PENDING_PAYMENT, and gone afterwards."""
     url = f"http://127.0.0.1:8080/pay/{REGISTRATION_ID}?token={PAY_TOKEN}"
-    registration.shown = a_registration(status=pb.REGISTRATION_STATUS_PENDING_PAYMENT, pay_token=PAY_TOKEN)
+    registration.stored = a_registration(status=pb.REGISTRATION_STATUS_PENDING_PAYMENT, pay_token=PAY_TOKEN)
     one, holder = f"/api/v1/registrations/{REGISTRATION_ID}", {"x-manage-token": MANAGE_TOKEN}
     assert (await client.get(one, headers=holder)).json()["pay_url"] == url
     page = (await client.get(f"{EVENT}/registrations", headers=bearer("VIEWER"))).json()
     assert [item["pay_url"] for item in page["items"]] == [url]
-    registration.shown = a_registration()
+    registration.stored = a_registration()
     assert "pay_url" not in (await client.get(one, headers=holder)).json()
 
 
@@ -178,9 +178,9 @@ async def test_a_registration_is_opened_by_holder_or_organiser(
         f"/api/v1/registrations/{REGISTRATION_ID}/cancel", headers=headers, json={"reason": "חולה"}
     )
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "CANCELLED")
-    assert registration.asked["GetRegistration"][0].manage_token == manage_token
-    assert registration.asked["CancelRegistration"][0].manage_token == manage_token
-    assert registration.asked["CancelRegistration"][0].reason == "חולה"
+    assert registration.requests["GetRegistration"][0].manage_token == manage_token
+    assert registration.requests["CancelRegistration"][0].manage_token == manage_token
+    assert registration.requests["CancelRegistration"][0].reason == "חולה"
     assert ("authorization" in registration.metadata["GetRegistration"][0]) is forwarded
 
 
@@ -189,7 +189,7 @@ async def test_cancelling_takes_no_body(client: httpx.AsyncClient, registration:
     headers = {"x-manage-token": MANAGE_TOKEN}
     response = await client.post(f"/api/v1/registrations/{REGISTRATION_ID}/cancel", headers=headers)
     assert response.status_code == 200
-    assert not registration.asked["CancelRegistration"][0].HasField("reason")
+    assert not registration.requests["CancelRegistration"][0].HasField("reason")
 
 
 @pytest.mark.parametrize("refund", [None, 0, 2500])
@@ -200,7 +200,7 @@ async def test_an_organiser_says_what_goes_back(
     url, body = f"/api/v1/registrations/{REGISTRATION_ID}/cancel", {} if refund is None else {"refund_agorot": refund}
     response = await client.post(url, json=body, headers=bearer("MANAGER"))
     assert response.status_code == 200
-    asked = registration.asked["CancelRegistration"][0]
+    asked = registration.requests["CancelRegistration"][0]
     assert (asked.refund_agorot if asked.HasField("refund_agorot") else None) == refund
 
 
@@ -212,7 +212,7 @@ async def test_a_refund_is_whole_agorot(
     url = f"/api/v1/registrations/{REGISTRATION_ID}/cancel"
     response = await client.post(url, json={"refund_agorot": refund}, headers=bearer("MANAGER"))
     assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "refund_agorot")
-    assert not registration.asked
+    assert not registration.requests
 
 
 async def test_check_ins_are_made_and_undone(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
@@ -257,7 +257,7 @@ async def test_health_follows_the_services(
         "payment",
         "payment_database",
     ]
-    # Free registrations go on without payments.
+    # Free registrations need no payment service.
     assert (await client.get("/readyz")).status_code == 200
     assert registration.set_health is not None
     # Seats are registered while streams are silent: health names the feed, and readiness is unchanged.
@@ -296,7 +296,7 @@ async def test_tokens_are_verified_and_schools_kept_apart(
     assert (await client.get(path, headers=expired)).json()["code"] == "TOKEN_EXPIRED"
     foreign = await client.get(path, headers=bearer("OWNER", "balfour"))
     assert (foreign.status_code, foreign.json()["code"]) == (404, "NOT_FOUND")
-    assert not registration.asked
+    assert not registration.requests
 
 
 async def test_head_is_answered_like_get_without_a_body(client: httpx.AsyncClient) -> None:

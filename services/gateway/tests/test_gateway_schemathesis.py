@@ -1,4 +1,4 @@
-"""schemathesis holds the running gateway against its own OpenAPI document, with all checks and no finding."""
+"""Check the running gateway against its OpenAPI document with schemathesis."""
 
 import asyncio
 import json
@@ -13,14 +13,7 @@ from pathlib import Path
 
 import pytest
 from ticketcap_chassis.lifecycle import background
-from ticketcap_testing.gateway import (
-    MANAGE_TOKEN,
-    PAY_TOKEN,
-    SECRET,
-    FakePayment,
-    FakeRegistration,
-    token,
-)
+from ticketcap_testing.service_fakes import MANAGE_TOKEN, PAY_TOKEN, SECRET, FakePayment, FakeRegistration, token
 
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "4")
 SEED = os.environ.get("SCHEMATHESIS_SEED") or str(secrets.randbelow(2**32))

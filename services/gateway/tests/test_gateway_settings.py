@@ -1,4 +1,4 @@
-"""What the environment says, and what it says when it is wrong."""
+"""Check the settings, and the errors of wrong ones."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import pytest
 from ticketcap_chassis.settings import load
 from ticketcap_gateway.registrations.translation import PayLinks
 from ticketcap_gateway.settings import PRODUCTION_RULES, GatewaySettings
-from ticketcap_testing.gateway import SECRET
+from ticketcap_testing.service_fakes import SECRET
 
 PRODUCTION = {
     "DEPLOYMENT_ENVIRONMENT": "production",

@@ -1,4 +1,4 @@
-"""No caller shuts the others out: shares of connections and requests, what is closed first, who is refused early."""
+"""Check that no caller takes the connections and requests of others."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import httpx
-from ticketcap_testing.gateway import FakeRegistration, RunningGateway, running_gateway
+from ticketcap_testing.gateway import RunningGateway, running_gateway
+from ticketcap_testing.service_fakes import FakeRegistration
 
 GET: Final = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
 HALF: Final = b"GET /livez HTTP/1.1\r\nhost: x\r\n"
@@ -199,7 +200,7 @@ async def test_a_flood_of_requests_leaves_nothing_behind(registration: FakeRegis
 
 
 async def test_one_client_behind_a_proxy_has_a_share_of_the_requests(registration: FakeRegistration) -> None:
-    """429 with Retry-After for that client; the proxy's others go on, and so does it once it has its answers."""
+    """429 with Retry-After for that client; the others are served, and so is it once it has its answers."""
     registration.gate = asyncio.Event()
     async with (
         running_gateway(registration.target, max_requests_per_address=3, trusted_proxies=TRUSTED) as gateway,
@@ -211,7 +212,7 @@ async def test_one_client_behind_a_proxy_has_a_share_of_the_requests(registratio
 
         waiting = [asyncio.create_task(get("192.0.2.1")) for _ in range(3)]
         async with asyncio.timeout(5):
-            while len(registration.asked["GetEvent"]) < 3:
+            while len(registration.requests["GetEvent"]) < 3:
                 await asyncio.sleep(0.01)
         refused = await get("192.0.2.1")
         assert (refused.status_code, refused.json()["code"]) == (429, "TOO_MANY_REQUESTS")

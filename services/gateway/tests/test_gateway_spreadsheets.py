@@ -1,4 +1,4 @@
-"""Both CSVs opened with LibreOffice: every cell is text, and the very text that was written."""
+"""Check in LibreOffice that every cell of both CSVs is text."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from ticketcap.payment.v1 import payment_pb2
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_gateway.payments import csv_columns as payments_csv
 from ticketcap_gateway.registrations import csv_columns as registrations_csv
-from ticketcap_testing.gateway import PAYMENT_ID, FakePayment, FakeRegistration, a_registration, bearer
+from ticketcap_testing.service_fakes import PAYMENT_ID, FakePayment, FakeRegistration, a_registration, bearer
 
 from tests.deploy.debian import check
 
@@ -22,7 +22,7 @@ OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 # LibreOffice's locales: English of the USA, Hebrew of Israel.
 LANGUAGES = (1033, 1037)
-# What a person may write into a name or a reason, or what an id may be by chance.
+# Texts that a person may write into a name or a reason, or that an id may be by chance.
 WRITTEN = [
     *("=1+1", "+1", "-1", "@SUM(1;1)", "\u200b=1+1", "\u200e=1+1", "\ufeff=1+1", " =1+1", '=HYPERLINK("x";"y")'),
     *("12", "100.05", "1,000", "1e5", "(5)", "50%", "$5", "TRUE", "#N/A", "\uff15", "٥"),
@@ -37,8 +37,8 @@ async def test_spreadsheets_read_every_cell_as_text(
     client: httpx.AsyncClient, registration: FakeRegistration, payment: FakePayment, tmp_path: Path
 ) -> None:
     """In two languages, with every kind of cell detected; unprotected, the same cells are formulas, numbers, dates."""
-    registration.portions = [pb.ExportRegistrationsResponse(items=_registrations())]
-    payment.portions = [payment_pb2.ExportPaymentsResponse(entries=_entries())]
+    registration.batches = [pb.ExportRegistrationsResponse(items=_registrations())]
+    payment.batches = [payment_pb2.ExportPaymentsResponse(entries=_entries())]
     files = {
         "registrations": (await client.get(f"{HERZL}/events/football/registrations.csv", headers=bearer())).content,
         "payments": (await client.get(f"{HERZL}/payments.csv", headers=bearer())).content,

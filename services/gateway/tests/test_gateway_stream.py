@@ -1,4 +1,4 @@
-"""The event stream: one gRPC stream for all who watch, newest seats first, and nothing left behind."""
+"""Check the event stream: sharing, newest seats, clean ends."""
 
 import asyncio
 import ipaddress
@@ -11,7 +11,8 @@ import httpx
 import pytest
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.errors import NotFound
-from ticketcap_testing.gateway import FakeRegistration, running_gateway, running_registration, seats
+from ticketcap_testing.gateway import running_gateway
+from ticketcap_testing.service_fakes import FakeRegistration, running_registration, seats
 from ticketcap_testing.stack import free_port
 
 STREAM = "/api/v1/schools/herzl/events/football/stream"
@@ -64,7 +65,7 @@ async def _until(condition: Any) -> None:
 
 
 async def test_seats_come_now_and_at_each_change(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
-    """The first event is the present; then each change follows, with what was promoted."""
+    """The first event is the present; then each change follows, with its promotions."""
     async with watching(client) as watcher:
         first = await watcher.next()
         assert first["event_id"]
@@ -175,7 +176,7 @@ async def test_a_drain_ends_every_stream(registration: FakeRegistration) -> None
 async def test_an_event_that_is_removed_ends_its_stream(
     client: httpx.AsyncClient, registration: FakeRegistration
 ) -> None:
-    """The last event says so, and a browser that connects again gets a 404, after which it stays away."""
+    """The last event says so, and a browser that connects again gets a 404, after which it does not return."""
     async with watching(client) as watcher:
         await watcher.next()
         registration.failures["WatchEvent"] = NotFound("gone", reason="EVENT_NOT_FOUND")
@@ -232,7 +233,7 @@ async def test_a_browser_that_is_refused_comes_back(registration: FakeRegistrati
 
 
 async def test_one_address_has_a_share_of_the_streams(registration: FakeRegistration) -> None:
-    """At its share an address gets 503 with Retry-After, and the others go on; an IPv6 /64 is one address."""
+    """At its share an address gets 503 with Retry-After, and the others are served; an IPv6 /64 is one address."""
     async with (
         running_gateway(
             registration.target,
@@ -278,7 +279,7 @@ async def test_a_rush_is_a_few_updates_a_second(client: httpx.AsyncClient, regis
 
 
 async def test_the_streams_of_one_event_leave_room_for_others(registration: FakeRegistration) -> None:
-    """One more than MAX_EVENT_STREAMS of an event is a 503, in whatever case its name is; another event's begins."""
+    """One more than MAX_EVENT_STREAMS of an event is a 503, for its name in any case; another event's begins."""
     async with (
         running_gateway(registration.target, max_streams=3, max_event_streams=1) as gateway,
         httpx.AsyncClient(base_url=gateway.url) as client,

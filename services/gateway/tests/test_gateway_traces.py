@@ -1,11 +1,12 @@
-"""One trace from the HTTP request to the service's side of the call."""
+"""Check that an HTTP request and its gRPC call share one trace."""
 
 import asyncio
 
 import httpx
 from opentelemetry.sdk.trace import ReadableSpan
 from ticketcap_observability.telemetry import InMemoryTelemetry, Telemetry
-from ticketcap_testing.gateway import FakeRegistration, bearer, running_gateway, running_registration
+from ticketcap_testing.gateway import running_gateway
+from ticketcap_testing.service_fakes import FakeRegistration, bearer, running_registration
 
 EVENT = "/api/v1/schools/herzl/events/football"
 CLAIM = {"name": "Noa Levi", "phone": "050-123-4567", "spots": 2}
@@ -45,7 +46,7 @@ async def test_the_call_continues_the_trace_of_the_request() -> None:
             assert calling.parent.span_id == http_span.context.span_id
             assert http_span.attributes is not None
             assert http_span.attributes["school.slug"] == "herzl"
-        item = registration.asked["RegisterBatch"][0].items[0]
+        item = registration.requests["RegisterBatch"][0].items[0]
         assert item.traceparent.split("-")[1] == f"{_trace_id(_named(gateway_side, f'POST {EVENT_ROUTE}')):032x}"
 
 
@@ -56,19 +57,19 @@ async def test_each_claim_of_a_batch_carries_its_own_trace(
     registration.gate = asyncio.Event()
     posts = [asyncio.create_task(client.post(f"{EVENT}/registrations", json=CLAIM)) for _ in range(8)]
     async with asyncio.timeout(5):
-        while not registration.asked["RegisterBatch"]:
+        while not registration.requests["RegisterBatch"]:
             await asyncio.sleep(0.01)
     registration.gate.set()
     answers = await asyncio.gather(*posts)
     given = {answer.headers["traceresponse"].split("-")[1] for answer in answers}
-    items = [item for batch in registration.asked["RegisterBatch"] for item in batch.items]
+    items = [item for batch in registration.requests["RegisterBatch"] for item in batch.items]
     assert {item.traceparent.split("-")[1] for item in items} == given
     assert len(given) == len(items) == 8
     assert telemetry.spans
 
 
 async def test_baggage_of_strangers_is_dropped(client: httpx.AsyncClient, registration: FakeRegistration) -> None:
-    """A caller's trace goes on, its baggage does not; the school is ours to say."""
+    """A caller's trace continues, its baggage does not; the gateway itself names the school."""
     headers = {
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "baggage": "secret=yes,school.slug=balfour",

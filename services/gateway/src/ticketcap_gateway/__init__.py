@@ -1,1 +1,4 @@
-"""Serve HTTP for TicketCap; the gateway has no database and decides nothing about seats."""
+"""Serve HTTP for TicketCap, without a database.
+
+The services decide; the gateway translates, limits and streams.
+"""

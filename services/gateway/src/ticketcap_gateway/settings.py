@@ -45,21 +45,21 @@ PRODUCTION_RULES: Final = (
         lambda settings: not settings.test_error_enabled,
     ),
 )
-"""What production demands of this service."""
+"""Production's demands on this service."""
 
 
 class GatewaySettings(CallerSettings, ServiceSettings):
-    """Every limit of the gateway, once. Sizes are in bytes, times in seconds."""
+    """The settings of the gateway, all of its limits included. Sizes are in bytes, times in seconds."""
 
     production_rules = PRODUCTION_RULES
 
     listen_address: Address = "127.0.0.1:8080"
     metrics_address: OptionalAddress = "127.0.0.1:9460"
-    """Where Prometheus reads /metrics; nothing: nowhere."""
+    """The address of /metrics for Prometheus; empty: off."""
     registration_target: str = Field(default="127.0.0.1:50051", min_length=1)
     payment_target: str = Field(default="127.0.0.1:50052", min_length=1)
     public_url: str = "http://127.0.0.1:8080"
-    """Where people reach this gateway; links to its pages begin with it."""
+    """The gateway's address for people; links to its pages begin with it."""
 
     registrations_per_hour: int | None = Field(default=None, ge=0, le=1_000_000)
     """Public writes of a kind, of one client address to one event or registration, in an hour; 0 is no limit.
@@ -67,41 +67,41 @@ class GatewaySettings(CallerSettings, ServiceSettings):
     Unset: 300, and none in development.
     """
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
-    """Whose X-Forwarded-For counts; addresses or networks, separated by commas."""
+    """Proxies whose X-Forwarded-For counts: addresses or networks, separated by commas."""
 
     max_body_bytes: int = Field(default=65_536, ge=1_024, le=16_777_216)
     max_header_bytes: int = Field(default=16_384, ge=1_024, le=1_048_576)
     max_connections: int = Field(default=2_048, ge=1, le=65_536)
     max_connections_per_address: int = Field(default=512, ge=1, le=65_536)
-    """Of one peer, an IPv6 /64 being one; trusted proxies speak for many, and have no such limit."""
+    """Connections of one peer; an IPv6 /64 is one peer. Trusted proxies speak for many clients, and are exempt."""
     max_requests_per_address: int = Field(default=512, ge=1, le=65_536)
-    """Under way at once for one client address; behind a trusted proxy its client's."""
+    """Requests in progress for one client address; behind a trusted proxy, its client's."""
     max_streams: int = Field(default=500, ge=0, le=65_536)
     max_event_streams: int = Field(default=400, ge=1, le=65_536)
     """Streams of one event; less than MAX_STREAMS, so that other events can be watched."""
     max_streams_per_address: int = Field(default=50, ge=0, le=65_536)
-    """Of one client address; behind a trusted proxy its client's."""
+    """Streams of one client address; behind a trusted proxy, its client's."""
     max_waiting_claims: int = Field(default=4_096, ge=1, le=65_536)
     max_event_claims: int = Field(default=1_536, ge=1, le=65_536)
-    """Claims of one event that wait or are under way; less than MAX_CONNECTIONS, so that others can connect."""
+    """Claims of one event that wait or are in flight; less than MAX_CONNECTIONS, so that others can connect."""
 
     request_seconds: float = Field(default=10.0, gt=0, le=300)
     """The deadline of a request; it travels to the services."""
     payment_seconds: float = Field(default=25.0, gt=0, le=300)
-    """The deadline of what YaadPay may have to be asked for: a page, a refund, a finding."""
+    """The deadline of calls that may wait for YaadPay: opening a payment, refunds, resolutions."""
     return_seconds: float = Field(default=15.0, gt=0, le=300)
-    """The deadline of who comes back from YaadPay; settling goes on after it."""
+    """The deadline of a return from YaadPay; settling continues after it."""
     read_seconds: float = Field(default=10.0, gt=0, le=300)
-    """How long a client may take to send a request's headers, and then its body."""
+    """The time for a request's headers, and again for its body."""
     write_seconds: float = Field(default=30.0, gt=0, le=300)
-    """How long a client may take nothing of an answer before it is cut off."""
+    """The time after which a client that reads nothing of an answer is cut off."""
     keep_alive_seconds: int = Field(default=30, ge=1, le=3_600)
     export_seconds: float = Field(default=60.0, gt=0, le=600)
     watch_renew_seconds: float = Field(default=60.0, gt=0, le=3_600)
-    """How long one stream of seats from the registration service may go on before a new one replaces it."""
+    """The age at which a new stream of seats replaces one from the registration service."""
     heartbeat_seconds: float = Field(default=15.0, gt=0, le=300)
     drain_delay_seconds: float = Field(default=0.0, ge=0, le=60)
-    """How long /readyz says no before the listener closes, so that a load balancer sees it."""
+    """The time that /readyz answers 503 before the listener closes, so that a load balancer sees it."""
 
     test_error_enabled: bool | None = None
     """Whether /api/test-error exists. Unset: everywhere but in production."""

@@ -1,4 +1,4 @@
-"""Record the caller, the school, the trace and the failures of the work in progress.
+"""Record the caller, school, trace and failures of the current work.
 
 The handlers and queues call these one-line helpers; only this module, main and
 the kit in edge/ know how telemetry works.

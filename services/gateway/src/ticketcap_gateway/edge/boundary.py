@@ -1,4 +1,4 @@
-"""Answer every request, with security headers, whatever fails inside."""
+"""Answer every request, with security headers, even after an unexpected error."""
 
 import asyncio
 from typing import Final
@@ -45,7 +45,7 @@ class Boundary:
             await self._refuse(error, secured, scope, receive)
         except asyncio.CancelledError:
             # The server cancels what is still running at the end of its drain: the client gets a 503, then the
-            # cancellation goes on, or the server would wait for this task for ever.
+            # cancellation continues, or the server would wait for this task for ever.
             await self._refuse(Unavailable("the gateway is stopping; try again"), secured, scope, receive)
             raise
         except Exception as error:

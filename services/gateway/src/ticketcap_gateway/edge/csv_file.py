@@ -1,4 +1,4 @@
-"""Write CSV whose every cell stays text in Excel and LibreOffice, Hebrew included.
+"""Write CSV whose cells stay text in Excel and LibreOffice.
 
 Quotes alone do not stop a spreadsheet from reading a cell as a formula, a number or a date, so an apostrophe precedes
 each cell that it could read so. To read a file with a program, remove one apostrophe from the start of a cell.

@@ -1,4 +1,4 @@
-"""Amounts as people read them. Exact: integers only."""
+"""Format amounts for people, exactly, from integers."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""State which problems of payments have a status or members of their own."""
+"""List the problems of payments with their own status or members."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""Pass a customer's return from YaadPay to the payment service, byte for byte.
+"""Pass a return from YaadPay to the payment service, byte for byte.
 
 YaadPay reports an outcome through the customer's browser only, so no return may get lost here: while the payment
 service is unavailable, the page retries by itself at the same address.
