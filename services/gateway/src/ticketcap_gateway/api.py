@@ -1,6 +1,6 @@
 """Assemble the HTTP API: routes inside the boundary inside the telemetry."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from starlette.routing import Router
@@ -13,7 +13,7 @@ from ticketcap_gateway.edge.admission import Admission
 from ticketcap_gateway.edge.boundary import Boundary
 from ticketcap_gateway.edge.docs import Docs
 from ticketcap_gateway.edge.openapi import ApiInfo
-from ticketcap_gateway.edge.operation import Operation, not_found, routes
+from ticketcap_gateway.edge.operation import Endpoints, not_found, operations_of, routes
 from ticketcap_gateway.edge.problems import Problems
 from ticketcap_gateway.payments.escalations import KIND_PARAMETER
 from ticketcap_gateway.payments.problems import RULES
@@ -23,17 +23,18 @@ PROBLEMS: Final = Problems(realm="ticketcap", rules=RULES)
 
 
 def build(
-    operations: Sequence[Operation],
+    endpoints: Sequence[Endpoints],
     admission: Admission,
     *,
     telemetry: Telemetry,
-    request_seconds: float,
+    seconds: Mapping[str, float],
     version: str,
 ) -> ASGIApp:
-    """Return an ASGI application of ``operations`` and their documentation.
+    """Return an ASGI application of ``endpoints`` and their documentation; ``seconds`` are by the names of deadlines.
 
-    Routes are tried in the order of the operations.
+    Routes are tried in the order of the endpoints.
     """
+    operations = [operation for each in endpoints for operation in operations_of(each)]
     info = ApiInfo(
         title="TicketCap",
         version=version,
@@ -45,7 +46,7 @@ def build(
     )
     docs = Docs(operations, info)
     router = Router(
-        routes([*operations, *docs.operations()], admission, request_seconds=request_seconds),
+        routes([*operations, *operations_of(docs)], admission, seconds),
         redirect_slashes=False,
         default=not_found,
     )

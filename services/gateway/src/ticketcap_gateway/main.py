@@ -18,7 +18,7 @@ from ticketcap_gateway.access.callers import Access
 from ticketcap_gateway.edge.admission import Admission
 from ticketcap_gateway.edge.bodies import BodyReader
 from ticketcap_gateway.edge.connection import ConnectionLimits
-from ticketcap_gateway.edge.operation import Operation
+from ticketcap_gateway.edge.operation import Endpoints
 from ticketcap_gateway.edge.rate_limits import RateLimiter
 from ticketcap_gateway.edge.server import HttpServer, affordable, listen
 from ticketcap_gateway.events.endpoints import Events
@@ -86,31 +86,31 @@ async def wired(
         access = Access(verifier, settings.trusted_proxies)
         bodies = BodyReader(settings.max_body_bytes)
         links = PayLinks(settings.public_url)
-        operations = (
+        opener = PaymentOpener(payment, access, RateLimiter(settings.public_writes_per_hour))
+        refusals = RateLimiter(settings.refused_returns_per_hour)
+        endpoints: Sequence[Endpoints] = (
             # The claim comes first: routes are tried in this order.
-            *Registrations(
-                registration,
-                claims,
-                access,
-                bodies,
-                links,
-                writes_per_hour=settings.public_writes_per_hour,
-                export_seconds=settings.export_seconds,
-            ).operations(),
-            *Events(registration, access, bodies).operations(),
-            *SeatStream(watches, access, heartbeat=settings.heartbeat_seconds).operations(),
-            *CheckIns(registration, access, bodies, links).operations(),
-            *Schools(registration, access, bodies).operations(),
-            *_payment_operations(settings, payment, access, bodies),
-            *Health(
-                registration, payment, draining, access, version=release(), has_test_error=settings.has_test_error
-            ).operations(),
+            Registrations(registration, claims, access, bodies, links, writes_per_hour=settings.public_writes_per_hour),
+            Events(registration, access, bodies),
+            SeatStream(watches, access, heartbeat=settings.heartbeat_seconds),
+            CheckIns(registration, access, bodies, links),
+            Schools(registration, access, bodies),
+            Payments(payment, access, bodies, opener),
+            YaadPayReturn(payment, access, refusals, api.PROBLEMS),
+            Escalations(payment, access, bodies),
+            PaymentPages(payment, opener, api.PROBLEMS),
+            Health(registration, payment, draining, access, version=release(), has_test_error=settings.has_test_error),
         )
         app = api.build(
-            operations,
+            endpoints,
             Admission(access.address, most=settings.max_connections, share=settings.max_requests_per_address),
             telemetry=telemetry,
-            request_seconds=settings.request_seconds,
+            seconds={
+                "request": settings.request_seconds,
+                "payment": settings.payment_seconds,
+                "return": settings.return_seconds,
+                "export": settings.export_seconds,
+            },
             version=release(),
         )
         try:
@@ -118,22 +118,6 @@ async def wired(
         finally:
             await watches.close()
             await claims.close()
-
-
-def _payment_operations(
-    settings: GatewaySettings, payment: PaymentClient, access: Access, bodies: BodyReader
-) -> Sequence[Operation]:
-    seconds = settings.payment_seconds
-    opener = PaymentOpener(payment, access, RateLimiter(settings.public_writes_per_hour))
-    refusals = RateLimiter(settings.refused_returns_per_hour)
-    return (
-        *Payments(
-            payment, access, bodies, opener, seconds=seconds, export_seconds=settings.export_seconds
-        ).operations(),
-        *YaadPayReturn(payment, access, refusals, api.PROBLEMS, seconds=settings.return_seconds).operations(),
-        *Escalations(payment, access, bodies, seconds=seconds).operations(),
-        *PaymentPages(payment, opener, api.PROBLEMS, seconds=seconds).operations(),
-    )
 
 
 def http_server(app: ASGIApp, settings: GatewaySettings) -> HttpServer:

@@ -60,10 +60,9 @@ class Access:
 
     async def credentials(self, request: Request, roles: frozenset[Role]) -> Credentials:
         """Return a registration's manage token, or the token of an organiser with one of ``roles``."""
-        bearer = bearer_token(request.headers.get("authorization", ""))
+        bearer, manage_token = _tokens(request)
         if bearer and looks_like_jwt(bearer):
             return Credentials(await self.organiser(request, roles), "")
-        manage_token = request.headers.get("x-manage-token", "").strip() or bearer
         if not manage_token:
             raise Unauthenticated(
                 "authentication required: send the registration's manage token (X-Manage-Token, or "
@@ -76,8 +75,7 @@ class Access:
 
         Raises PermissionDenied for an organiser, and Unauthenticated for a JSON Web Token that is invalid.
         """
-        bearer = bearer_token(request.headers.get("authorization", ""))
-        manage_token = request.headers.get("x-manage-token", "").strip() or bearer
+        _, manage_token = _tokens(request)
         if not manage_token:
             raise Unauthenticated(
                 "authentication required: send the registration's manage token (X-Manage-Token, or "
@@ -108,6 +106,12 @@ def idempotency_key(request: Request) -> str:
     if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
         raise InvalidInput.of("Idempotency-Key", "must be one value of 1 to 255 printable ASCII characters")
     return keys[0]
+
+
+def _tokens(request: Request) -> tuple[str, str]:
+    """Return the Bearer token, and the manage token, which may be the same; "" where there is none."""
+    bearer = bearer_token(request.headers.get("authorization", ""))
+    return bearer, request.headers.get("x-manage-token", "").strip() or bearer
 
 
 def _clipped(manage_token: str) -> str:

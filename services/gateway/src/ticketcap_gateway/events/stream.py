@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -15,7 +15,7 @@ from ticketcap_observability import get_logger
 
 from ticketcap_gateway.access.callers import Access
 from ticketcap_gateway.access.paths import event_of
-from ticketcap_gateway.edge.operation import EVENT_STREAM, Operation, ResponseSpec
+from ticketcap_gateway.edge.operation import EVENT_STREAM, ResponseSpec, call
 from ticketcap_gateway.edge.responses import StreamedResponse
 from ticketcap_gateway.events import schemas, translation
 from ticketcap_gateway.events.seat_watch import SeatReader, SeatsUpdate, SeatWatches
@@ -35,33 +35,28 @@ _log = get_logger(__name__)
 class SeatStream:
     """Serves an event's stream. ``heartbeat`` is the longest silence, in seconds."""
 
+    topic = "Events"
+
     def __init__(self, watches: SeatWatches, access: Access, *, heartbeat: float) -> None:
         self._watches = watches
         self._access = access
         self._heartbeat = heartbeat
 
-    def operations(self) -> Sequence[Operation]:
-        """Return the call."""
-        return (
-            Operation(
-                method="GET",
-                path="/api/v1/schools/{school}/events/{event}/stream",
-                name="watchEvent",
-                summary="Seats now, then each change within a second, as server-sent events named seats; "
-                "one named deleted ends the stream of a deleted event.",
-                topic="Events",
-                handler=self.watch,
-                responses=[
-                    ResponseSpec(
-                        status=200,
-                        description="The stream; an event's id is the version of the seats.",
-                        body=schemas.SeatsEvent,
-                        media_type=EVENT_STREAM,
-                    )
-                ],
-            ),
-        )
-
+    @call(
+        "GET",
+        "/api/v1/schools/{school}/events/{event}/stream",
+        name="watchEvent",
+        summary="Seats now, then each change within a second, as server-sent events named seats; "
+        "one named deleted ends the stream of a deleted event.",
+        responses=[
+            ResponseSpec(
+                200,
+                "The stream; an event's id is the version of the seats.",
+                schemas.SeatsEvent,
+                media_type=EVENT_STREAM,
+            )
+        ],
+    )
     async def watch(self, request: Request) -> Response:
         """Stream an event's seats."""
         try:

@@ -1,7 +1,6 @@
 """Serve the health calls: health, liveness, readiness and the test error."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -11,7 +10,7 @@ from ticketcap_chassis.errors import NotFound, ServiceError
 from ticketcap_chassis.identity.roles import SUPER_ADMINS
 
 from ticketcap_gateway.access.callers import ORGANISER, Access
-from ticketcap_gateway.edge.operation import Operation, ResponseSpec
+from ticketcap_gateway.edge.operation import ResponseSpec, call
 from ticketcap_gateway.edge.responses import json
 from ticketcap_gateway.health import schemas
 from ticketcap_gateway.health.draining import Draining
@@ -20,7 +19,6 @@ from ticketcap_gateway.services.client import ServiceClient
 from ticketcap_gateway.services.payment import PaymentClient
 from ticketcap_gateway.services.registration import RegistrationClient
 
-_TOPIC: Final = "Health"
 _CHECK_SECONDS: Final = 3.0
 # Names of gRPC's health service: a service as a whole, its database, registration's seat announcements.
 _WHOLE: Final = ""
@@ -32,6 +30,8 @@ _SERVES: Final = frozenset({"ok", "stale"})
 
 class Health:
     """Serves the health calls."""
+
+    topic = "Health"
 
     def __init__(
         self,
@@ -50,63 +50,20 @@ class Health:
         self._version = version
         self._has_test_error = has_test_error
 
-    def operations(self) -> Sequence[Operation]:
-        """Return every health call."""
-        return (
-            Operation(
-                method="GET",
-                path="/api/health",
-                name="getHealth",
-                summary="Whether both services, their databases and the seat announcements are healthy; in 4 seconds.",
-                topic=_TOPIC,
-                handler=self.health,
-                responses=[
-                    ResponseSpec(
-                        status=200,
-                        description="Healthy; a check that is stale still serves, with the identity provider's "
-                        "last good keys.",
-                        body=schemas.HealthReport,
-                    ),
-                    ResponseSpec(status=503, description="Unhealthy: a check fails.", body=schemas.HealthReport),
-                ],
+    @call(
+        "GET",
+        "/api/health",
+        name="getHealth",
+        summary="Whether both services, their databases and the seat announcements are healthy; in 4 seconds.",
+        responses=[
+            ResponseSpec(
+                200,
+                "Healthy; a check that is stale still serves, with the identity provider's last good keys.",
+                schemas.HealthReport,
             ),
-            Operation(
-                method="GET",
-                path="/livez",
-                name="isLive",
-                summary="Whether the process is up.",
-                topic=_TOPIC,
-                handler=self.live,
-                responses=[ResponseSpec(status=200, description="Yes.", body=schemas.Readiness)],
-            ),
-            Operation(
-                method="GET",
-                path="/readyz",
-                name="isReady",
-                summary="Whether the process is ready to take traffic.",
-                topic=_TOPIC,
-                handler=self.ready,
-                responses=[
-                    ResponseSpec(status=200, description="Yes.", body=schemas.Readiness),
-                    ResponseSpec(
-                        status=503,
-                        description="Draining, or registration is unavailable.",
-                        body=schemas.Readiness,
-                    ),
-                ],
-            ),
-            Operation(
-                method="GET",
-                path="/api/test-error",
-                name="testError",
-                summary="Raise an error, to test the path of reports to the operators. SUPER_ADMIN.",
-                topic=_TOPIC,
-                handler=self.test_error,
-                caller=ORGANISER,
-                responses=[],
-            ),
-        )
-
+            ResponseSpec(503, "Unhealthy: a check fails.", schemas.HealthReport),
+        ],
+    )
     async def health(self, request: Request) -> Response:  # noqa: ARG002 - the shape of a handler
         """Report the health of the services."""
         checks_of = {
@@ -134,10 +91,27 @@ class Health:
         )
         return json(answer, 200 if healthy else 503)
 
+    @call(
+        "GET",
+        "/livez",
+        name="isLive",
+        summary="Whether the process is up.",
+        responses=[ResponseSpec(200, "Yes.", schemas.Readiness)],
+    )
     async def live(self, request: Request) -> Response:  # noqa: ARG002 - the shape of a handler
         """Say that the process is up."""
         return json(schemas.Readiness(status="live"))
 
+    @call(
+        "GET",
+        "/readyz",
+        name="isReady",
+        summary="Whether the process is ready to take traffic.",
+        responses=[
+            ResponseSpec(200, "Yes.", schemas.Readiness),
+            ResponseSpec(503, "Draining, or registration is unavailable.", schemas.Readiness),
+        ],
+    )
     async def ready(self, request: Request) -> Response:  # noqa: ARG002 - the shape of a handler
         """Say whether to send traffic. Payment may be down: free registrations, and most calls, still work."""
         if self._draining.has_begun:
@@ -146,6 +120,14 @@ class Health:
             return json(schemas.Readiness(status="unavailable"), 503)
         return json(schemas.Readiness(status="ready"))
 
+    @call(
+        "GET",
+        "/api/test-error",
+        name="testError",
+        summary="Raise an error, to test the path of reports to the operators. SUPER_ADMIN.",
+        caller=ORGANISER,
+        responses=[],
+    )
     async def test_error(self, request: Request) -> Response:
         """Raise."""
         await self._access.organiser(request, SUPER_ADMINS)

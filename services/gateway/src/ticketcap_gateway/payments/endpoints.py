@@ -1,6 +1,5 @@
 """Serve the calls of payments: open, get, refund and export."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from pydantic import MISSING
@@ -14,7 +13,7 @@ from ticketcap_gateway.access.paths import id_of, school_of
 from ticketcap_gateway.edge.bodies import BodyReader
 from ticketcap_gateway.edge.csv_file import csv_download, csv_response
 from ticketcap_gateway.edge.messages import to_model
-from ticketcap_gateway.edge.operation import Operation, ResponseSpec
+from ticketcap_gateway.edge.operation import ResponseSpec, call
 from ticketcap_gateway.edge.query import read_query
 from ticketcap_gateway.edge.responses import created, json
 from ticketcap_gateway.payments import schemas, translation
@@ -22,12 +21,13 @@ from ticketcap_gateway.payments.csv_columns import COLUMNS, today
 from ticketcap_gateway.payments.opening import PaymentOpener
 from ticketcap_gateway.services.payment import PaymentClient
 
-_TOPIC: Final = "Payments"
 _ONE: Final = "/api/v1/payments/{id}"
 
 
 class Payments:
-    """Serves payments. ``seconds`` is the deadline of the calls that may wait for YaadPay."""
+    """Serves payments."""
+
+    topic = "Payments"
 
     def __init__(
         self,
@@ -35,75 +35,26 @@ class Payments:
         access: Access,
         bodies: BodyReader,
         opener: PaymentOpener,
-        *,
-        seconds: float,
-        export_seconds: float,
     ) -> None:
         self._payment = payment
         self._rpc = payment.rpc
         self._access = access
         self._bodies = bodies
         self._opener = opener
-        self._seconds = seconds
-        self._export_seconds = export_seconds
 
-    def operations(self) -> Sequence[Operation]:
-        """Return every call of payments."""
-        return (
-            Operation(
-                method="POST",
-                path="/api/v1/registrations/{id}/payments",
-                name="createPayment",
-                summary="Open a payment for a hold; the answer holds the customer's next page. Only for the holder.",
-                topic=_TOPIC,
-                handler=self.create,
-                caller=PAYER,
-                body=schemas.PaymentCreate,
-                body_required=False,
-                creates=True,
-                seconds=self._seconds,
-                responses=[ResponseSpec(status=201, description="The new payment.", body=schemas.PaymentCreated)],
-                problems=[409, 410, 429],
-            ),
-            Operation(
-                method="GET",
-                path=_ONE,
-                name="getPayment",
-                summary="One payment with its refunds. Organisers: OWNER or ADMIN.",
-                topic=_TOPIC,
-                handler=self.get,
-                caller=HOLDER,
-                responses=[ResponseSpec(status=200, description="The payment.", body=schemas.Payment)],
-            ),
-            Operation(
-                method="POST",
-                path=_ONE + "/refunds",
-                name="createRefund",
-                summary="Refund a captured payment, in whole or in part. OWNER or ADMIN.",
-                topic=_TOPIC,
-                handler=self.refund,
-                caller=ORGANISER,
-                body=schemas.RefundCreate,
-                body_required=False,
-                creates=True,
-                seconds=self._seconds,
-                responses=[ResponseSpec(status=201, description="The refund.", body=schemas.RefundCreated)],
-                problems=[409],
-            ),
-            Operation(
-                method="GET",
-                path="/api/v1/schools/{school}/payments.csv",
-                name="exportPayments",
-                summary="A day's charges and refunds for bookkeeping. OWNER or ADMIN.",
-                topic=_TOPIC,
-                handler=self.export,
-                caller=ORGANISER,
-                query=schemas.DayQuery,
-                seconds=self._export_seconds,
-                responses=[csv_response(COLUMNS, "Refunds are negative; day is a day in Israel.")],
-            ),
-        )
-
+    @call(
+        "POST",
+        "/api/v1/registrations/{id}/payments",
+        name="createPayment",
+        summary="Open a payment for a hold; the answer holds the customer's next page. Only for the holder.",
+        caller=PAYER,
+        body=schemas.PaymentCreate,
+        body_required=False,
+        creates=True,
+        responses=[ResponseSpec(201, "The new payment.", schemas.PaymentCreated)],
+        problems=[409, 410, 429],
+        deadline="payment",
+    )
     async def create(self, request: Request) -> Response:
         """Open a payment."""
         registration = id_of(request, "registration")
@@ -120,6 +71,14 @@ class Payments:
         location = f"/api/v1/payments/{answer.payment_id}"
         return created(to_model(schemas.PaymentCreated, answer), location=location, replayed=answer.replayed)
 
+    @call(
+        "GET",
+        _ONE,
+        name="getPayment",
+        summary="One payment with its refunds. Organisers: OWNER or ADMIN.",
+        caller=HOLDER,
+        responses=[ResponseSpec(200, "The payment.", schemas.Payment)],
+    )
     async def get(self, request: Request) -> Response:
         """Return one payment."""
         payment = id_of(request, "payment")
@@ -128,6 +87,19 @@ class Payments:
         answer = await self._payment.call(self._rpc.GetPayment, message, credentials.organiser)
         return json(translation.payment(answer.payment))
 
+    @call(
+        "POST",
+        _ONE + "/refunds",
+        name="createRefund",
+        summary="Refund a captured payment, in whole or in part. OWNER or ADMIN.",
+        caller=ORGANISER,
+        body=schemas.RefundCreate,
+        body_required=False,
+        creates=True,
+        responses=[ResponseSpec(201, "The refund.", schemas.RefundCreated)],
+        problems=[409],
+        deadline="payment",
+    )
     async def refund(self, request: Request) -> Response:
         """Refund a payment."""
         payment = id_of(request, "payment")
@@ -148,6 +120,16 @@ class Payments:
             replayed=answer.replayed,
         )
 
+    @call(
+        "GET",
+        "/api/v1/schools/{school}/payments.csv",
+        name="exportPayments",
+        summary="A day's charges and refunds for bookkeeping. OWNER or ADMIN.",
+        caller=ORGANISER,
+        query=schemas.DayQuery,
+        responses=[csv_response(COLUMNS, "Refunds are negative; day is a day in Israel.")],
+        deadline="export",
+    )
     async def export(self, request: Request) -> Response:
         """Stream a day's charges and refunds as CSV."""
         school = school_of(request)

@@ -1,6 +1,5 @@
 """Serve the calls of escalations: list, and resolve by a person's finding."""
 
-from collections.abc import Sequence
 from typing import Any, Final, get_args
 
 from pydantic import MISSING
@@ -13,13 +12,12 @@ from ticketcap_chassis.identity.roles import SUPER_ADMINS
 from ticketcap_gateway.access.callers import ORGANISER, Access
 from ticketcap_gateway.access.paths import id_of
 from ticketcap_gateway.edge.bodies import BodyReader
-from ticketcap_gateway.edge.operation import Operation, ResponseSpec
+from ticketcap_gateway.edge.operation import ResponseSpec, call
 from ticketcap_gateway.edge.query import read_query
 from ticketcap_gateway.edge.responses import json
 from ticketcap_gateway.payments import schemas, translation
 from ticketcap_gateway.services.payment import PaymentClient
 
-_TOPIC: Final = "Escalations"
 _KINDS: Final = get_args(schemas.EscalationKind)
 _MAX_SHOWN: Final = 100
 KIND_PARAMETER: Final[dict[str, Any]] = {
@@ -29,43 +27,24 @@ KIND_PARAMETER: Final[dict[str, Any]] = {
 
 
 class Escalations:
-    """Serves escalations. ``seconds`` is the deadline of a resolution, which may wait for YaadPay."""
+    """Serves escalations."""
 
-    def __init__(self, payment: PaymentClient, access: Access, bodies: BodyReader, *, seconds: float) -> None:
+    topic = "Escalations"
+
+    def __init__(self, payment: PaymentClient, access: Access, bodies: BodyReader) -> None:
         self._payment = payment
         self._access = access
         self._bodies = bodies
-        self._seconds = seconds
 
-    def operations(self) -> Sequence[Operation]:
-        """Return both calls."""
-        return (
-            Operation(
-                method="GET",
-                path="/api/v1/escalations",
-                name="listEscalations",
-                summary="The cases that only a person can settle, oldest first. SUPER_ADMIN.",
-                topic=_TOPIC,
-                handler=self.list,
-                caller=ORGANISER,
-                query=schemas.EscalationQuery,
-                responses=[ResponseSpec(status=200, description="The oldest ones.", body=schemas.EscalationList)],
-            ),
-            Operation(
-                method="POST",
-                path="/api/v1/escalations/{kind}/{id}/resolve",
-                name="resolveEscalation",
-                summary="Record a person's finding, with the caller's name. SUPER_ADMIN.",
-                topic=_TOPIC,
-                handler=self.resolve,
-                caller=ORGANISER,
-                body=schemas.Resolution,
-                seconds=self._seconds,
-                responses=[ResponseSpec(status=200, description="The escalation is resolved.", body=schemas.Resolved)],
-                problems=[409],
-            ),
-        )
-
+    @call(
+        "GET",
+        "/api/v1/escalations",
+        name="listEscalations",
+        summary="The cases that only a person can settle, oldest first. SUPER_ADMIN.",
+        caller=ORGANISER,
+        query=schemas.EscalationQuery,
+        responses=[ResponseSpec(200, "The oldest ones.", schemas.EscalationList)],
+    )
     async def list(self, request: Request) -> Response:
         """Return the oldest escalations."""
         token = await self._access.organiser(request, SUPER_ADMINS)
@@ -75,6 +54,17 @@ class Escalations:
         )
         return json(schemas.EscalationList(items=[translation.escalation(one) for one in answer.escalations]))
 
+    @call(
+        "POST",
+        "/api/v1/escalations/{kind}/{id}/resolve",
+        name="resolveEscalation",
+        summary="Record a person's finding, with the caller's name. SUPER_ADMIN.",
+        caller=ORGANISER,
+        body=schemas.Resolution,
+        responses=[ResponseSpec(200, "The escalation is resolved.", schemas.Resolved)],
+        problems=[409],
+        deadline="payment",
+    )
     async def resolve(self, request: Request) -> Response:
         """Record a person's finding."""
         kind = request.path_params["kind"]

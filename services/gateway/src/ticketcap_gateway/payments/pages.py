@@ -13,7 +13,7 @@ from ticketcap_chassis.errors import InvalidInput, NotFound, ServiceError
 
 from ticketcap_gateway.access.paths import is_uuid
 from ticketcap_gateway.edge.bodies import FORM, BodyReader
-from ticketcap_gateway.edge.operation import Operation, ResponseSpec
+from ticketcap_gateway.edge.operation import ResponseSpec, call
 from ticketcap_gateway.edge.problems import Problems
 from ticketcap_gateway.edge.query import read_query
 from ticketcap_gateway.edge.responses import see_other
@@ -24,7 +24,6 @@ from ticketcap_gateway.payments.page_texts import Notice
 from ticketcap_gateway.payments.schemas import Language, PayForm
 from ticketcap_gateway.services.payment import PaymentClient
 
-_TOPIC: Final = "Pages"
 _PAY: Final = "/pay/{registration}"
 _MAX_FORM_BYTES: Final = 2048
 _KEY_BYTES: Final = 24
@@ -44,80 +43,25 @@ _IN_FLIGHT: Final = frozenset({"IDEMPOTENCY_IN_FLIGHT", "PAYMENT_OPENING"})
 
 
 class PaymentPages:
-    """Serves both pages. ``seconds`` is the deadline of opening a payment, which waits for YaadPay."""
+    """Serves both pages."""
 
-    def __init__(self, payment: PaymentClient, opener: PaymentOpener, problems: Problems, *, seconds: float) -> None:
+    topic = "Pages"
+
+    def __init__(self, payment: PaymentClient, opener: PaymentOpener, problems: Problems) -> None:
         self._call, self._rpc = payment.call, payment.rpc
         self._opener = opener
         self._problems = problems
-        self._seconds = seconds
         self._bodies = BodyReader(_MAX_FORM_BYTES)
 
-    def operations(self) -> Sequence[Operation]:
-        """Return the pages, and the action of the pay button."""
-        return (
-            Operation(
-                method="GET",
-                path=_PAY,
-                name="getPayPage",
-                summary="The page to pay for a registration; its address is the registration's pay_url.",
-                topic=_TOPIC,
-                handler=self.pay_page,
-                query=schemas.PayPageQuery,
-                responses=page_specs({200: "The page.", 404: "The link is invalid."}),
-                problems=[422],
-            ),
-            Operation(
-                method="POST",
-                path=_PAY,
-                name="payFromPage",
-                summary="The action of the page's button: open the payment and go to YaadPay.",
-                topic=_TOPIC,
-                handler=self.pay,
-                body=schemas.PayForm,
-                body_media_type=FORM,
-                seconds=self._seconds,
-                responses=[
-                    ResponseSpec(
-                        status=303,
-                        description="To YaadPay's page; to the result page, when it is paid or being charged.",
-                        headers={"Location": "The browser's next page."},
-                    ),
-                    *page_specs(
-                        {
-                            404: "The token opens no registration.",
-                            409: "There is nothing to pay, or the previous request is still in progress.",
-                            410: "The hold has expired.",
-                            429: "Too many attempts.",
-                            500: "An internal error.",
-                            503: "YaadPay or a service is unavailable; the page has a button to try again.",
-                            504: "YaadPay or a service did not answer in time; the page has a button to try again.",
-                        }
-                    ),
-                ],
-            ),
-            Operation(
-                method="GET",
-                path="/payments/{id}",
-                name="getResultPage",
-                summary="The page that shows the state of a payment, without any personal data.",
-                topic=_TOPIC,
-                handler=self.result_page,
-                query=schemas.ResultPageQuery,
-                responses=page_specs(
-                    {
-                        200: "The payment's state; the page refreshes itself for a minute while that is not final.",
-                        404: "The payment is unknown.",
-                        429: "The payment service is busy; the page refreshes itself.",
-                        500: "An internal error; the page refreshes itself.",
-                        503: "The payment service is unavailable; the page refreshes itself.",
-                        504: "The payment service did not answer in time; the page refreshes itself.",
-                    }
-                ),
-                problems=[422],
-            ),
-        )
-
+    @call(
+        "GET",
+        _PAY,
+        name="getPayPage",
+        summary="The page to pay for a registration; its address is the registration's pay_url.",
+        query=schemas.PayPageQuery,
+        responses=page_specs({200: "The page.", 404: "The link is invalid."}),
+        problems=[422],
+    )
     async def pay_page(self, request: Request) -> Response:
         """Show the button; YaadPay's page shows the amount."""
         query = read_query(request, schemas.PayPageQuery)
@@ -136,6 +80,33 @@ class PaymentPages:
             switch=f"?token={quote(form.token, safe='')}&lang={other_language(language)}",
         ).response()
 
+    @call(
+        "POST",
+        _PAY,
+        name="payFromPage",
+        summary="The action of the page's button: open the payment and go to YaadPay.",
+        body=schemas.PayForm,
+        body_media_type=FORM,
+        responses=[
+            ResponseSpec(
+                status=303,
+                description="To YaadPay's page; to the result page, when it is paid or being charged.",
+                headers={"Location": "The browser's next page."},
+            ),
+            *page_specs(
+                {
+                    404: "The token opens no registration.",
+                    409: "There is nothing to pay, or the previous request is still in progress.",
+                    410: "The hold has expired.",
+                    429: "Too many attempts.",
+                    500: "An internal error.",
+                    503: "YaadPay or a service is unavailable; the page has a button to try again.",
+                    504: "YaadPay or a service did not answer in time; the page has a button to try again.",
+                }
+            ),
+        ],
+        deadline="payment",
+    )
     async def pay(self, request: Request) -> Response:
         """Open a payment and send the browser to YaadPay."""
         form = await self._bodies.read_form(request, PayForm)
@@ -176,6 +147,24 @@ class PaymentPages:
         # The form keeps its key: if the first request did open a payment, the next one gets the same.
         return NoticePage(notice=notice, languages=(form.lang,), form=form).response(status, headers)
 
+    @call(
+        "GET",
+        "/payments/{id}",
+        name="getResultPage",
+        summary="The page that shows the state of a payment, without any personal data.",
+        query=schemas.ResultPageQuery,
+        responses=page_specs(
+            {
+                200: "The payment's state; the page refreshes itself for a minute while that is not final.",
+                404: "The payment is unknown.",
+                429: "The payment service is busy; the page refreshes itself.",
+                500: "An internal error; the page refreshes itself.",
+                503: "The payment service is unavailable; the page refreshes itself.",
+                504: "The payment service did not answer in time; the page refreshes itself.",
+            }
+        ),
+        problems=[422],
+    )
     async def result_page(self, request: Request) -> Response:
         """Show the state of a payment."""
         query = read_query(request, schemas.ResultPageQuery)

@@ -5,7 +5,6 @@ service is unavailable, the page retries by itself at the same address.
 """
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -14,7 +13,7 @@ from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap_chassis.errors import ServiceError
 
 from ticketcap_gateway.access.callers import Access
-from ticketcap_gateway.edge.operation import Operation, ResponseSpec
+from ticketcap_gateway.edge.operation import ResponseSpec, call
 from ticketcap_gateway.edge.problems import Problems, QueryTooLong
 from ticketcap_gateway.edge.rate_limits import RateLimiter
 from ticketcap_gateway.edge.responses import json, see_other
@@ -38,51 +37,39 @@ _FINAL: Final[dict[str, Notice]] = {
 class YaadPayReturn:
     """Serves the return. ``refusals`` limits how many returns from one address may be refused as not genuine."""
 
-    def __init__(
-        self, payment: PaymentClient, access: Access, refusals: RateLimiter, problems: Problems, *, seconds: float
-    ) -> None:
+    topic = "Payments"
+
+    def __init__(self, payment: PaymentClient, access: Access, refusals: RateLimiter, problems: Problems) -> None:
         self._payment = payment
         self._access = access
         self._refusals = refusals
         self._problems = problems
-        self._seconds = seconds
 
-    def operations(self) -> Sequence[Operation]:
-        """Return the call."""
-        return (
-            Operation(
-                method="GET",
-                path="/api/v1/payments/yaadpay/return",
-                name="settleReturn",
-                summary="The address that YaadPay sends the browser back to. A repeated return settles once.",
-                topic="Payments",
-                handler=self.settle,
-                seconds=self._seconds,
-                responses=[
-                    ResponseSpec(
-                        status=200,
-                        description="The payment's state, where Accept prefers JSON.",
-                        body=schemas.PaymentResult,
-                    ),
-                    ResponseSpec(
-                        status=303,
-                        description="Settled.",
-                        headers={"Location": "The page that shows the payment's state."},
-                    ),
-                    *page_specs(
-                        {
-                            400: "YaadPay did not send this; nothing was changed.",
-                            429: "Too many returns from this address were not genuine.",
-                            500: "An internal error; the page retries by itself.",
-                            503: "A service is unavailable; the page retries by itself.",
-                            504: "It was not settled in time; the page retries by itself.",
-                        }
-                    ),
-                ],
-                problems=[400, 414],
+    @call(
+        "GET",
+        "/api/v1/payments/yaadpay/return",
+        name="settleReturn",
+        summary="The address that YaadPay sends the browser back to. A repeated return settles once.",
+        responses=[
+            ResponseSpec(200, "The payment's state, where Accept prefers JSON.", schemas.PaymentResult),
+            ResponseSpec(
+                status=303,
+                description="Settled.",
+                headers={"Location": "The page that shows the payment's state."},
             ),
-        )
-
+            *page_specs(
+                {
+                    400: "YaadPay did not send this; nothing was changed.",
+                    429: "Too many returns from this address were not genuine.",
+                    500: "An internal error; the page retries by itself.",
+                    503: "A service is unavailable; the page retries by itself.",
+                    504: "It was not settled in time; the page retries by itself.",
+                }
+            ),
+        ],
+        problems=[400, 414],
+        deadline="return",
+    )
     async def settle(self, request: Request) -> Response:
         """Settle a return."""
         # The raw bytes: decoding and encoding again could change what YaadPay has signed.

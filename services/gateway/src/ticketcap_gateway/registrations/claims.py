@@ -82,6 +82,7 @@ class _WaitingClaim:
 class _EventQueue:
     """One event's claims: those that wait, and the numbers of claims and batches in flight."""
 
+    event: _EventName
     waiting: deque[_WaitingClaim] = field(default_factory=deque)
     batches_in_flight: int = 0
     claims_in_flight: int = 0
@@ -123,7 +124,7 @@ class ClaimCoalescer:
         # Events with a claim that waits or is in flight; dropped when they have none.
         self._events: dict[_EventName, _EventQueue] = {}
         # Events that may send, each once, in the order of their turns.
-        self._turns: deque[_EventName] = deque()
+        self._turns: deque[_EventQueue] = deque()
         self._sending: set[asyncio.Task[None]] = set()
         self._flush_is_due = False
         self._closed = False
@@ -180,16 +181,16 @@ class ClaimCoalescer:
             )
 
     def _add(self, event: _EventName, claim: _WaitingClaim) -> None:
-        queue = self._events.setdefault(event, _EventQueue())
+        queue = self._events.setdefault(event, _EventQueue(event))
         queue.waiting.append(claim)
         self._waiting += 1
-        self._take_turn(event, queue)
+        self._take_turn(queue)
 
-    def _take_turn(self, event: _EventName, queue: _EventQueue) -> None:
+    def _take_turn(self, queue: _EventQueue) -> None:
         """Queue an event that may send for its turn: once, behind the events that wait already."""
         if queue.may_send and not queue.has_turn:
             queue.has_turn = True
-            self._turns.append(event)
+            self._turns.append(queue)
 
     def _flush_soon(self) -> None:
         # Not at once: claims that arrive in the same iteration of the loop travel in the same batch.
@@ -200,18 +201,17 @@ class ClaimCoalescer:
     def _flush(self) -> None:
         self._flush_is_due = False
         while self._turns and len(self._sending) < MAX_IN_FLIGHT:
-            event = self._turns.popleft()
-            queue = self._events[event]
+            queue = self._turns.popleft()
             queue.has_turn = False
             waiting = len(queue.waiting)
             batch = queue.next_batch()
             self._waiting -= waiting - len(queue.waiting)
             if batch:
-                self._start(event, queue, batch)
-            self._take_turn(event, queue)
-            self._drop_if_idle(event, queue)
+                self._start(queue, batch)
+            self._take_turn(queue)
+            self._drop_if_idle(queue)
 
-    def _start(self, event: _EventName, queue: _EventQueue, batch: list[_WaitingClaim]) -> None:
+    def _start(self, queue: _EventQueue, batch: list[_WaitingClaim]) -> None:
         queue.batches_in_flight += 1
         queue.claims_in_flight += len(batch)
         # A lone claim's call belongs to its caller's trace; a batch has a trace of its own. Neither is cancelled with
@@ -219,19 +219,20 @@ class ClaimCoalescer:
         context = batch[0].context if len(batch) == 1 else contextvars.Context()
         task = asyncio.get_running_loop().create_task(self._send(batch), context=context)
         self._sending.add(task)
-        task.add_done_callback(lambda task: self._sent(task, event, queue, len(batch)))
+        task.add_done_callback(lambda task: self._sent(task, queue, len(batch)))
 
-    def _sent(self, task: asyncio.Task[None], event: _EventName, queue: _EventQueue, claims: int) -> None:
+    def _sent(self, task: asyncio.Task[None], queue: _EventQueue, claims: int) -> None:
+        # A callback, not the end of _send: a task that is cancelled before it starts must free its slot too.
         self._sending.discard(task)
         queue.batches_in_flight -= 1
         queue.claims_in_flight -= claims
-        self._take_turn(event, queue)
-        self._drop_if_idle(event, queue)
+        self._take_turn(queue)
+        self._drop_if_idle(queue)
         self._flush()
 
-    def _drop_if_idle(self, event: _EventName, queue: _EventQueue) -> None:
+    def _drop_if_idle(self, queue: _EventQueue) -> None:
         if not queue.claims:
-            del self._events[event]
+            del self._events[queue.event]
 
     async def _send(self, batch: list[_WaitingClaim]) -> None:
         try:

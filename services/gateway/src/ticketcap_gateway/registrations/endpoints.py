@@ -1,6 +1,5 @@
 """Serve the calls of registrations: claim, list, export, get and cancel."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from pydantic import MISSING
@@ -14,7 +13,7 @@ from ticketcap_gateway.access.paths import event_of, id_of
 from ticketcap_gateway.edge.bodies import BodyReader
 from ticketcap_gateway.edge.csv_file import csv_download, csv_response
 from ticketcap_gateway.edge.messages import digest
-from ticketcap_gateway.edge.operation import Operation, ResponseSpec
+from ticketcap_gateway.edge.operation import ResponseSpec, call
 from ticketcap_gateway.edge.query import read_query
 from ticketcap_gateway.edge.rate_limits import RateLimiter
 from ticketcap_gateway.edge.responses import created, json
@@ -24,15 +23,17 @@ from ticketcap_gateway.registrations.csv_columns import COLUMNS
 from ticketcap_gateway.registrations.translation import PayLinks
 from ticketcap_gateway.services.registration import RegistrationClient
 
-_TOPIC = "Registrations"
 _OF_EVENT = "/api/v1/schools/{school}/events/{event}/registrations"
 _ONE = "/api/v1/registrations/{id}"
 # Organisers are identified by their tokens.
 _UNLIMITED: Final = RateLimiter(None)
+_ONE_RESPONSE: Final = ResponseSpec(200, "The registration.", schemas.Registration)
 
 
 class Registrations:
     """Serves registrations. Public writes are limited by client address, separately for each kind and event."""
+
+    topic = "Registrations"
 
     def __init__(
         self,
@@ -43,7 +44,6 @@ class Registrations:
         links: PayLinks,
         *,
         writes_per_hour: int | None,
-        export_seconds: float,
     ) -> None:
         self._registration = registration
         self._call, self._rpc = registration.call, registration.rpc
@@ -51,74 +51,19 @@ class Registrations:
         self._access = access
         self._bodies = bodies
         self._links = links
-        self._export_seconds = export_seconds
         self._creations = RateLimiter(writes_per_hour)
         self._cancellations = RateLimiter(writes_per_hour)
 
-    def operations(self) -> Sequence[Operation]:
-        """Return every call of registrations; a rush makes the first one, so its route is tried first."""
-        one = ResponseSpec(status=200, description="The registration.", body=schemas.Registration)
-        return (
-            Operation(
-                method="POST",
-                path=_OF_EVENT,
-                name="createRegistration",
-                summary="Claim spots: confirmed, held for payment, or on the waitlist, at once and finally.",
-                topic=_TOPIC,
-                handler=self.create,
-                body=schemas.RegistrationCreate,
-                creates=True,
-                responses=[ResponseSpec(status=201, description="The final answer.", body=schemas.RegistrationCreated)],
-                problems=[409, 429],
-            ),
-            Operation(
-                method="GET",
-                path=_OF_EVENT,
-                name="listRegistrations",
-                summary="A page of an event's registrations, oldest first. VIEWER and up.",
-                topic=_TOPIC,
-                handler=self.list,
-                caller=ORGANISER,
-                query=schemas.RegistrationPageQuery,
-                responses=[ResponseSpec(status=200, description="A page.", body=schemas.RegistrationPage)],
-            ),
-            Operation(
-                method="GET",
-                path=_OF_EVENT + ".csv",
-                name="exportRegistrations",
-                summary="Every registration of an event, oldest first, for a spreadsheet. VIEWER and up.",
-                topic=_TOPIC,
-                handler=self.export,
-                caller=ORGANISER,
-                seconds=self._export_seconds,
-                responses=[csv_response(COLUMNS, "Israeli phones are in local spelling.")],
-            ),
-            Operation(
-                method="GET",
-                path=_ONE,
-                name="getRegistration",
-                summary="One registration: its status, and its position on the waitlist.",
-                topic=_TOPIC,
-                handler=self.get,
-                caller=HOLDER,
-                responses=[one],
-            ),
-            Operation(
-                method="POST",
-                path=_ONE + "/cancel",
-                name="cancelRegistration",
-                summary="Cancel a registration: its spots go to the waitlist at once, and its payment is refunded. "
-                "Organisers: MANAGER and up, at any time, with refund_agorot for a refund in part.",
-                topic=_TOPIC,
-                handler=self.cancel,
-                caller=HOLDER,
-                body=schemas.Cancellation,
-                body_required=False,
-                responses=[one],
-                problems=[409, 429],
-            ),
-        )
-
+    @call(
+        "POST",
+        _OF_EVENT,
+        name="createRegistration",
+        summary="Claim spots: confirmed, held for payment, or on the waitlist, at once and finally.",
+        body=schemas.RegistrationCreate,
+        creates=True,
+        responses=[ResponseSpec(201, "The final answer.", schemas.RegistrationCreated)],
+        problems=[409, 429],
+    )
     async def create(self, request: Request) -> Response:
         """Claim spots."""
         school, event = event_of(request)
@@ -135,6 +80,15 @@ class Registrations:
             translation.registration_created(answer, self._links), location=location, replayed=answer.replayed
         )
 
+    @call(
+        "GET",
+        _OF_EVENT,
+        name="listRegistrations",
+        summary="A page of an event's registrations, oldest first. VIEWER and up.",
+        caller=ORGANISER,
+        query=schemas.RegistrationPageQuery,
+        responses=[ResponseSpec(200, "A page.", schemas.RegistrationPage)],
+    )
     async def list(self, request: Request) -> Response:
         """Return a page of an event's registrations."""
         school, event = event_of(request)
@@ -151,6 +105,15 @@ class Registrations:
         items = [translation.registration(item, self._links) for item in answer.items]
         return json(schemas.RegistrationPage(items=items, next_cursor=answer.next_cursor or None))
 
+    @call(
+        "GET",
+        _OF_EVENT + ".csv",
+        name="exportRegistrations",
+        summary="Every registration of an event, oldest first, for a spreadsheet. VIEWER and up.",
+        caller=ORGANISER,
+        responses=[csv_response(COLUMNS, "Israeli phones are in local spelling.")],
+        deadline="export",
+    )
     async def export(self, request: Request) -> Response:
         """Stream an event's registrations as CSV."""
         school, event = event_of(request)
@@ -159,6 +122,14 @@ class Registrations:
         batches = self._registration.stream(self._rpc.ExportRegistrations, message, token)
         return await csv_download(f"{school}-{event}-registrations", COLUMNS, batches, lambda batch: batch.items)
 
+    @call(
+        "GET",
+        _ONE,
+        name="getRegistration",
+        summary="One registration: its status, and its position on the waitlist.",
+        caller=HOLDER,
+        responses=[_ONE_RESPONSE],
+    )
     async def get(self, request: Request) -> Response:
         """Return one registration."""
         registration = id_of(request, "registration")
@@ -167,6 +138,18 @@ class Registrations:
         answer = await self._call(self._rpc.GetRegistration, message, credentials.organiser)
         return json(translation.registration(answer.registration, self._links))
 
+    @call(
+        "POST",
+        _ONE + "/cancel",
+        name="cancelRegistration",
+        summary="Cancel a registration: its spots go to the waitlist at once, and its payment is refunded. "
+        "Organisers: MANAGER and up, at any time, with refund_agorot for a refund in part.",
+        caller=HOLDER,
+        body=schemas.Cancellation,
+        body_required=False,
+        responses=[_ONE_RESPONSE],
+        problems=[409, 429],
+    )
     async def cancel(self, request: Request) -> Response:
         """Cancel a registration."""
         registration = id_of(request, "registration")

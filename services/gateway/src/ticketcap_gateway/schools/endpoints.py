@@ -1,7 +1,5 @@
 """Serve the calls of schools: create, and the figures of a dashboard."""
 
-from collections.abc import Sequence
-
 from starlette.requests import Request
 from starlette.responses import Response
 from ticketcap.registration.v1 import registration_pb2 as pb
@@ -11,50 +9,33 @@ from ticketcap_gateway.access.callers import ORGANISER, Access, idempotency_key
 from ticketcap_gateway.access.paths import school_of
 from ticketcap_gateway.edge.bodies import BodyReader
 from ticketcap_gateway.edge.messages import to_model
-from ticketcap_gateway.edge.operation import Operation, ResponseSpec
+from ticketcap_gateway.edge.operation import ResponseSpec, call
 from ticketcap_gateway.edge.responses import created, json
 from ticketcap_gateway.schools import schemas
 from ticketcap_gateway.services.registration import RegistrationClient
 
-_TOPIC = "Schools"
-
 
 class Schools:
     """Serves /schools and a school's stats."""
+
+    topic = "Schools"
 
     def __init__(self, registration: RegistrationClient, access: Access, bodies: BodyReader) -> None:
         self._call, self._rpc = registration.call, registration.rpc
         self._access = access
         self._bodies = bodies
 
-    def operations(self) -> Sequence[Operation]:
-        """Return both calls."""
-        return (
-            Operation(
-                method="POST",
-                path="/api/v1/schools",
-                name="createSchool",
-                summary="Create a school. SUPER_ADMIN.",
-                topic=_TOPIC,
-                handler=self.create,
-                caller=ORGANISER,
-                body=schemas.SchoolCreate,
-                creates=True,
-                responses=[ResponseSpec(status=201, description="The new school.", body=schemas.School)],
-                problems=[409],
-            ),
-            Operation(
-                method="GET",
-                path="/api/v1/schools/{school}/stats",
-                name="getSchoolStats",
-                summary="The figures of a school's dashboard. VIEWER and up.",
-                topic=_TOPIC,
-                handler=self.stats,
-                caller=ORGANISER,
-                responses=[ResponseSpec(status=200, description="The school's figures.", body=schemas.SchoolStats)],
-            ),
-        )
-
+    @call(
+        "POST",
+        "/api/v1/schools",
+        name="createSchool",
+        summary="Create a school. SUPER_ADMIN.",
+        caller=ORGANISER,
+        body=schemas.SchoolCreate,
+        creates=True,
+        responses=[ResponseSpec(201, "The new school.", schemas.School)],
+        problems=[409],
+    )
     async def create(self, request: Request) -> Response:
         """Create a school."""
         token = await self._access.organiser(request, SUPER_ADMINS)
@@ -65,6 +46,14 @@ class Schools:
         location = f"/api/v1/schools/{answer.school.slug}/events"
         return created(to_model(schemas.School, answer.school), location=location, replayed=answer.replayed)
 
+    @call(
+        "GET",
+        "/api/v1/schools/{school}/stats",
+        name="getSchoolStats",
+        summary="The figures of a school's dashboard. VIEWER and up.",
+        caller=ORGANISER,
+        responses=[ResponseSpec(200, "The school's figures.", schemas.SchoolStats)],
+    )
     async def stats(self, request: Request) -> Response:
         """Return a school's figures."""
         school = school_of(request)
