@@ -68,7 +68,7 @@ async def _gateway(registration: FakeRegistration, payment: FakePayment) -> Asyn
         assert process.stdout is not None
         async with asyncio.timeout(60):
             line = json.loads(await process.stdout.readline())
-        async with background(_read_away(process.stdout)):
+        async with background(_read_away(process.stdout), None, name="output", endless=False):
             yield f"http://{line['address']}"
     finally:
         process.kill()
