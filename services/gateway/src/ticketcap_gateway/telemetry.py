@@ -6,9 +6,7 @@ the kit in edge/ know how telemetry works.
 
 from opentelemetry.context import attach
 from ticketcap_chassis.identity.roles import Principal
-from ticketcap_observability import context_from_traceparent, get_logger, sentry, set_school, traceparent_of
-
-_log = get_logger(__name__)
+from ticketcap_observability import context_from_traceparent, sentry, set_school, traceparent_of
 
 
 def record_caller(principal: Principal) -> None:
@@ -32,7 +30,6 @@ def continue_trace(traceparent: str) -> None:
         attach(context)  # Never detached: it ends with the task.
 
 
-def report_unexpected(event: str, error: Exception) -> None:
-    """Log an unexpected error as ``event`` and report it: its callers get no more than an InternalError."""
-    _log.error(event, exc_info=error)
+def report_error(error: Exception) -> None:
+    """Report an unexpected error; its callers get no more than an InternalError."""
     sentry.report(error)

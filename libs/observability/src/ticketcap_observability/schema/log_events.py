@@ -74,17 +74,33 @@ EVENTS: Final = (
         "Nothing was done; the batch runs again.",
         ("event_id", "reason", "pause_seconds"),
     ),
-    LogEvent("gateway.listening", "info", GATEWAY, "It listens.", ("address", "registration", "payment")),
-    LogEvent("gateway.draining", "info", GATEWAY, "SIGTERM came."),
-    LogEvent("gateway.stopped", "info", GATEWAY, "It is done."),
+    LogEvent("gateway.listening", "info", GATEWAY, "The gateway listens.", ("address", "registration", "payment")),
+    LogEvent("gateway.draining", "info", GATEWAY, "The gateway received SIGTERM and drains."),
+    LogEvent("gateway.stopped", "info", GATEWAY, "The gateway has stopped."),
     LogEvent("gateway.can_not_start", "error", GATEWAY, "A setting or an address is wrong.", ("reason",)),
-    LogEvent("watch.interrupted", "warning", GATEWAY, "A stream of seats is made anew.", ("event_id", "reason")),
-    LogEvent("watch.unexpected_error", "error", GATEWAY, "A stream of seats met a fault of ours.", ("exc_info",)),
-    LogEvent("stream.ended", "info", GATEWAY, "A browser's stream could not go on.", ("reason",)),
-    LogEvent("http.unexpected_error", "error", GATEWAY, "A request met a fault of ours.", ("exc_info",)),
-    LogEvent("http.answer_cut_off", "warning", GATEWAY, "An answer broke off in the middle.", ("error_type",)),
-    LogEvent("claims.unexpected_error", "error", GATEWAY, "A batch of claims met a fault of ours.", ("exc_info",)),
-    LogEvent("claims.results_do_not_match", "error", GATEWAY, "Claims were left unanswered.", ("sent", "received")),
+    LogEvent(
+        "watch.interrupted",
+        "warning",
+        GATEWAY,
+        "A stream of seats was interrupted and is opened again.",
+        ("event_id", "reason"),
+    ),
+    LogEvent(
+        "watch.unexpected_error", "error", GATEWAY, "A stream of seats ended with an unexpected error.", ("exc_info",)
+    ),
+    LogEvent("stream.ended", "info", GATEWAY, "A client's event stream ended; a browser reconnects.", ("reason",)),
+    LogEvent("http.unexpected_error", "error", GATEWAY, "A request failed with an unexpected error.", ("exc_info",)),
+    LogEvent("http.answer_cut_off", "warning", GATEWAY, "A response was cut off after its start.", ("error_type",)),
+    LogEvent(
+        "claims.unexpected_error", "error", GATEWAY, "A batch of claims failed with an unexpected error.", ("exc_info",)
+    ),
+    LogEvent(
+        "claims.results_do_not_match",
+        "error",
+        GATEWAY,
+        "The registration service did not answer every claim of a batch.",
+        ("sent", "received"),
+    ),
     LogEvent("payment.page_unavailable", "error", PAYMENT, "YaadPay signed no page; 503.", ("payment_id", "reason")),
     LogEvent(
         "payment.return_refused", "warning", PAYMENT, "A return is not genuine; nothing was changed.", ("reason",)

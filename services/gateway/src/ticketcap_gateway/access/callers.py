@@ -1,4 +1,4 @@
-"""Verify who calls: an organiser, or the holder of a registration."""
+"""Verify the caller: an organiser, or the holder of a registration."""
 
 import re
 import uuid

@@ -1,6 +1,6 @@
 """Read a request's body as JSON or as a form, strictly.
 
-A body is bounded, declared as what it is, well-formed, and repeats no key. All
+A body is bounded, of the declared media type, well-formed, and repeats no key. All
 invalid fields are named at once.
 """
 
@@ -193,7 +193,7 @@ def _path(detail: ErrorDetails) -> str:
 
 
 def _clip(key: str) -> str:
-    """Shorten a caller's key, and make visible what UTF-8 can't encode."""
+    """Shorten a caller's key, and make visible the characters that UTF-8 can't encode."""
     return key[:_MAX_KEY].encode("utf-8", "backslashreplace").decode()
 
 

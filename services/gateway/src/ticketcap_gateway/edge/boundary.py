@@ -44,7 +44,7 @@ class Boundary:
         except (Refusal, ServiceError) as error:
             await self._refuse(error, secured, scope, receive)
         except asyncio.CancelledError:
-            # The server cancels what is still running at the end of its drain: the client gets a 503, then the
+            # The server cancels the running requests at the end of its drain: the client gets a 503, then the
             # cancellation continues, or the server would wait for this task for ever.
             await self._refuse(Unavailable("the gateway is stopping; try again"), secured, scope, receive)
             raise
@@ -58,7 +58,7 @@ class Boundary:
         self, error: Refusal | ServiceError, secured: "_SecuredSend", scope: Scope, receive: Receive
     ) -> None:
         if secured.started:
-            # Too late for a status: the cut-off body tells the client that it is not whole.
+            # Too late for a status: the cut-off body shows the client that it is not whole.
             _log.warning("http.answer_cut_off", error_type=type(error).__name__)
             return
         await self._problems.response_to(error)(scope, receive, secured)

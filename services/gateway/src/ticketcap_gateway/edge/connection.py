@@ -97,7 +97,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._unsent_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Take a connection, or tell the client that there are too many."""
+        """Count a new connection, or refuse it with a 503."""
         super().connection_made(transport)
         self._begin_message(b"")
         if self._table.admit(self, self.client[0] if self.client else ""):

@@ -66,7 +66,7 @@ async def csv_download(
 ) -> Response:
     """Return a download that is sent batch by batch; ``columns`` turn a row into its cells, by their titles.
 
-    Raises what ``batches`` raise before the first batch: only then can an error have a status.
+    Raises an error of ``batches`` before the first batch: only then can it have a status.
     """
 
     async def content() -> AsyncGenerator[bytes, None]:

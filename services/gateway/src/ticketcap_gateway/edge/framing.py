@@ -131,5 +131,5 @@ def _other_version() -> Fault:
     return Fault(505, "VERSION_NOT_SUPPORTED", "the gateway speaks HTTP/1.1 and HTTP/1.0")
 
 
-def _not_implemented(what: str) -> Fault:
-    return Fault(501, "NOT_IMPLEMENTED", f"the gateway does not implement {what}")
+def _not_implemented(feature: str) -> Fault:
+    return Fault(501, "NOT_IMPLEMENTED", f"the gateway does not implement {feature}")

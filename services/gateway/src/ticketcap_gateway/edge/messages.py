@@ -19,8 +19,8 @@ def to_model(model: type[_Model], message: Message, **computed: Any) -> _Model:
     """Return ``message`` as ``model``, field by field of the same name; ``computed`` are the fields of another shape.
 
     Timestamps become times, and enum values their names without the prefix. A
-    field whose default is MISSING is absent when the message does not set it,
-    or, where the proto can't tell, when it is empty or 0.
+    field whose default is MISSING is absent when the message does not set it;
+    without presence in the proto, when it is empty or 0.
     """
     readers = _readers(model, message.DESCRIPTOR, tuple(computed))
     return model(**{name: read(message) for name, read in readers}, **computed)

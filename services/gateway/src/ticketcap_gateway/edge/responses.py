@@ -57,7 +57,7 @@ class StreamedResponse(Response):
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 await send({"type": "http.response.body", "body": b""})
                 return
-            # A quiet stream sends nothing for seconds, so only receive() tells that its client has left.
+            # A quiet stream sends nothing for seconds, so only receive() shows that its client has left.
             await _first_to_end(self._pump(send), _disconnected(receive))
 
     async def _pump(self, send: Send) -> None:

@@ -95,7 +95,8 @@ class SeatWatch:
             except ServiceError as error:
                 return self._end(error)
             except Exception as error:  # noqa: BLE001 - the readers must learn of it
-                telemetry.report_unexpected("watch.unexpected_error", error)
+                _log.error("watch.unexpected_error", exc_info=error)
+                telemetry.report_error(error)
                 return self._end(InternalError("an unexpected error; the log has it"))
             backoff = _FIRST_BACKOFF_SECONDS if self.changes > changes else min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
             await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects

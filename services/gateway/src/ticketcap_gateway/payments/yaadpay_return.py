@@ -72,7 +72,7 @@ class YaadPayReturn:
     )
     async def settle(self, request: Request) -> Response:
         """Settle a return."""
-        # The raw bytes: decoding and encoding again could change what YaadPay has signed.
+        # The raw bytes: decoding and encoding again could change the signed text.
         query: bytes = request.scope["query_string"]
         if len(query) > _MAX_QUERY_BYTES:
             raise QueryTooLong(f"the query string must have at most {_MAX_QUERY_BYTES} bytes")

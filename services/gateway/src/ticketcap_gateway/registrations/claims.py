@@ -247,7 +247,8 @@ class ClaimCoalescer:
             _refuse_all(batch, Unavailable("the gateway is stopping; try again"))
             raise
         except Exception as error:  # noqa: BLE001 - the callers wait for an answer in any case
-            telemetry.report_unexpected("claims.unexpected_error", error)
+            _log.error("claims.unexpected_error", exc_info=error)
+            telemetry.report_error(error)
             _refuse_all(batch, InternalError("an unexpected error; the log has it"))
 
 

@@ -35,7 +35,7 @@ PersonName = Annotated[
     pasted(lambda value: folded_line(printable(value))),
     pattern(TITLE_PATTERN),
 ]
-# The registration service decides what a number is; only what can't be one is rejected here, beside the other fields.
+# The registration service decides which numbers are valid; this rule rejects only texts that can't be one.
 Phone = Annotated[
     str,
     Field(min_length=1, max_length=40),
