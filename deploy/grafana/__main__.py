@@ -8,34 +8,24 @@ from typing import Final
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from deploy.grafana.lanes import lanes
-from deploy.grafana.payments import payments
-from deploy.grafana.production import production
-from deploy.grafana.rpc import rpc
-from deploy.grafana.telemetry import telemetry
+from deploy.grafana.lanes import LANES
+from deploy.grafana.payments import PAYMENTS
+from deploy.grafana.production import PRODUCTION
+from deploy.grafana.rpc import RPC
+from deploy.grafana.telemetry import TELEMETRY
 
 FOLDER: Final = Path(__file__).with_name("dashboards")
-DASHBOARDS: Final = (production, rpc, lanes, payments, telemetry)
-
-
-def files() -> dict[Path, str]:
-    """Return the text of every file."""
-    texts = {}
-    for make in DASHBOARDS:
-        built = make().build()
-        # Grafana numbers panels without a number by itself; the saved dashboard would then differ from the file.
-        for number, panel in enumerate(built.panels or [], start=1):
-            panel.id_val = number
-        text = json.dumps(built, cls=JSONEncoder, sort_keys=True, indent=2, ensure_ascii=False)
-        texts[FOLDER / f"{built.uid}.json"] = text + "\n"
-    return texts
+FILES: Final = {
+    f"{board.uid}.json": json.dumps(board, cls=JSONEncoder, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+    for board in (PRODUCTION, RPC, LANES, PAYMENTS, TELEMETRY)
+}
+"""The text of each dashboard by the name of its file."""
 
 
 def stale() -> list[str]:
     """Return the names of files that are missing, outdated or surplus."""
-    expected = files()
-    wrong = {path.name for path, text in expected.items() if not path.exists() or path.read_text() != text}
-    return sorted(wrong | {path.name for path in FOLDER.glob("*.json")} - {path.name for path in expected})
+    actual = {path.name: path.read_text() for path in FOLDER.glob("*.json")}
+    return sorted({name for name, _ in FILES.items() ^ actual.items()})
 
 
 def main() -> None:
@@ -43,13 +33,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m deploy.grafana", description=__doc__)
     parser.add_argument("--check", action="store_true")
     if parser.parse_args().check:
-        if wrong := stale():
-            sys.exit(f"run `make dashboards`: {', '.join(wrong)}")
+        if names := stale():
+            sys.exit(f"run `make dashboards`: {', '.join(names)}")
         return
     for path in FOLDER.glob("*.json"):
         path.unlink()
-    for path, text in files().items():
-        path.write_text(text)
+    for name, text in FILES.items():
+        (FOLDER / name).write_text(text)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
-"""Build an empty dashboard with data source, links and alert annotations."""
+"""Build a dashboard with data source, links and alert annotations."""
 
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 
-from deploy.grafana.metrics import check
 from deploy.grafana.panels import SOURCE
 
 _TAG: Final = "ticketcap"
 
 
-def board(uid: str, title: str, since: str = "now-3h") -> dashboard.Dashboard:
-    """Return an empty dashboard that shows the time from ``since`` to now."""
-    return (
+def board(uid: str, title: str, *panels: Builder[model.Panel], since: str = "now-3h") -> model.Dashboard:
+    """Return a dashboard that shows the time from ``since`` to now."""
+    builder = (
         dashboard.Dashboard(title)
         .uid(uid)
         .tags([_TAG])
@@ -30,18 +30,19 @@ def board(uid: str, title: str, since: str = "now-3h") -> dashboard.Dashboard:
             .as_dropdown(as_dropdown=True)
             .keep_time(keep_time=True)
         )
-        .annotation(_alerts())
+        .annotation(
+            dashboard.AnnotationQuery()
+            .name("Alerts")
+            .datasource(SOURCE)
+            .enable(enable=True)
+            .icon_color("red")
+            .expr('ALERTS{alertstate="firing"}')
+        )
     )
-
-
-def _alerts() -> dashboard.AnnotationQuery:
-    expression = 'ALERTS{alertstate="firing"}'
-    check(expression)
-    return (
-        dashboard.AnnotationQuery()
-        .name("Alerts")
-        .datasource(SOURCE)
-        .enable(enable=True)
-        .icon_color("red")
-        .expr(expression)
-    )
+    for panel in panels:
+        builder.with_panel(panel)
+    built = builder.build()
+    # Grafana numbers panels without a number by itself; the saved dashboard would then differ from the file.
+    for number, built_panel in enumerate(built.panels or [], start=1):
+        built_panel.id_val = number
+    return built

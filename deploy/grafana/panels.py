@@ -1,19 +1,16 @@
 """Build panels of each kind with their shared settings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
+from typing import Final, TypeVar
 
-from grafana_foundation_sdk.builders import (
-    barchart,
-    common,
-    dashboard,
-    gauge,
-    heatmap,
-    prometheus,
-    stat,
-    timeseries,
-)
+from grafana_foundation_sdk.builders import common, dashboard, prometheus
+from grafana_foundation_sdk.builders.barchart import Panel as BarChartPanel
+from grafana_foundation_sdk.builders.gauge import Panel as GaugePanel
+from grafana_foundation_sdk.builders.heatmap import FilterValueRange, YAxisConfig
+from grafana_foundation_sdk.builders.heatmap import Panel as HeatmapPanel
+from grafana_foundation_sdk.builders.stat import Panel as StatPanel
+from grafana_foundation_sdk.builders.timeseries import Panel as TimeSeriesPanel
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common as common_model
 from grafana_foundation_sdk.models import dashboard as model
@@ -24,24 +21,17 @@ from deploy.grafana.metrics import check
 SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="${source}")
 """The data source that the reader chose."""
 
-Threshold = tuple[float | None, str]
-"""A lower bound (None: no bound) and the colour from there on."""
+Queries = Mapping[str, str]
+"""PromQL expressions by the legend of their series."""
+
+Thresholds = Sequence[tuple[float | None, str]]
+"""Pairs of a lower bound (None: no bound) and the colour from there on."""
 
 HALF: Final = 12
 THIRD: Final = 8
 FULL: Final = 24
 
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A PromQL expression and the legend of its series. ``exemplars`` puts traces on the graph."""
-
-    expression: str
-    legend: str
-    exemplars: bool = False
-
-    def __post_init__(self) -> None:
-        check(without_variables(self.expression))
+_Panel = TypeVar("_Panel", BarChartPanel, GaugePanel, HeatmapPanel, StatPanel, TimeSeriesPanel)
 
 
 def without_variables(expression: str) -> str:
@@ -49,45 +39,27 @@ def without_variables(expression: str) -> str:
     return expression.replace("$__rate_interval", "5m")
 
 
-def quantiles(metric: str, *, by: str = "", where: str = "", window: str = "5m") -> list[Query]:
-    """Return p50, p95 and p99 of a histogram, ``by`` a label when one is named."""
-    selector = f"{metric}_bucket{{{where}}}" if where else f"{metric}_bucket"
-    grouped = f"{by}, le" if by else "le"
-    named = f" {{{{{by}}}}}" if by else ""
-    return [
-        Query(
-            f"histogram_quantile({share}, sum by ({grouped}) (rate({selector}[{window}])))",
-            name + named,
-            exemplars=True,
-        )
-        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-    ]
-
-
-def lines(
+def time_series(
     title: str,
     description: str,
-    queries: Sequence[Query],
+    queries: Queries,
     *,
     unit: str = "short",
     limit: float | None = None,
     stacked: bool = False,
     span: int = HALF,
+    exemplars: bool = False,
 ) -> Builder[model.Panel]:
-    """Return a time series; with ``limit`` the part above it is drawn red."""
+    """Return a graph over time; the part above ``limit`` is red, and ``exemplars`` link points to their traces."""
+    stacking = common_model.StackingMode.NORMAL if stacked else common_model.StackingMode.NONE
     panel = (
-        timeseries.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
+        _common(TimeSeriesPanel(), title, description, span)
         .unit(unit)
         .min(0)
-        .span(span)
-        .height(8)
         .line_width(1)
         .fill_opacity(40 if stacked else 8)
         .show_points(common_model.VisibilityMode.NEVER)
-        .stacking(common.StackingConfig().mode(_stacking(stacked=stacked)))
+        .stacking(common.StackingConfig().mode(stacking))
         .legend(
             common.VizLegendOptions()
             .display_mode(common_model.LegendDisplayMode.TABLE)
@@ -96,118 +68,120 @@ def lines(
             .show_legend(show_legend=True)
         )
         .tooltip(common.VizTooltipOptions().mode(common_model.TooltipDisplayMode.MULTI))
+        .targets([target.exemplar(exemplars) for target in _targets(queries)])
     )
     if limit is not None:
-        panel = panel.thresholds(_thresholds([(None, "transparent"), (limit, "red")])).thresholds_style(
-            common.GraphThresholdsStyleConfig().mode(common_model.GraphThresholdsStyleMode.LINE_AND_AREA)
-        )
-    for target in _targets(queries):
-        panel = panel.with_target(target)
+        area = common_model.GraphThresholdsStyleMode.LINE_AND_AREA
+        panel.thresholds(_thresholds([(None, "transparent"), (limit, "red")]))
+        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(area))
     return panel
 
 
-def dial(title: str, description: str, query: Query, thresholds: Sequence[Threshold]) -> Builder[model.Panel]:
+def percentiles(
+    title: str,
+    description: str,
+    metric: str,
+    *,
+    by: str = "",
+    where: str = "",
+    window: str = "5m",
+    unit: str = "s",
+    limit: float | None = None,
+    span: int = HALF,
+) -> Builder[model.Panel]:
+    """Return p50, p95 and p99 of a histogram over time, one line per value of the label ``by``."""
+    rate = f"rate({_buckets(metric, where)}[{window}])"
+    grouped, suffix = (f"{by}, le", f" {{{{{by}}}}}") if by else ("le", "")
+    queries = {
+        f"{name}{suffix}": f"histogram_quantile({share}, sum by ({grouped}) ({rate}))"
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    }
+    return time_series(title, description, queries, unit=unit, limit=limit, span=span, exemplars=True)
+
+
+def gauge(title: str, description: str, queries: Queries, thresholds: Thresholds) -> Builder[model.Panel]:
     """Return a gauge from 0 to 100 percent."""
     return (
-        gauge.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
+        _common(GaugePanel(), title, description)
         .unit("percent")
         .min(0)
         .max(100)
-        .span(HALF)
-        .height(8)
         .thresholds(_thresholds(thresholds))
         .show_threshold_labels(show_threshold_labels=True)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .with_target(_target(query, "A").instant())
+        .targets([target.instant() for target in _targets(queries)])
     )
 
 
-def numbers(
+def stats(
     title: str,
     description: str,
-    queries: Sequence[Query],
-    thresholds: Sequence[Threshold],
+    queries: Queries,
+    thresholds: Thresholds,
     *,
     unit: str = "short",
     span: int = THIRD,
 ) -> Builder[model.Panel]:
     """Return one big number per series, coloured by its thresholds."""
-    panel = (
-        stat.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
+    return (
+        _common(StatPanel(), title, description, span, height=5)
         .unit(unit)
-        .span(span)
-        .height(5)
         .no_value("0")
         .thresholds(_thresholds(thresholds))
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .targets([*_targets(queries)])
     )
-    for target in _targets(queries):
-        panel = panel.with_target(target)
-    return panel
 
 
-def bars(title: str, description: str, query: Query, *, by: str, unit: str, limit: float) -> Builder[model.Panel]:
+def bar_chart(
+    title: str, description: str, queries: Queries, *, by: str, unit: str, limit: float
+) -> Builder[model.Panel]:
     """Return a bar per current value of the label ``by``; a bar is red from ``limit`` on."""
     return (
-        barchart.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
+        _common(BarChartPanel(), title, description)
         .unit(unit)
         .min(0)
         .max(1)
-        .span(HALF)
-        .height(8)
         .orientation(common_model.VizOrientation.HORIZONTAL)
         .x_field(by)
         .with_transformation(model.DataTransformerConfig("organize", options={"excludeByName": {"Time": True}}))
         .thresholds(_thresholds([(None, "green"), (limit, "red")]))
         .color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
-        .with_target(_target(query, "A").instant().format(PromQueryFormat.TABLE))
+        .targets([target.instant().format(PromQueryFormat.TABLE) for target in _targets(queries)])
     )
 
 
-def heat(title: str, description: str, metric: str, *, where: str = "", span: int = HALF) -> Builder[model.Panel]:
+def heatmap(title: str, description: str, metric: str, *, where: str = "", span: int = HALF) -> Builder[model.Panel]:
     """Return the heatmap of a histogram of seconds."""
-    selector = f"{metric}_bucket{{{where}}}" if where else f"{metric}_bucket"
-    query = Query(f"sum by (le) (increase({selector}[$__rate_interval]))", "{{le}}")
+    queries = {"{{le}}": f"sum by (le) (increase({_buckets(metric, where)}[$__rate_interval]))"}
     return (
-        heatmap.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
-        .span(span)
-        .height(8)
-        .y_axis(heatmap.YAxisConfig().unit("s"))
+        _common(HeatmapPanel(), title, description, span)
+        .y_axis(YAxisConfig().unit("s"))
         # The default hides cells below 1e-09, a number that each language writes differently: the file would change
         # with the program that saves it. No cell lies between that number and zero.
-        .filter_values(heatmap.FilterValueRange().le(0))
-        .with_target(_target(query, "A").format(PromQueryFormat.HEATMAP))
+        .filter_values(FilterValueRange().le(0))
+        .targets([target.format(PromQueryFormat.HEATMAP) for target in _targets(queries)])
     )
 
 
-def _stacking(*, stacked: bool) -> common_model.StackingMode:
-    return common_model.StackingMode.NORMAL if stacked else common_model.StackingMode.NONE
+def _common(panel: _Panel, title: str, description: str, span: int = HALF, height: int = 8) -> _Panel:
+    return panel.title(title).description(description).datasource(SOURCE).span(span).height(height)
 
 
-def _thresholds(steps: Sequence[Threshold]) -> Builder[model.ThresholdsConfig]:
-    return (
-        dashboard.ThresholdsConfig()
-        .mode(model.ThresholdsMode.ABSOLUTE)
-        .steps([model.Threshold(value=value, color=color) for value, color in steps])
-    )
+def _buckets(metric: str, where: str) -> str:
+    return f"{metric}_bucket{{{where}}}" if where else f"{metric}_bucket"
 
 
-def _targets(queries: Sequence[Query]) -> list[prometheus.Dataquery]:
-    return [_target(query, chr(ord("A") + number)) for number, query in enumerate(queries)]
+def _thresholds(steps: Thresholds) -> Builder[model.ThresholdsConfig]:
+    thresholds = [model.Threshold(value=value, color=color) for value, color in steps]
+    return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(thresholds)
 
 
-def _target(query: Query, ref_id: str) -> prometheus.Dataquery:
-    target = prometheus.Dataquery().ref_id(ref_id).expr(query.expression).legend_format(query.legend)
-    return target.exemplar(query.exemplars).datasource(SOURCE)
+def _targets(queries: Queries) -> list[prometheus.Dataquery]:
+    """Return the panel's queries; raise UnknownMetric or ValueError for one that Prometheus could not answer."""
+    targets = []
+    for ref_id, (legend, expression) in zip(ascii_uppercase, queries.items(), strict=False):
+        check(without_variables(expression))
+        target = prometheus.Dataquery().ref_id(ref_id).expr(expression).legend_format(legend)
+        targets.append(target.exemplar(exemplar=False).datasource(SOURCE))
+    return targets

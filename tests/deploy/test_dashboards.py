@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.grafana.__main__ import FOLDER, files, stale
+from deploy.grafana.__main__ import FILES, FOLDER, stale
 from deploy.grafana.metrics import UnknownMetric, check
-from deploy.grafana.panels import Query, without_variables
+from deploy.grafana.panels import stats, without_variables
 
 ROOT = Path(__file__).resolve().parents[2]
-BOARDS: dict[str, dict[str, Any]] = {path.stem: json.loads(text) for path, text in files().items()}
+BOARDS: dict[str, dict[str, Any]] = {Path(name).stem: json.loads(text) for name, text in FILES.items()}
 GUIDE = {
     "Registration Overview": "timeseries",
     "Payment Success Rate": "gauge",
@@ -43,12 +43,12 @@ def test_the_files_are_up_to_date() -> None:
 
 def test_the_files_are_the_same_to_the_byte_whoever_writes_them() -> None:
     """Another process with another hash seed, and a program that reads and writes JSON, change nothing."""
-    code = "from deploy.grafana.__main__ import files; print(''.join(files().values()), end='')"
+    code = "from deploy.grafana.__main__ import FILES; print(''.join(FILES.values()), end='')"
     for seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True)
-        assert done.stdout.decode() == "".join(files().values())
-    for text in files().values():
+        assert done.stdout.decode() == "".join(FILES.values())
+    for text in FILES.values():
         assert text == json.dumps(json.loads(text), sort_keys=True, indent=2, ensure_ascii=False) + "\n"
         # 1e-09 in Python is 1e-9 in Grafana's own JSON.
         assert not re.search(r": -?[\d.]+e[+-]?\d+", text, re.IGNORECASE)
@@ -59,6 +59,7 @@ def test_a_dashboard_can_be_found_linked_and_read(board: dict[str, Any]) -> None
     """A name of its own, the choice of a data source, panels with an explanation that do not lie on each other."""
     assert board["uid"].startswith("ticketcap-")
     assert [variable["type"] for variable in board["templating"]["list"]] == ["datasource"]
+    assert all(check(annotation["expr"]) for annotation in board["annotations"]["list"])
     assert all(panel["description"] and panel["targets"] for panel in board["panels"])
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
     places = [panel["gridPos"] for panel in board["panels"]]
@@ -104,13 +105,13 @@ def test_percentiles_show_their_traces() -> None:
 def test_what_nobody_makes_is_refused(expression: str) -> None:
     """A misspelled metric, a label it does not have, a grouping by one: the board can't be built."""
     with pytest.raises(UnknownMetric):
-        Query(expression, "")
+        stats("", "", {"": expression}, [])
 
 
 def test_what_is_no_promql_is_refused() -> None:
     """Before Grafana would show an empty panel."""
     with pytest.raises(ValueError, match="unclosed"):
-        Query("sum(rate(payment_created_total[5m])", "")
+        stats("", "", {"": "sum(rate(payment_created_total[5m])"}, [])
 
 
 def test_a_trace_leads_to_figures_that_somebody_makes() -> None:
