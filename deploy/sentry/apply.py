@@ -6,40 +6,33 @@ A repeat changes nothing, so that it can run at any time.
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from string import Template
 from typing import Any, Final
 
 from deploy.sentry.client import Json, SentryApi, SentryError
 
 FOLDER: Final = Path(__file__).parent
 
-_TEAM: Final = "$TEAM"
-_OWNER: Final = "$OWNER"
-_PROJECT: Final = "$PROJECT"
+
+def load(name: str, **values: str) -> Json:
+    """Return the contents of one of the files, with ``values`` in the place of $TEAM, $OWNER and $PROJECT."""
+    return json.loads(Template((FOLDER / f"{name}.json").read_text()).safe_substitute(values))
 
 
-def load(name: str) -> Json:
-    """Return the contents of one of the files."""
-    return json.loads((FOLDER / f"{name}.json").read_text())
-
-
-def apply(api: SentryApi, say: Callable[[str], None], *, dry_run: bool = False) -> int:
-    """Create or change objects that differ, report each one, and return the number of differences."""
+def apply(api: SentryApi, say: Callable[[str], None], *, dry_run: bool = False) -> None:
+    """Create or change objects that differ, and report each one."""
     project = api.get(api.of_project())
     team = _team(project)
-    names = {_TEAM: team, _OWNER: f"team:{team}", _PROJECT: api.project}
+    values = {"TEAM": team, "OWNER": f"team:{team}", "PROJECT": api.project}
     changes = _Changes(api, say, dry_run=dry_run)
     changes.settings(project, load("project"))
-    changes.named(
-        "dashboard", "title", api.of_organization("dashboards"), [_filled(load("dashboard"), names)], whole=True
-    )
-    changes.named("issue alert", "name", api.of_project("rules"), _filled(load("issue-alerts"), names))
-    changes.named("metric alert", "name", api.of_organization("alert-rules"), _filled(load("metric-alerts"), names))
-    return changes.different
+    changes.named("dashboard", "title", api.of_organization("dashboards"), [load("dashboard", **values)], whole=True)
+    changes.named("issue alert", "name", api.of_project("rules"), load("issue-alerts", **values))
+    changes.named("metric alert", "name", api.of_organization("alert-rules"), load("metric-alerts", **values))
 
 
 class _Changes:
     def __init__(self, api: SentryApi, say: Callable[[str], None], *, dry_run: bool) -> None:
-        self.different = 0
         self._api = api
         self._say = say
         self._dry_run = dry_run
@@ -68,7 +61,6 @@ class _Changes:
                 self._api.put(one, item)
 
     def _report(self, kind: str, name: str, verb: str | None) -> None:
-        self.different += verb is not None
         outcome = "unchanged" if verb is None else f"would {verb}" if self._dry_run else f"{verb}d"
         self._say(f"{kind} {name}: {outcome}")
 
@@ -78,11 +70,8 @@ def covers(actual: Any, target: Any) -> bool:
     if isinstance(target, dict):
         return isinstance(actual, dict) and all(covers(actual.get(name), value) for name, value in target.items())
     if isinstance(target, list):
-        return (
-            isinstance(actual, list)
-            and len(actual) == len(target)
-            and all(covers(*pair) for pair in zip(actual, target, strict=True))
-        )
+        same_length = isinstance(actual, list) and len(actual) == len(target)
+        return same_length and all(covers(*pair) for pair in zip(actual, target, strict=True))
     return bool(actual == target)
 
 
@@ -92,12 +81,3 @@ def _team(project: Json) -> str:
     if not teams:
         raise SentryError(f"project {project.get('slug')} has no team to alert: add one in Sentry")
     return str(teams[0]["id"])
-
-
-def _filled(tree: Any, names: dict[str, str]) -> Any:
-    """Return ``tree`` with its placeholders replaced."""
-    if isinstance(tree, dict):
-        return {key: _filled(value, names) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [_filled(item, names) for item in tree]
-    return names.get(tree, tree) if isinstance(tree, str) else tree
