@@ -44,10 +44,11 @@ else
 endif
 
 .PHONY: lint
-lint: install ## ruff, mypy, buf lint and buf breaking over everything
+lint: install ## Check style, types, prose and protos (ruff, mypy, tools/prose.py, buf)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tools/prose.py
 	$(BIN)/python tools/protos.py check
 
 .PHONY: format
