@@ -49,6 +49,7 @@ lint: install ## Check style, types, prose and protos (ruff, mypy, tools/prose.p
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tools/prose.py
+	$(BIN)/python tools/names.py
 	$(BIN)/python tools/protos.py check
 
 .PHONY: format

@@ -1,14 +1,15 @@
 """Compare a lint's findings with the known number in each package."""
 
 import argparse
+import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-KNOWN = Path(__file__).with_name("known_offenders.toml")
+NUMBERS = Path(__file__).with_name("known_offenders.toml")
 PACKAGE_ROOTS = ("libs", "services", "deploy")
 
 
@@ -28,6 +29,24 @@ def package(path: str) -> str:
     return "/".join(parts[:2]) if parts[0] in PACKAGE_ROOTS and len(parts) > 2 else parts[0]  # noqa: PLR2004 - root/package/file
 
 
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in ``folder`` and return its output."""
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def root() -> Path:
+    """Return the top folder of the repository that the command runs in."""
+    return Path(git(Path.cwd(), "rev-parse", "--show-toplevel").strip())
+
+
+def listed(folder: Path, only: Iterable[str] = ()) -> list[str]:
+    """Return the existing files that git does not ignore, all or those below ``only``, relative to ``folder``."""
+    options = ["-z", "--cached", "--others", "--exclude-standard"]
+    below = [str(Path(each).resolve()) for each in only]
+    names = set(git(folder, "ls-files", *options, "--", *below).split("\0"))
+    return sorted(name for name in names if (folder / name).is_file())
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that ``finish`` reads."""
     parser.add_argument("--only", nargs="+", default=[], metavar="PATH", help="check these files and folders alone")
@@ -38,16 +57,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def finish(lint: str, found: Sequence[Finding], options: argparse.Namespace) -> None:
     """Print the findings that the options ask for; exit with 1 when a package has more than its known number."""
     counts = Counter(package(finding.path) for finding in found)
-    known = {} if options.only else known_counts().get(lint, {})
+    limits = {} if options.only else known_counts().get(lint, {})
     if options.update:
         _write(lint, counts)
     elif options.counts:
         print(*(f"{number:6} {name}" for name, number in counts.most_common()), sep="\n")
     else:
-        over = {name for name, number in counts.items() if number > known.get(name, 0)}
+        over = {name for name, number in counts.items() if number > limits.get(name, 0)}
         print(*(finding for finding in found if package(finding.path) in over), sep="\n", end="\n" if over else "")
         for name in sorted(over):
-            print(f"{lint}: {counts[name]} problems in {name}, {known.get(name, 0)} known", file=sys.stderr)
+            print(f"{lint}: {counts[name]} problems in {name}, {limits.get(name, 0)} known", file=sys.stderr)
         if over:
             sys.exit(1)
         print(f"{lint}: {len(found)} known problems" if found else f"{lint}: no problems")
@@ -55,7 +74,7 @@ def finish(lint: str, found: Sequence[Finding], options: argparse.Namespace) -> 
 
 def known_counts() -> dict[str, dict[str, int]]:
     """Return the known number of problems by lint and package."""
-    return tomllib.loads(KNOWN.read_text()) if KNOWN.exists() else {}
+    return tomllib.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
 
 
 def _write(lint: str, counts: Counter[str]) -> None:
@@ -65,6 +84,6 @@ def _write(lint: str, counts: Counter[str]) -> None:
         if numbers:
             lines += ["", f"[{name}]", *(f'"{folder}" = {number}' for folder, number in numbers.items())]
     if len(lines) > 1:
-        KNOWN.write_text("\n".join(lines) + "\n")
+        NUMBERS.write_text("\n".join(lines) + "\n")
     else:
-        KNOWN.unlink(missing_ok=True)
+        NUMBERS.unlink(missing_ok=True)

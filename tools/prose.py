@@ -123,17 +123,14 @@ def subject_problems(subjects: Iterable[tuple[str, str]]) -> Iterator[Problem]:
 
 def new_subjects(root: Path, since: str = SUBJECTS_SINCE) -> list[tuple[str, str]]:
     """Return id and subject of the commits after ``since``; of a shallow clone, of those that it holds."""
-    known = subprocess.run(["git", "cat-file", "-e", f"{since}^{{commit}}"], cwd=root, capture_output=True, check=False)
-    commits = f"{since}..HEAD" if known.returncode == 0 else "HEAD"
-    shallow = _git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
+    command = ["git", "cat-file", "-e", f"{since}^{{commit}}"]
+    is_here = subprocess.run(command, cwd=root, capture_output=True, check=False).returncode == 0
+    commits = f"{since}..HEAD" if is_here else "HEAD"
+    shallow = known_offenders.git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
     if commits == "HEAD" and not shallow:
         return []
-    log = _git(root, "log", "--no-merges", "--format=%h %s", commits)
+    log = known_offenders.git(root, "log", "--no-merges", "--format=%h %s", commits)
     return [(line.partition(" ")[0], line.partition(" ")[2]) for line in log.splitlines()]
-
-
-def _git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout
 
 
 def file_problems(path: str, text: str) -> Iterator[Problem]:
@@ -147,15 +144,6 @@ def file_problems(path: str, text: str) -> Iterator[Problem]:
         yield from width_problems(path, text)
 
 
-def problems(root: Path, only: Iterable[str] = ()) -> Iterator[Problem]:
-    """Yield every problem of the files that git knows, of all or below the folders in ``only``."""
-    listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *only)
-    for path in sorted(set(listed.split("\0"))):
-        file = root / path
-        if is_prose(path) and file.is_file():
-            yield from file_problems(path, file.read_text())
-
-
 BANNED = banned_phrases()
 
 
@@ -163,8 +151,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     known_offenders.add_options(parser)
     options = parser.parse_args()
-    root = Path(_git(Path.cwd(), "rev-parse", "--show-toplevel").strip())
-    found = [*problems(root, [str(Path(each).resolve()) for each in options.only])]
+    root = known_offenders.root()
+    paths = [path for path in known_offenders.listed(root, options.only) if is_prose(path)]
+    found = [problem for path in paths for problem in file_problems(path, (root / path).read_text())]
     if not options.only:
         found += subject_problems(new_subjects(root))
     known_offenders.finish("prose", found, options)
