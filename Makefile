@@ -50,6 +50,7 @@ lint: install ## Check style, types, prose and protos (ruff, mypy, tools/prose.p
 	$(BIN)/mypy
 	$(BIN)/python tools/prose.py
 	$(BIN)/python tools/names.py
+	$(BIN)/lint-imports --no-logo --no-cache tools/layers.toml
 	$(BIN)/python tools/protos.py check
 
 .PHONY: format
@@ -81,8 +82,9 @@ backends: install ## The services under the collector, Jaeger, Prometheus of doc
 	TRACES_THROUGH=collector $(BIN)/python -m pytest tests/traces
 
 .PHONY: docs
-docs: install ## Write docs/telemetry.md from the schema
+docs: install ## Generate docs/telemetry.md and the file lists in READMEs
 	$(BIN)/python tools/telemetry_docs.py
+	$(BIN)/python tools/file_lists.py
 
 .PHONY: bench
 bench: install ## A rush of 2,000 registrations, an idle event, opening payments, what telemetry costs, as figures

@@ -1,20 +1,17 @@
-"""Resolve dependencies into lock files that hold hashes and no host name.
+"""Resolve dependencies into lock files with hashes and without host names.
 
-requirements.lock is the whole workspace with its tools, for developers and CI.
-requirements.lock of a service, or of the simulator, is what its image installs: the
-same versions, less what it does not need.
+The root's requirements.lock is the whole workspace with its tools, for developers and CI.
+A service's or the simulator's is the part of it that the image installs, in the same versions.
 """
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVICES = ["services/registration", "services/payment", "services/gateway"]
-PACKAGES = ["libs/stubs", "libs/observability", "libs/chassis", *SERVICES]
-LOCAL = ["deploy/local", "deploy/local/simulator"]
-IMAGES = [*SERVICES, "deploy/local/simulator"]
-NAMES = ["stubs", "observability", "chassis", "registration", "payment", "gateway", "local", "yaadpay-simulator"]
+IMAGES = ["services/registration", "services/payment", "services/gateway", "deploy/local/simulator"]
+PACKAGES = ["libs/stubs", "libs/observability", "libs/chassis", "libs/testing", "deploy/local", *IMAGES]
 
 
 def compile_lock(sources: list[str], output: str, *options: str) -> None:
@@ -24,14 +21,15 @@ def compile_lock(sources: list[str], output: str, *options: str) -> None:
         *["pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header", "--no-annotate"],
         *["--python-version", "3.11", *options, *sources, "-o", output],
     ]
-    for name in NAMES:
-        command += ["--no-emit-package", f"ticketcap-{name}"]
+    for package in PACKAGES:
+        name = tomllib.loads((ROOT / package / "pyproject.toml").read_text())["project"]["name"]
+        command += ["--no-emit-package", name]
     subprocess.run(command, cwd=ROOT, check=True)
     print(f"wrote {output}")
 
 
 def main() -> None:
-    everything = [f"{package}/pyproject.toml" for package in [*PACKAGES, *LOCAL]]
+    everything = [f"{package}/pyproject.toml" for package in PACKAGES]
     compile_lock(everything, "requirements.lock", "--group", "pyproject.toml:dev", *sys.argv[1:])
     for image in IMAGES:
         compile_lock([f"{image}/pyproject.toml"], f"{image}/requirements.lock", "--constraint", "requirements.lock")
