@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ticketcap_chassis.production import Rule, violations
+from ticketcap_chassis.version import VERSION
 
 _MIN_SECRET_LENGTH = 32
 _UNSAFE: Final = "unsafe_in_production"
@@ -100,7 +101,7 @@ def explain(error: ValidationError) -> str:
     return "the environment's settings are wrong:\n  " + "\n  ".join(lines)
 
 
-def release(environ: Mapping[str, str] = os.environ, version: str = "0.1.0") -> str:
+def release(environ: Mapping[str, str] = os.environ, version: str = VERSION) -> str:
     """Return the release for logs, telemetry and Sentry: ``ticketcap@<version>+<git sha>``.
 
     SENTRY_RELEASE replaces it. The sha is GIT_SHA, which the build sets, or "dev".
