@@ -43,6 +43,10 @@ else
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 endif
 
+.PHONY: unit
+unit: install ## Run the tests that need no database, process or socket (half a minute)
+	$(BIN)/python -m pytest --unit -q -n $(JOBS) libs services deploy/local tests/docs
+
 .PHONY: lint
 lint: install ## Check style, types, prose and protos (ruff, mypy, tools/prose.py, buf)
 	$(BIN)/ruff check .

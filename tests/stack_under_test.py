@@ -291,7 +291,7 @@ def _gateway(
 
 def bearer(role: str, school: str | None = "herzl") -> dict[str, str]:
     """Return the header of an organiser."""
-    claims: dict[str, Any] = {"sub": "test", "role": role, "iss": "ticketcap", "exp": time.time() + 3600}
+    claims: dict[str, Any] = {"sub": "test", "role": role, "iss": "ticketcap", "exp": time.time() + 86_400}
     if school:
         claims["school"] = school
     return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"}

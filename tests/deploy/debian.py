@@ -1,4 +1,4 @@
-"""Find programs of Debian packages, or fail with the package to install."""
+"""Find programs of Debian packages, or fail and name the package to install."""
 
 import os
 import shutil
@@ -17,11 +17,20 @@ PACKAGES = {
 }
 
 
+def missing_packages() -> list[str]:
+    """Return the packages of this list that are not installed, sorted."""
+    return sorted({package for name, package in PACKAGES.items() if _path(name) is None})
+
+
 def program(name: str) -> str:
     """Return the path of a program; raise AssertionError with the package to install."""
-    path = shutil.which(name) or shutil.which(name, path="/usr/sbin")
+    path = _path(name)
     assert path, f"{name} is missing: apt-get install --no-install-recommends {PACKAGES[name]}"
     return path
+
+
+def _path(name: str) -> str | None:
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin")
 
 
 def check(name: str, *arguments: str | Path, env: Mapping[str, str] | None = None) -> str:

@@ -28,9 +28,9 @@ def test_a_list_names_modules_and_packages(tmp_path: Path) -> None:
     readme.write_text("# Shop\n<!-- files -->\nold\n<!-- /files -->\nend\n")
     assert filled(readme) == (
         "# Shop\n<!-- files -->\n```text\nsrc/shop/\n"
-        "  main.py          Wire everything.\n"
-        "  store/           Store rows.\n"
+        "  main.py        Wire everything.\n"
+        "  store/         Store rows.\n"
         "    rows.py\n"
-        "    migrations/    Change the schema.\n"
+        "    migrations/  Change the schema.\n"
         "```\n<!-- /files -->\nend\n"
     )

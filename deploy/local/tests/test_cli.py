@@ -94,7 +94,8 @@ def test_status_shows_parts_that_are_down(tmp_path: Path) -> None:
         state.record([PartStatus("gateway", "running", 123, "http://127.0.0.1:8080", str(log))])
         done = run("status", TICKETCAP_STATE_DIR=str(tmp_path))
         assert done.returncode == 0
-        assert re.search(rf"^gateway +running +123 +http://127.0.0.1:8080 +{log}$", done.stdout, re.MULTILINE)
+        pattern = rf"^gateway +running +123 +http://127.0.0.1:8080 +{re.escape(str(log))}$"
+        assert re.search(pattern, done.stdout, re.MULTILINE)
         state.record([PartStatus("gateway", "down", None, "http://127.0.0.1:8080", str(log))])
         done = run("status", TICKETCAP_STATE_DIR=str(tmp_path))
         assert done.returncode == 1

@@ -30,7 +30,7 @@ class Context:
 
 
 def token(role: str, *, secret: str = SECRET) -> str:
-    claims = {"sub": "gateway", "role": role, "iss": ISSUER, "exp": int(time.time()) + 600, "school": "herzl"}
+    claims = {"sub": "gateway", "role": role, "iss": ISSUER, "exp": int(time.time()) + 86_400, "school": "herzl"}
     return f"Bearer {jwt.encode(claims, secret, algorithm='HS256')}"
 
 

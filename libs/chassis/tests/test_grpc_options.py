@@ -45,7 +45,7 @@ def calls(*names: str) -> list[tuple[str, set[str | None]]]:
     return [
         (path.name, {keyword.arg for keyword in node.keywords})
         for path in paths
-        if "stubs" not in path.parts
+        if "stubs" not in path.relative_to(root).parts
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names
     ]

@@ -31,7 +31,7 @@ Metadata = tuple[tuple[str, str], ...]
 def token(role: str, school: str | None = None) -> Metadata:
     """Return the metadata of a caller."""
     claims: dict[str, Any] = {"sub": "tester", "role": role, "iss": "ticketcap"}
-    claims["exp"] = datetime.now(UTC) + timedelta(hours=1)
+    claims["exp"] = datetime.now(UTC) + timedelta(days=1)
     if school:
         claims["school"] = school
     return (("authorization", f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"),)

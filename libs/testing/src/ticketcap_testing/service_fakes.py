@@ -35,7 +35,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _CREATED_AT: Final = 1_790_000_000
 
 
-def token(role: str = "OWNER", school: str | None = "herzl", *, secret: str = SECRET, seconds: int = 600) -> str:
+def token(role: str = "OWNER", school: str | None = "herzl", *, secret: str = SECRET, seconds: int = 86_400) -> str:
     """Return a JSON Web Token of ``role`` that is valid for ``seconds``."""
     claims = {"sub": "tester", "role": role, "iss": ISSUER, "exp": int(time.time()) + seconds}
     return jwt.encode(claims if school is None else claims | {"school": school}, secret, algorithm="HS256")

@@ -1,0 +1,11 @@
+"""Say at the start which Debian packages are missing for some of the tests."""
+
+from tests.deploy import debian
+
+
+def pytest_report_header() -> list[str]:
+    """Name the packages; the tests that need them fail."""
+    packages = debian.missing_packages()
+    if not packages:
+        return []
+    return [f"missing programs, their tests fail: apt-get install --no-install-recommends {' '.join(packages)}"]
