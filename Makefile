@@ -1,13 +1,13 @@
-# Everything a developer or CI does, by name. `make` alone prints this list.
+# The commands of developers and CI. `make` alone prints this list.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
-# Most of what a test does is wait for a process: more of them at once than there are cores.
+# Tests mostly wait for processes, so there are more workers than cores.
 JOBS ?= 3
-# What asks Prometheus and Alertmanager, here in the versions of docker-compose.yml.
+# The tests that query Prometheus and Alertmanager; `make backends` runs them in the versions of docker-compose.yml.
 BACKEND_TESTS := $(addprefix tests/deploy/test_,backends.py alerts.py monitoring.py dashboards_live.py drills.py)
 PACKAGES := libs/stubs libs/observability libs/chassis libs/testing services/registration services/payment services/gateway deploy/local deploy/local/simulator
 export GRPC_VERBOSITY ?= ERROR
@@ -17,25 +17,25 @@ help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
-install: $(VENV)/.installed ## Make the virtual environment with everything in it (run and test do it by themselves)
+install: $(VENV)/.installed ## Create .venv with all packages and tools; other targets run it when needed
 
-# The lock is hashed and names no host; the packages of this workspace are linked in, not copied.
+# The lock holds hashes and no host name. The workspace's packages are linked, not copied.
 $(VENV)/.installed: requirements.lock $(PACKAGES:=/pyproject.toml)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
-	  echo "python3 cannot make virtual environments: install Debian's python3-venv, then try again" >&2; exit 1; }
+	  echo "python3 cannot create virtual environments: install Debian's python3-venv, then run make again" >&2; exit 1; }
 	@$(BIN)/python -m uv --version 2>/dev/null | grep -q "^uv $(UV_VERSION)" || \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@echo "installing 130 packages into $(VENV), 500 MB on disk; one to three minutes the first time, seconds from a cache"
+	@echo "installing 145 packages into $(VENV), 500 MB on disk; one to three minutes the first time, seconds from a cache"
 	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
 .PHONY: run
-run: install ## Start the embedded stack: database, services, trace sink; Ctrl-C stops all
+run: install ## Start the embedded stack (database, services, trace sink); Ctrl-C stops it
 	@exec $(BIN)/ticketcap up
 
 .PHONY: test
-test: install ## Lint, then every test (real PostgreSQL, real processes), under 12 minutes; T=path runs one file or test
+test: install ## Lint and run every test (12 minutes); T=path runs one file or test without lint
 ifdef T
 	$(BIN)/python -m pytest $(T)
 else
@@ -44,11 +44,12 @@ else
 endif
 
 .PHONY: unit
-unit: install ## Run the tests that need no database, process or socket (half a minute)
-	$(BIN)/python -m pytest --unit -q -n $(JOBS) libs services deploy/local tests/docs
+unit: install ## Run the tests without database, process or socket, with coverage (30 seconds)
+	$(BIN)/python -m pytest --unit -q -n $(JOBS) --cov --cov-report= libs services deploy/local tests/docs
+	@$(BIN)/python tools/coverage_floor.py
 
 .PHONY: lint
-lint: install ## Check style, types, prose and protos (ruff, mypy, tools/prose.py, buf)
+lint: install ## Check style, types, prose, names, layers and protos
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -58,29 +59,29 @@ lint: install ## Check style, types, prose and protos (ruff, mypy, tools/prose.p
 	$(BIN)/python tools/protos.py check
 
 .PHONY: format
-format: install ## Let ruff and buf format the sources
+format: install ## Format the sources (ruff, buf)
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 	$(BIN)/buf format -w protos
 
 .PHONY: protos
-protos: install ## Generate libs/stubs from protos/
+protos: install ## Generate libs/stubs from protos
 	$(BIN)/python tools/protos.py generate
 
 .PHONY: dashboards
-dashboards: install ## Write Grafana's dashboards anew from deploy/grafana
+dashboards: install ## Generate Grafana's dashboards from deploy/grafana
 	$(BIN)/python -m deploy.grafana
 
 .PHONY: soak
-soak: install ## Fault schedules against the money for SECONDS (600); SEED=n plays one again
+soak: install ## Run payments under random faults for SECONDS (600); SEED=n replays a run
 	MONEY_SECONDS=$(or $(SECONDS),600) MONEY_SEED=$(SEED) $(BIN)/python -m pytest -s tests/test_money_faults.py
 
 .PHONY: drills
-drills: install ## Every alert's fault on the real stack, seen by the real Prometheus and Alertmanager (8 minutes)
+drills: install ## Cause every alert's fault and wait for its alert (8 minutes)
 	$(BIN)/python -m pytest -s -m "drill or not drill" tests/deploy/test_drills.py
 
 .PHONY: backends
-backends: install ## The services under the collector, Jaeger, Prometheus of docker-compose.yml, built with Go
+backends: install ## Test against the collector, Jaeger and Prometheus of docker-compose.yml, built with Go
 	deploy/programs/build.sh
 	PATH="$$PWD/.build/programs/bin:$$PATH" $(BIN)/python -m pytest -m "not drill" $(BACKEND_TESTS)
 	TRACES_THROUGH=collector $(BIN)/python -m pytest tests/traces
@@ -91,19 +92,19 @@ docs: install ## Generate docs/telemetry.md and the file lists in READMEs
 	$(BIN)/python tools/file_lists.py
 
 .PHONY: bench
-bench: install ## A rush of 2,000 registrations, an idle event, opening payments, what telemetry costs, as figures
+bench: install ## Measure a rush of 2,000 registrations, an idle event, payments and telemetry
 	$(BIN)/python tools/bench.py
 	$(BIN)/python tools/telemetry_bench.py
 
 .PHONY: bench-telemetry
-bench-telemetry: install ## What telemetry costs the running services at 10 % and 100 %, and collectors in trouble
+bench-telemetry: install ## Measure the cost of telemetry at 10 % and 100 %, and failing collectors
 	$(BIN)/python tools/bench_telemetry_cost.py
 	$(BIN)/python tools/bench_telemetry_cost.py --collectors
 
 .PHONY: lock
-lock: ## Resolve the dependencies anew into the hashed, host-free lock files
+lock: install ## Resolve the dependencies into the lock files
 	$(BIN)/python tools/lock.py
 
 .PHONY: clean
-clean: ## Remove what make made; .ticketcap (the state of make run) stays
-	rm -rf $(VENV) .build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## Remove .venv, builds and caches; .ticketcap (the state of make run) stays
+	rm -rf $(VENV) .build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .import_linter_cache

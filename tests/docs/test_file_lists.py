@@ -1,4 +1,4 @@
-"""Check that file lists in READMEs are what the modules' first lines make."""
+"""Check that READMEs list the modules' current first lines."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Check that the version stands in one place, and that documents name no other."""
+"""Check that one module names the version and documents repeat it."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Report the failure of a shared fixture once, and skip the tests that need it.
+"""Report a shared fixture's failure once; skip the tests after it.
 
 pytest raises the stored exception of a module's or a session's fixture again for each test: one cause would
 look like hundreds of errors.

@@ -1,4 +1,4 @@
-"""Say at the start which Debian packages are missing for some of the tests."""
+"""List missing Debian packages when the tests start."""
 
 from tests.deploy import debian
 

@@ -1,4 +1,4 @@
-"""Run unit tests alone, and fail those that open a socket or start a process.
+"""Run unit tests alone; fail those that need a socket or process.
 
 `pytest --unit` (`make unit`) runs the packages' tests that need no database, process or socket. It leaves out:
 
