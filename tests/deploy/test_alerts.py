@@ -39,11 +39,19 @@ def test_a_missing_program_is_a_failure_that_says_what_to_install(monkeypatch: p
         debian.check("promtool", "--version")
 
 
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    """Return the program's path, or fail once and name the package to install."""
+    return debian.program("promtool")
+
+
+@pytest.mark.usefixtures("promtool")
 def test_promtool_accepts_the_rules() -> None:
     """Every expression parses and every template renders."""
     debian.check("promtool", "check", "rules", *RULE_FILES)
 
 
+@pytest.mark.usefixtures("promtool")
 @pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.stem)
 def test_the_rules_do_what_their_tests_say(path: Path) -> None:
     """promtool plays the series and compares the alerts with those expected, annotations and all."""

@@ -111,7 +111,7 @@ def test_a_reader_that_hangs_is_let_go(telemetry: Telemetry) -> None:
     with socket.create_connection(("127.0.0.1", telemetry.metrics_port or 0)):
         began = time.monotonic()
         assert get(telemetry)[0] == 200
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 30
 
 
 def test_reading_takes_nothing_from_a_request(telemetry: Telemetry) -> None:

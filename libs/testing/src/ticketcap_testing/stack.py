@@ -74,7 +74,7 @@ class ServiceProcess:
         *,
         ready: Callable[[], bool],
         folder: Path,
-        start_seconds: float = 20.0,
+        start_seconds: float = 60.0,
     ) -> None:
         self.name = name
         self.log_file = folder / f"{name}-{secrets.token_hex(3)}.log"
@@ -133,7 +133,7 @@ class ServiceProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def terminate(self, seconds: float = 20.0) -> int:
+    def terminate(self, seconds: float = 60.0) -> int:
         """Send SIGTERM and return the exit code; raise TimeoutExpired after ``seconds``."""
         assert self._process is not None  # noqa: S101 - started before
         self._process.send_signal(signal.SIGTERM)
