@@ -12,7 +12,7 @@ export CGO_ENABLED=0
 
 version_of() { sed -n "s#^ *image: $1:v\{0,1\}\(.*\)#\1#p" docker-compose.yml; }
 
-# What a version is called as a Go module, where that is not its name.
+# The Go module's version, where it differs from the release's.
 declare -A modules=(
   [jaeger-2.13.0]=v1.76.0
   [prometheus-3.7.3]=v0.307.3 [promtool-3.7.3]=v0.307.3

@@ -1,4 +1,4 @@
-"""Record every byte that a service sends to a collector or to Sentry."""
+"""Record every byte that services send to collectors and Sentry."""
 
 import gzip
 import zlib

@@ -1,4 +1,4 @@
-"""Find programs of Debian packages, or fail and name the package to install."""
+"""Find Debian's programs, or fail and name the package to install."""
 
 import os
 import shutil

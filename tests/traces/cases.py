@@ -67,7 +67,7 @@ _SEAT = """
 """
 
 PARTS = {
-    # What is remembered for a while is looked up now and then.
+    # A cached value is looked up now and then.
     "event": """
         ? sql directory.school
         ? sql directory.event

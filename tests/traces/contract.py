@@ -1,4 +1,4 @@
-"""Compare a trace with a contract that names its spans line by line.
+"""Compare a trace with a contract that lists its spans.
 
 Each line is a span and the indentation says whose child it is::
 

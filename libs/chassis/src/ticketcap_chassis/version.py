@@ -1,3 +1,3 @@
-"""Name the version of TicketCap; every package and every signal reads it here."""
+"""Name the version that every package and every signal reports."""
 
 VERSION = "0.1.0"
