@@ -37,6 +37,7 @@ WRONG = [
     ("OTEL_RESOURCE_ATTRIBUTES", "a"),
     ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
     ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "-1"),
+    ("OTEL_SPAN_LINK_COUNT_LIMIT", "unset"),
     ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "nowhere"),
     ("OTEL_EXPORTER_OTLP_TIMEOUT", "10000"),
     ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "lz4"),
@@ -174,7 +175,6 @@ def test_the_names_of_choices_may_be_written_large() -> None:
         "OTEL_TRACES_SAMPLER": "Always_Off",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "GRPC",
         "OTEL_METRICS_EXEMPLAR_FILTER": "Always_On",
-        "OTEL_SPAN_LINK_COUNT_LIMIT": "Unset",
     }
     read = TelemetrySettings.read(environ, "t")
     assert (read.protocols["traces"], read.unused) == ("grpc", {})

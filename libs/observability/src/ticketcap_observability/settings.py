@@ -28,7 +28,6 @@ _OTLP: Final = "OTEL_EXPORTER_OTLP_"
 _PRODUCTION_RATIO: Final = "0.1"
 _DAY_MS: Final = 86_400_000
 _HEADER_NAME: Final = re.compile(r"[a-z0-9_.-]+")
-_UNLIMITED: Final = "unset"
 _ADDRESS: Final = "must be an address like http://127.0.0.1:4318, or for gRPC 127.0.0.1:4317"
 
 _DEFAULTS: Final[Mapping[str, str]] = {
@@ -92,9 +91,9 @@ def _propagators(value: object) -> object:
 
 
 def _limit(value: str) -> str:
-    if value == _UNLIMITED or (value.isascii() and value.isdecimal()):
+    if value.isascii() and value.isdecimal():
         return value
-    raise ValueError("must be a whole number, or unset")
+    raise ValueError("must be a whole number")
 
 
 _Flag = Annotated[Literal["true", "false"], BeforeValidator(_lower)]
@@ -102,7 +101,7 @@ _Pairs = Annotated[dict[str, str], BeforeValidator(_pairs)]
 _Headers = Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_headers)]
 _Address = Annotated[str, AfterValidator(_address)]
 _File = Annotated[str, AfterValidator(_file)]
-_Limit = Annotated[str, BeforeValidator(_lower), AfterValidator(_limit)]
+_Limit = Annotated[str, AfterValidator(_limit)]
 _Milliseconds = Annotated[int, Field(ge=1, le=_DAY_MS)]
 _Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -155,16 +154,16 @@ class _Sdk(_Variables):
     metrics_exemplar_filter: Annotated[Literal["trace_based", "always_on", "always_off"], BeforeValidator(_lower)] = (
         "trace_based"
     )
-    attribute_count_limit: _Limit = _UNLIMITED
-    attribute_value_length_limit: _Limit = _UNLIMITED
-    span_attribute_count_limit: _Limit = _UNLIMITED
-    span_attribute_value_length_limit: _Limit = _UNLIMITED
-    span_event_count_limit: _Limit = _UNLIMITED
-    span_link_count_limit: _Limit = _UNLIMITED
-    event_attribute_count_limit: _Limit = _UNLIMITED
-    link_attribute_count_limit: _Limit = _UNLIMITED
-    logrecord_attribute_count_limit: _Limit = _UNLIMITED
-    logrecord_attribute_value_length_limit: _Limit = _UNLIMITED
+    attribute_count_limit: _Limit = ""
+    attribute_value_length_limit: _Limit = ""
+    span_attribute_count_limit: _Limit = ""
+    span_attribute_value_length_limit: _Limit = ""
+    span_event_count_limit: _Limit = ""
+    span_link_count_limit: _Limit = ""
+    event_attribute_count_limit: _Limit = ""
+    link_attribute_count_limit: _Limit = ""
+    logrecord_attribute_count_limit: _Limit = ""
+    logrecord_attribute_value_length_limit: _Limit = ""
 
 
 class QueueSettings(_Variables):
