@@ -1,4 +1,4 @@
-"""Generate the stubs, or check the protos: lint, breaking changes, stubs up to date.
+"""Generate the stubs, or lint the protos and compare them.
 
 buf.validate's own proto is not kept here: its descriptor is taken from the
 installed protovalidate, so the rules we write are those the engine knows.

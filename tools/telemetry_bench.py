@@ -61,7 +61,7 @@ def main() -> None:
         print(f"{name:40} {microseconds(work):8.1f} us")
     address = f"http://127.0.0.1:{telemetry.metrics_port}/metrics"
     page = httpx.get(address, trust_env=False).content
-    # A page is kept for half a second: each look at another moment.
+    # The page is cached for half a second: take each look at another moment.
     took = statistics.median(seconds_of(address) for _ in range(5)) * 1e6
     print(f"{'a page of ' + str(page.count(bytes([10]))) + ' lines':40} {took:8.1f} us")
 

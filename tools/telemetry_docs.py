@@ -1,4 +1,4 @@
-"""Write docs/telemetry.md from the schema; with ``check``, say whether it is what the schema makes."""
+"""Write docs/telemetry.md from the schema, or check that it is current."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,11 +18,12 @@ def page() -> str:
 def lines() -> Iterator[str]:
     yield "# Telemetry"
     yield ""
-    yield "Every span, attribute, metric and log event of TicketCap. Made from `ticketcap_observability.schema` by"
-    yield "`make docs`; a test fails when this page, the schema and the code disagree. Histograms carry exemplars."
+    yield "Every span, attribute, metric and log event of TicketCap. `make docs` writes this page from"
+    yield "`ticketcap_observability.schema`. A test fails when the page, the schema and the code disagree."
+    yield "Histograms carry exemplars."
     yield ""
     yield "## Spans"
-    yield "| span | made by | attributes | what it is |"
+    yield "| span | made by | attributes | meaning |"
     yield "|---|---|---|---|"
     for span in schema.SPANS:
         yield f"| `{span}` | {span.service} | {names(span.attributes)} | {span.description} |"
@@ -35,13 +36,15 @@ def lines() -> Iterator[str]:
     for attribute in sorted(schema.ATTRIBUTES):
         yield f"| `{attribute}` | {attribute.type} | {attribute.description} |"
     yield ""
-    yield f"By OpenTelemetry's conventions: {names(sorted(CONVENTIONAL_ATTRIBUTES))}."
+    yield "Named by OpenTelemetry's conventions:"
+    yield ""
+    yield from (f"- `{name}`" for name in sorted(CONVENTIONAL_ATTRIBUTES))
     yield ""
     yield "## Metrics"
-    yield "A label's bound is how many values it can have; what comes after them is `_OTHER`, and counted in"
+    yield "A label has at most its bound of different values. Further values become `_OTHER` and count in"
     yield "`telemetry.dropped`."
     yield ""
-    yield "| metric | Prometheus | kind, unit | labels | made by | what it is |"
+    yield "| metric | Prometheus | kind, unit | labels | made by | meaning |"
     yield "|---|---|---|---|---|---|"
     yield from (row(metric) for metric in schema.METRICS)
     yield ""
@@ -53,10 +56,10 @@ def lines() -> Iterator[str]:
             yield f"| `{metric.name}` | {', '.join(f'{bound:g}' for bound in metric.buckets)} |"
     yield ""
     yield "## Log events"
-    yield "Every line also has `timestamp`, `level`, `logger`, `service`, `version` and, inside a request, `trace_id`"
-    yield "and `span_id`. `exc_info` becomes `exception`: type and frames, never a message."
+    yield "Every line also has `timestamp`, `level`, `logger`, `service`, `version` and, inside a request,"
+    yield "`trace_id` and `span_id`. `exc_info` becomes `exception`: type and frames, never a message."
     yield ""
-    yield "| event | level | made by | fields | what it says |"
+    yield "| event | level | made by | fields | meaning |"
     yield "|---|---|---|---|---|"
     for event in sorted(schema.LOG_EVENTS, key=lambda event: event.name):
         fields = names(event.fields)

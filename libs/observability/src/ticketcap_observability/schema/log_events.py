@@ -145,7 +145,7 @@ EVENTS: Final = (
         "yaadpay.signature_differs",
         "warning",
         PAYMENT,
-        "YaadPay signs a page by another formula than ours.",
+        "YaadPay signs a page by another formula than this service.",
         ("order",),
     ),
     LogEvent(
