@@ -196,7 +196,7 @@ async def test_nobody_elses_charge_is_given_back_by_a_wrong_number(here: World) 
     await here.refund(opened.payment_id)
     await here.until(lambda: _rows(here, "SELECT 1 FROM escalations WHERE resolved_at IS NULL"), what="escalated")
     (refund,) = (await here.payment(opened.payment_id)).refunds
-    with pytest.raises(grpc.aio.AioRpcError, match="another transaction's"):
+    with pytest.raises(grpc.aio.AioRpcError, match="another transaction"):
         await here.resolve("refund", refund.id, again=True, yaadpay_id=other.yaadpay_id)
     assert await here.simulator.requests("CancelTrans") == []
     items = (await here.simulator.http.get("/simulator/transactions", params={"order": refund_order(here)})).json()

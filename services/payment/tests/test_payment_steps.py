@@ -167,6 +167,7 @@ async def test_no_transaction_is_open_while_yaadpay_is_asked(here: World) -> Non
 
     watcher = asyncio.create_task(watch())
     await here.settle(redirect)
+    await here.state_becomes(opened.payment_id, "CAPTURED")
     await here.refund(opened.payment_id)
     watcher.cancel()
     assert len(await here.simulator.requests("CancelTrans")) == 1
