@@ -1,18 +1,20 @@
 #!/bin/sh
 # Start Prometheus over the rules, each with a full link to its runbook.
 #
-#   RUNBOOK_BASE_URL      where the repository's files can be read; the rules name files below it
+#   RUNBOOK_BASE_URL      where the repository's files can be read; the rules name files below it.
+#                         Without it an alert shows its runbook's path in the repository.
 #
 #   start.sh --print          writes the rules to the standard output and starts nothing
 #   start.sh --write FOLDER   writes the rules to FOLDER and starts nothing
 set -eu
 
 here=$(dirname "$0")
-base=${RUNBOOK_BASE_URL:-https://github.com/kartis-info/ticketcap/blob/main}
+base=${RUNBOOK_BASE_URL:-}
 
 case $base in
-  http://* | https://*) ;;
-  *) echo "start.sh: RUNBOOK_BASE_URL must begin with http:// or https://" >&2; exit 1 ;;
+  "") echo "start.sh: RUNBOOK_BASE_URL is not set; alerts name their runbook by its path" >&2 ;;
+  http://* | https://* | file://*) ;;
+  *) echo "start.sh: RUNBOOK_BASE_URL must begin with http://, https:// or file://" >&2; exit 1 ;;
 esac
 case $base in
   *[\|\&\"\'\ ]* | *\\*)
@@ -20,7 +22,7 @@ case $base in
 esac
 
 rules() {
-  sed "s|runbook_url: docs/|runbook_url: ${base%/}/docs/|" "$@"
+  sed "s|runbook_url: docs/|runbook_url: ${base:+${base%/}/}docs/|" "$@"
 }
 
 write() {

@@ -4,6 +4,7 @@ Rules and routes are those of production; only the addresses are the stack's own
 """
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -31,9 +32,10 @@ def parts(settings: StackSettings, state: StateFolder) -> list[ServicePart]:
     # A copy: the drill alert-delivery-failing edits the file that Alertmanager reads.
     routes = alertmanager_config(settings)
     routes.write_text(_ROUTES.read_text())
-    # start.sh completes the runbooks' links, as in production; RUNBOOK_BASE_URL reaches it from the environment.
+    # start.sh completes the runbooks' links, as in production. Here they lead to this checkout unless set otherwise.
     done = subprocess.run(
         ["sh", str(_WRITE_RULES), "--write", str(_rules(settings))],
+        env={"RUNBOOK_BASE_URL": _DEPLOY.parent.as_uri(), **os.environ},
         capture_output=True,
         text=True,
         check=False,
