@@ -42,7 +42,7 @@ class Peers:
 
 @dataclass(frozen=True)
 class Ending:
-    """What one side says of its one RPC."""
+    """The span and the metric point that one side records of its one RPC."""
 
     code: str
     is_error: bool

@@ -76,11 +76,11 @@ def exported(environ: Mapping[str, str], rejected: Callable[[int], None] = lambd
     settings = TelemetrySettings.read(environ, "shop")
     assert settings.unused == {}
     with settings.environment():
-        made = exporter(settings, "traces", rejected)
+        span_exporter = exporter(settings, "traces", rejected)
     try:
-        return str(made.export(telemetry.spans).name)
+        return str(span_exporter.export(telemetry.spans).name)
     finally:
-        made.shutdown()
+        span_exporter.shutdown()
 
 
 def http_environ(collector: HttpCollector, **more: str) -> dict[str, str]:

@@ -57,8 +57,8 @@ async def test_a_request_is_named_by_its_route() -> None:
         "http.route": "/events/{event}",
         "http.response.status_code": 200,
     }
-    told = dict(sent[0]["headers"])[b"traceresponse"].decode()
-    assert told == f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-01" or told.endswith("-03")
+    header = dict(sent[0]["headers"])[b"traceresponse"].decode()
+    assert header == f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-01" or header.endswith("-03")
 
 
 async def test_an_unknown_method_is_other() -> None:
@@ -71,12 +71,12 @@ async def test_an_unknown_method_is_other() -> None:
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
 
 
-@pytest.mark.parametrize(("ratio", "flag", "kept"), [(0.0, "01", False), (1.0, "00", True)])
-async def test_a_client_can_not_decide_sampling(ratio: float, flag: str, kept: bool) -> None:
+@pytest.mark.parametrize(("ratio", "flag", "sampled"), [(0.0, "01", False), (1.0, "00", True)])
+async def test_a_client_can_not_decide_sampling(ratio: float, flag: str, sampled: bool) -> None:
     """Neither on nor off; its trace id is continued."""
     telemetry = Telemetry.in_memory(sampling_ratio=ratio)
     sent = await request(ok, telemetry, traceparent=PARENT + flag)
-    assert bool(telemetry.spans) is kept
+    assert bool(telemetry.spans) is sampled
     assert b"0af7651916cd43dd8448eb211c80319c" in dict(sent[0]["headers"])[b"traceresponse"]
 
 
@@ -106,7 +106,7 @@ async def test_a_server_error_is_an_error_and_a_refusal_is_not() -> None:
 
 
 async def test_an_exception_is_recorded_without_its_message() -> None:
-    """It may quote a person; it goes on to whoever answers, and counts as the 500 that will be answered."""
+    """The message may quote a person. The exception reaches the server, and the span and the point say 500."""
     telemetry = Telemetry.in_memory()
 
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -140,7 +140,7 @@ async def test_a_client_that_leaves_a_stream_is_no_error() -> None:
 
 
 async def test_an_exception_in_the_middle_of_a_stream_keeps_the_status_that_was_sent() -> None:
-    """The client saw a 200; the error is told all the same."""
+    """The client saw a 200; the point still names the error."""
     telemetry = Telemetry.in_memory()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -154,7 +154,7 @@ async def test_an_exception_in_the_middle_of_a_stream_keeps_the_status_that_was_
 
 
 async def test_a_stream_is_one_request_that_ends_with_its_last_event() -> None:
-    """Not with its first; the trace is told with the headers."""
+    """Its first event ends no span; the response headers carry the trace."""
     telemetry = Telemetry.in_memory()
     ended_early: list[bool] = []
 
@@ -174,7 +174,7 @@ async def test_a_stream_is_one_request_that_ends_with_its_last_event() -> None:
 
 
 async def test_the_route_may_come_from_the_framework() -> None:
-    """Routers leave it in the scope; where nobody does, the name is the method alone."""
+    """Routers leave the route in the scope; without one the span's name is the method alone."""
 
     class Route:
         path = "/things/{thing}"
@@ -195,7 +195,7 @@ async def test_the_route_may_come_from_the_framework() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("segment", "path"),
     [
         ("spring-match", "/events/spring-match"),
         ("0192f3c4-1111-7abc-8def-0123456789ab", "/events/0192f3c4-1111-7abc-8def-0123456789ab"),
@@ -204,12 +204,12 @@ async def test_the_route_may_come_from_the_framework() -> None:
         ("k3Yw_9fQ-token", "/events/{event}"),
     ],
 )
-async def test_of_a_path_only_ids_and_slugs_are_told(given: str, told: str) -> None:
-    """Whatever somebody writes in their place, or under a path that nothing serves, stays here."""
+async def test_a_span_holds_only_ids_and_slugs_of_a_path(segment: str, path: str) -> None:
+    """A client may write personal data into a path; the span shows the route, or no path where none is served."""
     telemetry = Telemetry.in_memory()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["path_params"] = {"event": given}
+        scope["path_params"] = {"event": segment}
         await ok(scope, receive, send)
 
     async def nothing(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -218,7 +218,7 @@ async def test_of_a_path_only_ids_and_slugs_are_told(given: str, told: str) -> N
     await request(app, telemetry)
     await request(nothing, telemetry)
     routed, unrouted = telemetry.spans
-    assert (routed.attributes or {})["url.path"] == told
+    assert (routed.attributes or {})["url.path"] == path
     assert "url.path" not in (unrouted.attributes or {})
 
 
@@ -254,7 +254,7 @@ async def test_requests_at_once_do_not_mix() -> None:
 
 
 async def test_what_is_not_http_passes_through() -> None:
-    """Lifespan messages are nobody's request."""
+    """Lifespan messages are no request."""
     telemetry = Telemetry.in_memory()
     seen: list[str] = []
 

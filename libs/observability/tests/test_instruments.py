@@ -89,7 +89,7 @@ def test_a_flood_of_values_stays_within_the_bound(production: Production) -> Non
 
 
 def test_a_flood_of_events_stays_within_the_bound(production: Production) -> None:
-    """Of a gauge each look counts anew: events that are over make room."""
+    """Each look at a gauge counts its events again: events that are over make room."""
     now = 0
     look = lambda: [(0.5, {"event_id": f"{now}-{n}", "school_id": "1", "school_slug": "herzl"}) for n in range(5000)]  # noqa: E731
     production.instruments.gauge(schema.CAPACITY_UTILIZATION, look)

@@ -77,7 +77,7 @@ def propagators() -> Iterator[None]:
 
 @pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
 async def test_a_contrib_client_and_our_server_share_a_trace(contrib: Any, kind: str) -> None:
-    """It calls, we serve: our span is the child of its span, and we know its baggage."""
+    """Our server span is the child of contrib's client span, and reads its baggage."""
     provider, exporter = contrib
     ours, seen = Telemetry.in_memory(), list[object]()
     server, port = await served(ours.grpc_server_interceptor(), kind, seen)
@@ -90,7 +90,7 @@ async def test_a_contrib_client_and_our_server_share_a_trace(contrib: Any, kind:
 
 @pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
 async def test_our_client_and_a_contrib_server_share_a_trace(contrib: Any, kind: str) -> None:
-    """We call, it serves: its span is the child of ours, and it knows our baggage."""
+    """Contrib's server span is the child of our client span, and reads our baggage."""
     provider, exporter = contrib
     ours, seen = Telemetry.in_memory(), list[object]()
     server, port = await served(contrib_server(tracer_provider=provider), kind, seen)

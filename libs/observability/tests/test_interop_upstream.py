@@ -74,7 +74,7 @@ async def ended(call: Awaitable[Any]) -> None:
 
 @upstream(AssertionError)
 async def test_a_client_that_is_cancelled_cancels_its_server() -> None:
-    """The server goes on to the end instead."""
+    """Upstream, the server continues to the end."""
     started, cancelled = asyncio.Event(), asyncio.Event()
 
     async def slow(_request: bytes, _context: Any) -> bytes:
@@ -86,10 +86,10 @@ async def test_a_client_that_is_cancelled_cancels_its_server() -> None:
             raise
         return b""
 
-    async with shop("unary_unary", slow, client=True) as made:
+    async with shop("unary_unary", slow, client=True) as peer:
 
         async def call() -> None:
-            await made.call("unary_unary")(b"")
+            await peer.call("unary_unary")(b"")
 
         task = asyncio.create_task(call())
         await started.wait()
@@ -106,8 +106,8 @@ async def test_a_client_stream_can_be_written_to() -> None:
     async def count(requests: Any, _context: Any) -> bytes:
         return str(len([request async for request in requests])).encode()
 
-    async with shop("stream_unary", count, client=True) as made:
-        call = made.call("stream_unary")()
+    async with shop("stream_unary", count, client=True) as peer:
+        call = peer.call("stream_unary")()
         write = asyncio.create_task(call.write(b"x"))
         done, _ = await asyncio.wait([write], timeout=0.5)
         call.cancel()
@@ -122,9 +122,9 @@ async def test_an_exception_in_a_handler_is_an_error_of_its_span() -> None:
     async def fail(_request: bytes, _context: Any) -> bytes:
         raise RuntimeError("x")
 
-    async with shop("unary_unary", fail) as made:
-        await ended(made.call("unary_unary")(b""))
-        [span] = made.spans
+    async with shop("unary_unary", fail) as peer:
+        await ended(peer.call("unary_unary")(b""))
+        [span] = peer.spans
         assert span.status.status_code is StatusCode.ERROR
 
 
@@ -136,10 +136,10 @@ async def test_a_deadline_is_an_error_of_the_servers_span() -> None:
         await asyncio.sleep(1)
         return b""
 
-    async with shop("unary_unary", slow) as made:
-        await ended(made.call("unary_unary")(b"", timeout=0.1))
+    async with shop("unary_unary", slow) as peer:
+        await ended(peer.call("unary_unary")(b"", timeout=0.1))
         await asyncio.sleep(0.2)
-        [span] = made.spans
+        [span] = peer.spans
         assert (span.attributes or {}).get("rpc.grpc.status_code") == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
 
 
@@ -151,8 +151,8 @@ async def test_a_handler_that_writes_is_served() -> None:
     async def watch(_request: bytes, context: Any) -> None:
         await context.write(b"seen")
 
-    async with shop("unary_stream", watch) as made:
-        call = made.call("unary_stream")(b"")
+    async with shop("unary_stream", watch) as peer:
+        call = peer.call("unary_stream")(b"")
         assert [message async for message in call] == [b"seen"]
 
 
@@ -163,7 +163,7 @@ async def test_the_method_is_named_as_the_conventions_name_it() -> None:
     async def echo(request: bytes, _context: Any) -> bytes:
         return request
 
-    async with shop("unary_unary", echo) as made:
-        await ended(made.call("unary_unary")(b""))
-        [span] = made.spans
+    async with shop("unary_unary", echo) as peer:
+        await ended(peer.call("unary_unary")(b""))
+        [span] = peer.spans
         assert (span.attributes or {}).get("rpc.method") == "shop.v1.Shop/Do"

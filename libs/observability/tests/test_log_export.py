@@ -17,7 +17,7 @@ from ticketcap_observability.settings import QueueSettings
 
 
 class Collector(LogRecordExporter):
-    """Takes its time until it is let go, then answers as it is told."""
+    """Blocks in ``export`` until ``let_go`` is set, then returns ``answer``."""
 
     def __init__(self, answer: LogRecordExportResult = LogRecordExportResult.SUCCESS) -> None:
         self.answer = answer
@@ -70,7 +70,7 @@ def piped(collector: Collector, level: str = "INFO", ratio: float = 1.0) -> Pipe
 
 
 def test_a_line_arrives_with_its_trace_and_what_it_says(collector: Collector, stdout: io.StringIO) -> None:
-    """Ours and other libraries', redacted like on stdout, with severity, logger and exception."""
+    """TicketCap's lines and other libraries', redacted like on stdout, with severity, logger and exception."""
     pipeline = piped(collector)
     collector.let_go.set()
     with pipeline.telemetry.tracer.start_as_current_span("work") as span:
@@ -90,7 +90,7 @@ def test_a_line_arrives_with_its_trace_and_what_it_says(collector: Collector, st
 
 
 def test_a_full_queue_drops_and_counts(collector: Collector, stdout: io.StringIO) -> None:
-    """Whoever logs never waits, and stdout has every line."""
+    """A call that logs never waits, and stdout has every line."""
     pipeline = piped(collector)
     for number in range(100):
         get_logger("a").info("x", number=number)
@@ -113,7 +113,12 @@ def test_what_is_not_taken_is_counted(stdout: io.StringIO) -> None:
 
 
 def test_levels_and_shares_are_settings(collector: Collector, stdout: io.StringIO) -> None:
-    """Below the level nothing goes; of what is less than a warning a share, whole traces at a time; warnings always."""
+    """The level and the ratio decide which lines are exported.
+
+    - A line below the level: never.
+    - A line below a warning: a share, whole traces at a time.
+    - A warning or worse: always.
+    """
     pipeline = piped(collector, level="INFO", ratio=0.0)
     collector.let_go.set()
     get_logger("a").debug("too low")

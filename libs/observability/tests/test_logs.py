@@ -25,7 +25,7 @@ def lines() -> Iterator[Any]:
 
 
 def test_a_line_says_what_where_and_in_which_trace(lines: Any) -> None:
-    """Ours and other libraries' alike."""
+    """TicketCap's lines and other libraries' alike."""
     telemetry = Telemetry.in_memory()
     with telemetry.tracer.start_as_current_span("work"):
         get_logger("a.b").info("thing.done", count=3)
@@ -53,7 +53,7 @@ def test_an_exception_is_its_type_and_frames(lines: Any) -> None:
 
 
 def test_secrets_are_hidden_by_their_key(lines: Any) -> None:
-    """Whatever their value."""
+    """The value does not matter."""
     get_logger("a").info("x", phone="050", email="a@b", token="t", authorization="Bearer t", name="דנה", event_id="7")
     [line] = lines()
     assert {line[key] for key in ("phone", "email", "token", "authorization", "name")} == {"[redacted]"}
@@ -70,7 +70,7 @@ def test_a_key_is_known_in_any_spelling(lines: Any, key: str) -> None:
 
 
 def test_secrets_are_hidden_inside_of_values_too(lines: Any) -> None:
-    """Mappings and lists, down to where nobody logs any more; what is harmless stays."""
+    """Mappings and lists, deeper than any line nests; harmless values stay."""
     get_logger("a").info("x", request={"headers": [{"authorization": "Bearer t", "accept": "text/csv"}]}, names=["a"])
     deep: dict[str, Any] = {"phone": "050-1234567"}
     for _ in range(20):

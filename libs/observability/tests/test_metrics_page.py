@@ -20,10 +20,10 @@ OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;
 @pytest.fixture
 def telemetry() -> Iterator[Telemetry]:
     """Yield telemetry whose page is on a port of its own."""
-    made = Telemetry.start("shop", "ticketcap@1+abc", {}, metrics_address="127.0.0.1:0", set_global=False)
-    yield made
-    assert made._page is not None
-    made._page.close()
+    telemetry = Telemetry.start("shop", "ticketcap@1+abc", {}, metrics_address="127.0.0.1:0", set_global=False)
+    yield telemetry
+    assert telemetry._page is not None
+    telemetry._page.close()
 
 
 def get(telemetry: Telemetry, path: str = "/metrics", **headers: str) -> tuple[int, str, str]:
@@ -79,12 +79,12 @@ def test_exemplars_lead_to_traces_and_stay(telemetry: Telemetry) -> None:
         telemetry.counter(schema.REGISTRATION_CREATED).add(1)
     for _ in range(2):
         found = samples(get(telemetry, **OPENMETRICS)[2])
-        shown = {
+        exemplars = {
             sample.labels["le"]: sample.exemplar.labels["trace_id"]
             for sample in found["registration_duration_seconds_bucket"]
             if sample.exemplar
         }
-        assert shown == {
+        assert exemplars == {
             "0.025": f"{span.get_span_context().trace_id:032x}",
             "5.0": f"{slower.get_span_context().trace_id:032x}",
         }
@@ -115,7 +115,7 @@ def test_a_reader_that_hangs_is_let_go(telemetry: Telemetry) -> None:
 
 
 def test_reading_takes_nothing_from_a_request(telemetry: Telemetry) -> None:
-    """While pages are made one after another, measurements go on: no lock is held for a page's length."""
+    """Measurements continue while pages are written one after another: no page holds a lock while it is written."""
     for number in range(60):
         for outcome in ("confirmed", "waitlisted"):
             telemetry.histogram(schema.REGISTRATION_DURATION).record(number / 10, outcome=outcome)
@@ -152,7 +152,7 @@ def test_without_an_address_there_is_no_page() -> None:
 
 
 class Collector(MetricExporter):
-    """Keeps what it gets, and answers as it is told."""
+    """Stores each export in ``got`` and returns ``answer``."""
 
     def __init__(self, answer: MetricExportResult = MetricExportResult.SUCCESS) -> None:
         super().__init__()

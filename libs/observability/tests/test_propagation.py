@@ -64,7 +64,7 @@ def test_baggage_and_trace_survive_the_wire() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("headers", "entries"),
     [
         (["Dana Cohen", "school.slug=herzl"], {"school.slug": "herzl"}),
         (["school.slug=herzl,050 123 4567,דנה=כהן,=x,a b=c"], {"school.slug": "herzl"}),
@@ -78,11 +78,11 @@ def test_baggage_and_trace_survive_the_wire() -> None:
     ],
 )
 def test_what_is_no_baggage_is_left_out_in_silence(
-    given: list[str], kept: dict[str, str], caplog: pytest.LogCaptureFixture
+    headers: list[str], entries: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A warning of OpenTelemetry's would quote it, and it may be anybody's name."""
-    received = extract([("baggage", each) for each in given])
-    assert baggage.get_all(received) == kept
+    received = extract([("baggage", each) for each in headers])
+    assert baggage.get_all(received) == entries
     assert caplog.records == []
 
 
@@ -101,7 +101,7 @@ def test_a_propagator_that_is_off_reads_and_writes_nothing(names: list[str], hea
 
 
 def test_without_headers_the_context_is_empty() -> None:
-    """Whatever trace is under way."""
+    """Even while a trace is under way."""
     with Telemetry.in_memory().tracer.start_as_current_span("work"):
         assert extract([("accept", "*/*")]) == Context()
 
@@ -118,12 +118,12 @@ def test_a_school_is_on_the_span_and_in_the_baggage() -> None:
     assert span.attributes == {schema.SCHOOL_SLUG: "herzl", schema.SCHOOL_ID: str(SCHOOL)}
 
 
-@pytest.mark.parametrize("given", ["דנה כהן", "Dana Cohen", "dana@school.co.il", "0501234567", "", "a" * 64])
-def test_what_is_no_slug_names_no_school(given: str) -> None:
+@pytest.mark.parametrize("text", ["דנה כהן", "Dana Cohen", "dana@school.co.il", "0501234567", "", "a" * 64])
+def test_what_is_no_slug_names_no_school(text: str) -> None:
     """A caller may write anything where a school belongs."""
     telemetry = Telemetry.in_memory()
     with telemetry.tracer.start_as_current_span("work"):
-        set_school(given)
+        set_school(text)
         assert "baggage" not in inject()
     [span] = telemetry.spans
     assert not span.attributes

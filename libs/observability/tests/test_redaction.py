@@ -43,11 +43,11 @@ def phones(draw: st.DrawFn) -> str:
 
 @given(BEFORE, phones(), AFTER)
 def test_phones_go_in_every_spelling(before: str, phone: str, after: str) -> None:
-    """Local or international, with dots, spaces, brackets, and whatever dash a keyboard has."""
-    told = redact(f"{before}{phone}{after}")
-    assert REDACTED in told
+    """Local or international, with dots, spaces, brackets, and any dash that a keyboard has."""
+    redacted = redact(f"{before}{phone}{after}")
+    assert REDACTED in redacted
     digits = "".join(filter(str.isdecimal, phone))[-7:]
-    assert digits not in "".join(filter(str.isdecimal, told))
+    assert digits not in "".join(filter(str.isdecimal, redacted))
 
 
 @given(BEFORE, st.from_regex(r"[0-9]{8}", fullmatch=True).filter(lambda digits: digits != "0" * 8), AFTER)
@@ -71,11 +71,11 @@ def test_card_numbers_go_by_their_check_digit(
 
 @given(BEFORE, st.emails(), AFTER.filter(lambda after: after[:1] != "."))
 def test_e_mails_go(before: str, email: str, after: str) -> None:
-    """Whatever stands around them; nothing of what makes the person findable is left."""
+    """In any surroundings; neither the local part nor the domain is left."""
     local, _, domain = email.rpartition("@")
-    told = redact(f"{before}{email}{after}")
-    assert f"@{domain}" not in told or not domain.rpartition(".")[2].isalpha()
-    assert f"{local}@" not in told or not domain.rpartition(".")[2].isalpha()
+    redacted = redact(f"{before}{email}{after}")
+    assert f"@{domain}" not in redacted or not domain.rpartition(".")[2].isalpha()
+    assert f"{local}@" not in redacted or not domain.rpartition(".")[2].isalpha()
 
 
 @pytest.mark.parametrize(
@@ -99,11 +99,11 @@ def test_e_mails_go(before: str, email: str, after: str) -> None:
 )
 def test_secrets_go_by_their_shape(secret: str) -> None:
     """Tokens, keys, logins and pairs whose key is hidden."""
-    told = redact(f"before {secret} after")
-    assert secret not in told
-    assert told.startswith("before ")
-    assert told.endswith(" after")
-    assert REDACTED in told
+    redacted = redact(f"before {secret} after")
+    assert secret not in redacted
+    assert redacted.startswith("before ")
+    assert redacted.endswith(" after")
+    assert REDACTED in redacted
 
 
 @given(st.uuids(), BEFORE, AFTER)
@@ -168,7 +168,7 @@ def test_confirmation_codes_stay(code: str, before: str, after: str) -> None:
     ],
 )
 def test_the_usual_stays(text: str) -> None:
-    """What log lines and spans are full of."""
+    """Log lines and spans are full of these."""
     assert redact(text) == text
 
 
@@ -191,5 +191,5 @@ def test_other_keys_are_not(key: str) -> None:
 
 def test_values_are_looked_at_all_the_way_down() -> None:
     """Mappings, lists, bytes, numbers; and keys themselves."""
-    told = redact_all({"a": [{"b": b"call 050-1234567"}], "n": 123456782, "ok": True, "d@e.com": 1})
-    assert told == {"a": [{"b": f"call {REDACTED}"}], "n": REDACTED, "ok": True, REDACTED: 1}
+    redacted = redact_all({"a": [{"b": b"call 050-1234567"}], "n": 123456782, "ok": True, "d@e.com": 1})
+    assert redacted == {"a": [{"b": f"call {REDACTED}"}], "n": REDACTED, "ok": True, REDACTED: 1}

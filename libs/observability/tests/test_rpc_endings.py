@@ -152,7 +152,7 @@ async def _result(call: Any) -> Any:
 
 
 async def test_server_cancel() -> None:
-    """The server stops without grace: its side says CANCELLED, the client is told something."""
+    """The server stops without grace: its side records CANCELLED, the client an error."""
     started = asyncio.Event()
 
     async def do(_request: bytes, _context: Context) -> bytes:
@@ -260,7 +260,7 @@ async def test_both_streams() -> None:
 
 
 class Handler:
-    """A handler of any kind that reads all, answers once, and then ends as it is told."""
+    """A handler of any kind that reads all, answers once, and then ends as ``ending`` says."""
 
     def __init__(self, kind: str, ending: str) -> None:
         self.started = asyncio.Event()
@@ -354,7 +354,7 @@ async def test_every_kind_of_call_ends_alike(kind: str, ending: str, code: str, 
 
 
 async def test_shed() -> None:
-    """What an inner interceptor refuses is seen like any answer."""
+    """A refusal by an inner interceptor is recorded like any answer."""
 
     class Shed(grpc.aio.ServerInterceptor):
         async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
@@ -418,7 +418,7 @@ async def test_baggage_and_trace_cross_the_wire() -> None:
 
 
 async def test_a_caller_that_is_not_sampled_records_nothing_anywhere() -> None:
-    """The decision travels; points are made all the same."""
+    """The decision travels with the call; metric points are still recorded."""
 
     async def do(_request: bytes, _context: Context) -> bytes:
         return b""
@@ -553,7 +553,7 @@ def test_a_target_says_where_the_server_is(target: str, address: str, port: int 
     [(-0.1, "DEADLINE_EXCEEDED"), (0.02, "DEADLINE_EXCEEDED"), (0.5, "CANCELLED"), (None, "CANCELLED")],
 )
 async def test_a_caller_that_gives_up_at_its_deadline_ran_out_of_time(left: float | None, code: str) -> None:
-    """Its own clock may be a little ahead of ours, and its word then arrives before our deadline."""
+    """The caller's clock may be a little ahead of the server's: its cancel then arrives before the deadline."""
 
     class Cancelled:
         def time_remaining(self) -> float | None:

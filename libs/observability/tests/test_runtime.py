@@ -26,7 +26,7 @@ def test_memory_processors_and_files_are_told() -> None:
 
 
 async def test_a_blocked_event_loop_is_seen() -> None:
-    """Somebody sleeps in it for as long as a request must not wait."""
+    """The test sleeps in the loop for longer than a request may wait."""
     telemetry = Telemetry.in_memory()
     watching = asyncio.create_task(telemetry.watch_loop())
     await asyncio.sleep(0.4)

@@ -55,19 +55,19 @@ def test_spans_are_named_by_the_schema() -> None:
 
 
 def test_attributes_are_known() -> None:
-    """What is set on a span has a name from the schema or from the conventions."""
-    known = set(schema.ATTRIBUTES) | CONVENTIONAL_ATTRIBUTES
+    """Each attribute of a span has a name from the schema or from the conventions."""
+    names = set(schema.ATTRIBUTES) | CONVENTIONAL_ATTRIBUTES
     keys = [(path, call, literal(call.args[0])) for path, call, _ in calls("set_attribute") if call.args]
     for path, call, _ in calls(*SPAN_CALLS, "add_event"):
-        given = [keyword.value for keyword in call.keywords if keyword.arg == "attributes"] + call.args[1:]
-        for attributes in given:
+        mappings = [keyword.value for keyword in call.keywords if keyword.arg == "attributes"] + call.args[1:]
+        for attributes in mappings:
             if isinstance(attributes, ast.Dict):
                 keys += [(path, call, literal(key)) for key in attributes.keys]
-    assert [f"{place(path, call)} {key}" for path, call, key in keys if key and key not in known] == []
+    assert [f"{place(path, call)} {key}" for path, call, key in keys if key and key not in names] == []
 
 
 def test_instruments_are_made_of_definitions() -> None:
-    """OpenTelemetry's own makers are called in one module only, ours with a name of the schema."""
+    """One module alone calls OpenTelemetry's factories; all others pass a definition of the schema to TicketCap's."""
     own = [place(path, call) for path, call, name in calls("create_counter", "create_histogram", "create_gauge",
         "create_observable_gauge", "create_observable_counter", "create_up_down_counter",
         "create_observable_up_down_counter") if path.name != MAKES_INSTRUMENTS]  # fmt: skip
@@ -81,8 +81,8 @@ def test_instruments_are_made_of_definitions() -> None:
 
 
 def test_log_events_are_known_with_their_level_and_fields() -> None:
-    """A line that somebody searches for does not change in secret."""
-    known = {event.name: event for event in schema.LOG_EVENTS}
+    """A change of an event's name, level or fields would break searches of the logs."""
+    events = {event.name: event for event in schema.LOG_EVENTS}
     wrong, seen = [], set()
     for path, call, level in calls(*LOG_LEVELS):
         if not (isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)):
@@ -90,13 +90,13 @@ def test_log_events_are_known_with_their_level_and_fields() -> None:
         if call.func.value.id != "_log":
             continue
         name = literal(call.args[0]) or "?"
-        event = known.get(name)
+        event = events.get(name)
         seen.add(name)
         fields = {keyword.arg for keyword in call.keywords if keyword.arg}
         if event is None or event.level != level or not fields <= set(event.fields):
             wrong.append(f"{place(path, call)} {name} {level} {sorted(fields)}")
     assert wrong == []
-    assert known.keys() - seen == set()
+    assert events.keys() - seen == set()
 
 
 def test_nothing_is_named_that_is_not_emitted() -> None:
@@ -145,7 +145,7 @@ def test_prometheus_names_are_the_operators(metric: Metric) -> None:
 
 
 def test_names_do_not_clash() -> None:
-    """Neither ours nor Prometheus' spelling of them."""
+    """Neither in TicketCap's spelling nor in Prometheus'."""
     assert len({metric.name for metric in schema.METRICS}) == len(schema.METRICS)
     assert len({metric.prometheus for metric in schema.METRICS}) == len(schema.METRICS)
     assert len({event.name for event in schema.LOG_EVENTS}) == len(schema.LOG_EVENTS)

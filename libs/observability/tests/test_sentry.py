@@ -184,8 +184,8 @@ class Refused(Exception):
 
 
 @pytest.mark.parametrize("error", [Refused(), asyncio.CancelledError(), KeyboardInterrupt()])
-def test_the_expected_is_not_told(captured: Captured, error: BaseException) -> None:
-    """A refusal, a caller that left; not even when somebody captures it by hand."""
+def test_an_expected_error_is_not_reported(captured: Captured, error: BaseException) -> None:
+    """A refusal, a caller that left; not even when code captures the error by hand."""
     sentry.report(error)
     sentry_sdk.capture_exception(error)
     assert captured.events == []
@@ -237,15 +237,19 @@ async def test_a_servers_faults_are_told_once_and_kept_apart(telemetry: InMemory
         with pytest.raises(grpc.aio.AioRpcError):
             _ = [answer async for answer in watch(b"fail")]
     await server.stop(0)
-    told = [(event["tags"]["operation"], event["tags"].get("school_slug")) for event in captured.events]
-    assert told == [("ticketcap.Shop/Buy", "herzl"), ("ticketcap.Shop/Sell", None), ("ticketcap.Shop/Watch", "herzl")]
+    operations = [(event["tags"]["operation"], event["tags"].get("school_slug")) for event in captured.events]
+    assert operations == [
+        ("ticketcap.Shop/Buy", "herzl"),
+        ("ticketcap.Shop/Sell", None),
+        ("ticketcap.Shop/Watch", "herzl"),
+    ]
     spans = {f"{span.context.trace_id:032x}" for span in telemetry.spans if span.context}
     assert {event["contexts"]["trace"]["trace_id"] for event in captured.events} <= spans
     assert BY_SHAPE[0] not in captured.everything
 
 
-async def test_an_http_servers_faults_are_told_by_route(telemetry: InMemoryTelemetry, captured: Captured) -> None:
-    """Named by what is known once it failed."""
+async def test_an_http_servers_faults_are_reported_by_route(telemetry: InMemoryTelemetry, captured: Captured) -> None:
+    """The route is known only after the request failed."""
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
         scope["ticketcap.route"] = "/events/{event}"
@@ -281,7 +285,7 @@ def test_settings_follow_the_deployment() -> None:
     "dsn", ["nonsense", "https://hunter2@host", "https://hunter2@host:99999/1", "https://key@host:hunter2/1"]
 )
 def test_a_wrong_dsn_is_warned_of_by_name(dsn: str) -> None:
-    """Once, without its value, which holds a key; the service goes on without Sentry."""
+    """Once, without its value, which holds a key; the service continues without Sentry."""
     done = run(
         """
 from ticketcap_observability import Telemetry, configure_logging, sentry

@@ -75,7 +75,7 @@ def test_a_value_that_can_not_be_used_is_named_and_its_default_stands(name: str,
     ],
 )
 def test_a_blank_at_the_end_is_named_and_read_without(name: str, value: str) -> None:
-    """What is meant is plain; it is warned of all the same."""
+    """The meaning is plain; the settings still list the name as unused."""
     read = TelemetrySettings.read({name: f"{value} "}, "test")
     assert list(read.unused) == [name]
     meant = TelemetrySettings.read({name: value}, "test")
@@ -160,13 +160,17 @@ def test_queues_have_their_variables() -> None:
 
 def test_the_sdk_sees_the_accepted_variables_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the process has its own again afterwards."""
-    given = {"OTEL_BSP_MAX_QUEUE_SIZE": "many", "OTEL_PYTHON_METER_PROVIDER": "x", "OTEL_EXPORTER_OTLP_TIMEOUT": "5"}
-    for name, value in given.items():
+    variables = {
+        "OTEL_BSP_MAX_QUEUE_SIZE": "many",
+        "OTEL_PYTHON_METER_PROVIDER": "x",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "5",
+    }
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with TelemetrySettings.read(os.environ, "t").environment():
         seen = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
-    assert seen.keys() & given.keys() == {"OTEL_EXPORTER_OTLP_TIMEOUT"}
-    assert given.items() <= os.environ.items()
+    assert seen.keys() & variables.keys() == {"OTEL_EXPORTER_OTLP_TIMEOUT"}
+    assert variables.items() <= os.environ.items()
 
 
 def test_the_names_of_choices_may_be_written_large() -> None:

@@ -17,7 +17,7 @@ from ticketcap_observability.settings import QueueSettings
 
 
 class Collector(SpanExporter):
-    """Takes its time until it is let go, then answers as it is told."""
+    """Blocks in ``export`` until ``let_go`` is set, then returns ``answer`` or raises it."""
 
     def __init__(self, answer: SpanExportResult | Exception = SpanExportResult.SUCCESS) -> None:
         self.answer = answer
@@ -35,7 +35,7 @@ class Collector(SpanExporter):
 
 
 class Pipeline:
-    """A queue of eight places, and what it says that it lost."""
+    """A queue that holds eight spans, and the count of spans that it dropped."""
 
     def __init__(self, collector: Collector, sampler: Sampler = ALWAYS_ON) -> None:
         self._reader = InMemoryMetricReader()
@@ -64,9 +64,9 @@ class Pipeline:
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    made = Collector()
-    yield made
-    made.let_go.set()
+    collector = Collector()
+    yield collector
+    collector.let_go.set()
 
 
 def test_a_full_queue_drops_the_oldest_and_counts_them(collector: Collector) -> None:

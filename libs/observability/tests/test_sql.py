@@ -29,10 +29,10 @@ def telemetry() -> InMemoryTelemetry:
 
 @pytest.fixture
 async def engine(url: str, telemetry: InMemoryTelemetry) -> AsyncIterator[AsyncEngine]:
-    made = create_async_engine(url, pool_size=3)
-    instrument_engine(made, telemetry, pool_name="test")
-    yield made
-    await made.dispose()
+    engine = create_async_engine(url, pool_size=3)
+    instrument_engine(engine, telemetry, pool_name="test")
+    yield engine
+    await engine.dispose()
 
 
 def sql(telemetry: InMemoryTelemetry) -> list[ReadableSpan]:
@@ -40,7 +40,7 @@ def sql(telemetry: InMemoryTelemetry) -> list[ReadableSpan]:
 
 
 async def test_a_statement_is_known_by_its_name(engine: AsyncEngine, telemetry: InMemoryTelemetry) -> None:
-    """And its text is told without the value."""
+    """The span shows the statement without its values."""
     with telemetry.tracer.start_as_current_span("request") as request:
         async with engine.connect() as connection:
             await connection.execute(NAMED, {"value": "050-1234567"})

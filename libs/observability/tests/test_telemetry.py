@@ -63,7 +63,7 @@ async def test_without_an_endpoint_there_are_ids_and_no_noise(capfd: pytest.Capt
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 async def test_spans_reach_a_collector(protocol: str) -> None:
-    """What is left is sent at the end."""
+    """The shutdown exports the spans that are left."""
     grpc_port, http_port = free_port(), free_port()
     store = TraceStore()
     async with serving(store, grpc_port, http_port):
@@ -118,7 +118,7 @@ def test_a_useless_collector_costs_a_bounded_time_at_exit(collector: str, protoc
 
 
 def test_disabled_means_ids_and_nothing_else() -> None:
-    """Wherever the variable stands: log lines still carry a trace; nothing is kept, at the edge neither."""
+    """Log lines still carry a trace id; no span is recorded, and the edge samples no new trace."""
     code = """
 from ticketcap_observability import Telemetry, current_trace_id
 telemetry = Telemetry.start("shop", "1")
@@ -160,7 +160,7 @@ def run(code: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_each_process_is_an_instance_of_its_service() -> None:
-    """Replicas do not write into each other's series; the operator's word goes before ours."""
+    """Replicas do not write into each other's series; an id that the operator sets wins."""
     started = [Telemetry.start("shop", "1.2", {}, set_global=False) for _ in range(2)]
     first, second = (telemetry.tracer.start_span("x").resource.attributes for telemetry in started)  # type: ignore[attr-defined]  # the SDK's span has one
     assert first["service.instance.id"] != second["service.instance.id"]
@@ -186,7 +186,7 @@ def test_the_resource_may_name_the_service(environ: dict[str, str], name: str) -
 
 
 async def test_shutting_down_does_not_block_the_loop() -> None:
-    """Others go on meanwhile."""
+    """Other tasks continue meanwhile."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

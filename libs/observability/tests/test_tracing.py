@@ -71,7 +71,7 @@ def test_the_arguments_of_a_with_turn_its_rules_off(telemetry: InMemoryTelemetry
 
 
 def test_a_batch_links_to_a_thousand_requests() -> None:
-    """The limit is ours, not the SDK's 128; the variable overrides it."""
+    """The default limit is 1024, not the SDK's 128; the variable overrides it."""
     for environ, most in ({}, 1024), ({"OTEL_SPAN_LINK_COUNT_LIMIT": "5"}, 5):
         span = Telemetry.start("t", "1", environ, set_global=False).tracer.start_span("batch")
         for number in range(2000):
