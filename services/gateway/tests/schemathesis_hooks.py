@@ -42,8 +42,8 @@ def _is_plain(name: str, value: Any) -> bool:
         return True
     if name in {"name", "title"}:
         return folded_line(value) == value and any(map(str.isalpha, value))
-    kept = _RULES[name](value) if name in _RULES else None
-    return kept is None or kept in {value, value.upper()}
+    stored_value = _RULES[name](value) if name in _RULES else None
+    return stored_value is None or stored_value in {value, value.upper()}
 
 
 @schemathesis.hook

@@ -247,9 +247,11 @@ async def test_a_batch_holds_claims_of_one_event() -> None:
     registrar.open.set()
     coalescer = ClaimCoalescer(registrar, max_waiting=1000, max_of_event=1000)
     events = ("red", "blue", "green")
-    made = [_claim(f"{n}", events[n % 3]) for n in range(30)]
-    made += [pb.RegisterRequest(school="rabin", event="red", name=f"{n}", phone="0501234567") for n in range(30, 33)]
-    answers = await asyncio.gather(*(coalescer.register(claim) for claim in made))
+    requests = [_claim(f"{n}", events[n % 3]) for n in range(30)]
+    requests += [
+        pb.RegisterRequest(school="rabin", event="red", name=f"{n}", phone="0501234567") for n in range(30, 33)
+    ]
+    answers = await asyncio.gather(*(coalescer.register(claim) for claim in requests))
     assert [answer.id for answer in answers] == [f"{n}" for n in range(33)]
     for batch in registrar.batches:
         assert len({(item.request.school, item.request.event) for item in batch.items}) == 1

@@ -33,7 +33,7 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], An
     return int(head[0].split()[1]), headers, json.loads(body)
 
 
-async def _ask(gateway: RunningGateway, *pieces: bytes) -> tuple[int, dict[str, str], Any]:
+async def _send(gateway: RunningGateway, *pieces: bytes) -> tuple[int, dict[str, str], Any]:
     async with _connected(gateway) as (reader, writer):
         for piece in pieces:
             writer.write(piece)
@@ -45,7 +45,7 @@ async def _ask(gateway: RunningGateway, *pieces: bytes) -> tuple[int, dict[str, 
 async def test_headers_are_bounded(gateway: RunningGateway) -> None:
     """More than MAX_HEADER_BYTES is a 431, in one header or many, at once or in pieces, finished or not."""
     line = b"x-filler: " + b"a" * 1000 + b"\r\n"
-    assert (await _ask(gateway, GET, line * 15, b"\r\n"))[0] == 200
+    assert (await _send(gateway, GET, line * 15, b"\r\n"))[0] == 200
     for pieces in (
         (GET + line * 17 + b"\r\n",),
         (GET, *[line] * 17),
@@ -53,17 +53,17 @@ async def test_headers_are_bounded(gateway: RunningGateway) -> None:
         (b"GET /livez?", *[b"a" * 1000] * 17),
         (GET + b"x-filler: " + b"a" * 1_000_000,),
     ):
-        status, headers, problem = await _ask(gateway, *pieces)
+        status, headers, problem = await _send(gateway, *pieces)
         assert (status, problem["code"], headers["connection"]) == (431, "HEADERS_TOO_LARGE", "close")
 
 
 async def test_trailers_are_bounded(gateway: RunningGateway, registration: FakeRegistration) -> None:
     """Headers behind a chunked body count too, and a chunked message can't grow by anything but its content."""
     chunked = POST + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n" % (len(BODY), BODY)
-    assert (await _ask(gateway, chunked + b"\r\n"))[0] == 201
+    assert (await _send(gateway, chunked + b"\r\n"))[0] == 201
     filler = b"x-filler: " + b"a" * 1000 + b"\r\n"
-    assert (await _ask(gateway, chunked + filler * 17 + b"\r\n"))[0] == 431
-    assert (await _ask(gateway, chunked + b"x-filler: ", *[b"a" * 60_000] * 4))[0] == 413
+    assert (await _send(gateway, chunked + filler * 17 + b"\r\n"))[0] == 431
+    assert (await _send(gateway, chunked + b"x-filler: ", *[b"a" * 60_000] * 4))[0] == 413
     assert len(registration.requests["RegisterBatch"]) == 1
 
 
@@ -83,7 +83,7 @@ async def test_expect_continue_is_honoured(gateway: RunningGateway) -> None:
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(BODY)
         assert (await _answer(reader))[0] == 201
-    status, headers, _ = await _ask(gateway, POST + b"expect: 100-continue\r\ncontent-length: 300000\r\n\r\n")
+    status, headers, _ = await _send(gateway, POST + b"expect: 100-continue\r\ncontent-length: 300000\r\n\r\n")
     assert (status, headers["connection"]) == (413, "close")
 
 
@@ -97,7 +97,7 @@ async def test_what_is_no_http_is_a_400(gateway: RunningGateway) -> None:
         POST + b"content-length: -5\r\n\r\n",
         POST + b"content-length: 5\r\ncontent-length: 6\r\n\r\n",
     ):
-        status, _, problem = await _ask(gateway, request)
+        status, _, problem = await _send(gateway, request)
         assert (status, problem["code"]) == (400, "MALFORMED_REQUEST"), request
 
 
@@ -138,10 +138,10 @@ async def test_connections_are_bounded(registration: FakeRegistration) -> None:
     """One more than MAX_CONNECTIONS gets a 503 with Retry-After; a freed connection is used again."""
     async with running_gateway(registration.target, max_connections=2) as gateway:
         async with _connected(gateway), _connected(gateway):
-            status, headers, problem = await _ask(gateway)
+            status, headers, problem = await _send(gateway)
             assert (status, problem["code"], headers["retry-after"]) == (503, "TOO_MANY_CONNECTIONS", "1")
         await asyncio.sleep(0.05)
-        assert (await _ask(gateway, GET + b"\r\n"))[0] == 200
+        assert (await _send(gateway, GET + b"\r\n"))[0] == 200
 
 
 async def test_a_client_that_takes_nothing_is_cut_off(registration: FakeRegistration) -> None:

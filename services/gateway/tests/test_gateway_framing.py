@@ -265,13 +265,13 @@ async def test_each_request_has_its_one_answer(gateway: RunningGateway, registra
         for name, seen in await asyncio.gather(*(play(number, name) for number, name in names)):
             assert seen == [CORPUS[name][1]] * 3, name
     claims = Counter(item.request.event for batch in registration.requests["RegisterBatch"] for item in batch.items)
-    wanted = {
+    expected = {
         f"case-{number}-{way}": 1
         for number, (_, statuses) in enumerate(CORPUS.values())
         for way in range(3)
         if 201 in statuses
     }
-    assert claims == wanted
+    assert claims == expected
 
 
 async def test_no_trailer_becomes_a_header(gateway: RunningGateway, registration: FakeRegistration) -> None:

@@ -18,8 +18,8 @@ PATIENCE = 15.0
 
 @pytest.fixture
 def provider() -> Iterator[IdentityProvider]:
-    with IdentityProvider() as made:
-        yield made
+    with IdentityProvider() as provider:
+        yield provider
 
 
 def settings(provider: IdentityProvider) -> dict[str, Any]:
@@ -110,9 +110,9 @@ async def test_a_silent_provider_costs_a_caller_its_own_deadline_at_most(
 ) -> None:
     """REQUEST_SECONDS, also for many at once, and one question for all of them."""
     provider.fault = "silent"
-    given = settings(provider) | {"jwt_jwks_seconds": 10.0, "request_seconds": 0.3}
+    overrides = settings(provider) | {"jwt_jwks_seconds": 10.0, "request_seconds": 0.3}
     async with (
-        running_gateway(registration.target, **given) as gateway,
+        running_gateway(registration.target, **overrides) as gateway,
         httpx.AsyncClient(base_url=gateway.url, timeout=PATIENCE) as client,
         asyncio.timeout(PATIENCE / 2),
     ):

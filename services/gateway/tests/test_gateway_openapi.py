@@ -148,9 +148,9 @@ async def test_every_call_names_what_the_connection_answers(document: dict[str, 
 
 def _described(document: dict[str, Any], method: str, path: str) -> dict[str, Any]:
     for template, operations in document["paths"].items():
-        parts, wanted = template.split("/"), path.partition("?")[0].split("/")
-        matching = [a == b or a.startswith("{") for a, b in zip(parts, wanted, strict=False)]
-        if len(parts) == len(wanted) and all(matching) and method.lower() in operations:
+        parts, segments = template.split("/"), path.partition("?")[0].split("/")
+        matching = [a == b or a.startswith("{") for a, b in zip(parts, segments, strict=False)]
+        if len(parts) == len(segments) and all(matching) and method.lower() in operations:
             operation: dict[str, Any] = operations[method.lower()]
             return operation
     raise AssertionError(f"{method} {path} is not described")

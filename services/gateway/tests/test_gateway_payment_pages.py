@@ -45,11 +45,11 @@ def _is_a_page(response: httpx.Response, language: str) -> None:
 @pytest.mark.parametrize("language", ["he", "en"])
 async def test_the_button_leads_to_yaadpay(client: httpx.AsyncClient, payment: FakePayment, language: str) -> None:
     """GET shows a form and calls no service; POST opens the payment with the pay token and goes where it is paid."""
-    shown = await client.get(PAY, params={"token": PAY_TOKEN, "lang": language})
-    assert shown.status_code == 200
-    _is_a_page(shown, language)
+    page = await client.get(PAY, params={"token": PAY_TOKEN, "lang": language})
+    assert page.status_code == 200
+    _is_a_page(page, language)
     assert not payment.requests
-    form = _hidden(shown.text)
+    form = _hidden(page.text)
     assert (form["token"], form["lang"]) == (PAY_TOKEN, language)
     pressed = [await client.post(PAY, data=form) for _ in range(2)]
     for response in pressed:
@@ -71,12 +71,12 @@ async def test_each_page_has_a_key_of_its_own(client: httpx.AsyncClient) -> None
 async def test_a_page_in_the_other_language_is_one_click_away(client: httpx.AsyncClient) -> None:
     """Hebrew unless lang says English; the switch preserves every token."""
     for token in (PAY_TOKEN, 'a&b+c%2F#d"<e>'):
-        shown = await client.get(PAY, params={"token": token})
-        _is_a_page(shown, "he")
-        (href,) = re.findall(r'<a href="([^"]+)" lang="en"', shown.text)
+        page = await client.get(PAY, params={"token": token})
+        _is_a_page(page, "he")
+        (href,) = re.findall(r'<a href="([^"]+)" lang="en"', page.text)
         other = await client.get(PAY + unescape(href))
         _is_a_page(other, "en")
-        assert _hidden(shown.text)["token"] == _hidden(other.text)["token"] == token
+        assert _hidden(page.text)["token"] == _hidden(other.text)["token"] == token
 
 
 async def test_links_that_can_not_be_any_are_a_404_page(client: httpx.AsyncClient, payment: FakePayment) -> None:
@@ -89,9 +89,9 @@ async def test_links_that_can_not_be_any_are_a_404_page(client: httpx.AsyncClien
         (PAY, {"token": '"><script>'}),
         ("/pay/nobody", {"token": PAY_TOKEN}),
     ):
-        shown = await client.get(path, params=params)
-        assert shown.status_code == (200 if "<" in params.get("token", "") else 404)
-        assert "<script>" not in shown.text
+        page = await client.get(path, params=params)
+        assert page.status_code == (200 if "<" in params.get("token", "") else 404)
+        assert "<script>" not in page.text
     assert (await client.get(PAY, params={"token": PAY_TOKEN, "lang": "fr"})).status_code == 422
     assert (await client.post("/pay/nobody", data=FORM)).status_code == 404
     assert not payment.requests
@@ -123,16 +123,16 @@ async def test_what_can_not_be_paid_is_told_on_a_page(
 ) -> None:
     """Every refusal in plain words; where trying again helps there is a button that sends the same form."""
     payment.failures["CreatePayment"] = failure
-    told = await client.post(PAY, data=FORM)
-    assert told.status_code == status
-    _is_a_page(told, "he")
-    assert words in told.text
-    assert _hidden(told.text) == (FORM if button else {})
+    page = await client.post(PAY, data=FORM)
+    assert page.status_code == status
+    _is_a_page(page, "he")
+    assert words in page.text
+    assert _hidden(page.text) == (FORM if button else {})
     english = await client.post(PAY, data=FORM | {"lang": "en"})
     _is_a_page(english, "en")
     payment.failures.clear()
     if button:
-        assert (await client.post(PAY, data=_hidden(told.text))).status_code == 303
+        assert (await client.post(PAY, data=_hidden(page.text))).status_code == 303
 
 
 async def test_a_payment_that_runs_is_gone_on_with(client: httpx.AsyncClient, payment: FakePayment) -> None:
@@ -284,6 +284,6 @@ async def test_pages_stay_up_without_the_payment_service() -> None:
     """The form is shown; the button's answer has a button to try again."""
     async with running_gateway("127.0.0.1:9") as gateway, httpx.AsyncClient(base_url=gateway.url) as client:
         assert (await client.get(PAY, params={"token": PAY_TOKEN})).status_code == 200
-        told = await client.post(PAY, data=FORM)
-        assert (told.status_code, _hidden(told.text)) == (503, FORM)
+        page = await client.post(PAY, data=FORM)
+        assert (page.status_code, _hidden(page.text)) == (503, FORM)
         assert (await client.get(RESULT)).status_code == 503

@@ -119,6 +119,6 @@ def test_amounts_are_exact(agorot: int) -> None:
 @given(INT64, st.sampled_from(["ILS", "USD", "EUR", "GBP", "XYZ"]))
 def test_readable_amounts_are_the_same(minor: int, currency: str) -> None:
     """The page shows what the books hold."""
-    shown = amounts.readable(minor, currency)
-    sign = "-" if shown.startswith("-") else ""
-    assert sign + "".join(character for character in shown if character in "0123456789.") == amounts.decimal(minor)
+    text = amounts.readable(minor, currency)
+    sign = "-" if text.startswith("-") else ""
+    assert sign + "".join(character for character in text if character in "0123456789.") == amounts.decimal(minor)

@@ -40,7 +40,7 @@ def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRET", SECRET)
 
 
-def told(monkeypatch: pytest.MonkeyPatch, changed: Mapping[str, str]) -> list[str]:
+def startup_errors(monkeypatch: pytest.MonkeyPatch, changed: Mapping[str, str]) -> list[str]:
     """Return the lines that stop the start with settings that production takes but for these."""
     monkeypatch.delenv("JWT_SECRET")
     for name, value in {**PRODUCTION, **changed}.items():
@@ -55,7 +55,7 @@ def told(monkeypatch: pytest.MonkeyPatch, changed: Mapping[str, str]) -> list[st
 @pytest.mark.parametrize(("name", "value"), BROKEN)
 def test_production_refuses_open_doors(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     """Each rule is reported by name, without the value; development accepts the same value."""
-    [line] = told(monkeypatch, {name: value})
+    [line] = startup_errors(monkeypatch, {name: value})
     assert line.startswith(f"{name}: in production")
     assert not value or value not in line
     monkeypatch.setenv("DEPLOYMENT_ENVIRONMENT", "development")
@@ -65,9 +65,9 @@ def test_production_refuses_open_doors(monkeypatch: pytest.MonkeyPatch, name: st
 
 def test_every_rule_has_a_case_and_all_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No rule is without a test, and one start reports all that are broken."""
-    assert told(monkeypatch, {}) == []
+    assert startup_errors(monkeypatch, {}) == []
     monkeypatch.setenv("JWT_SECRET", "")
-    lines = told(monkeypatch, dict(reversed(BROKEN)))
+    lines = startup_errors(monkeypatch, dict(reversed(BROKEN)))
     assert lines == [f"{rule.variable}: in production it {rule.demanded}" for rule in PRODUCTION_RULES]
 
 

@@ -36,7 +36,7 @@ async def connected(gateway: RunningGateway, address: str) -> AsyncIterator[Ends
         writer.close()
 
 
-async def ask(ends: Ends) -> tuple[int, dict[str, Any]]:
+async def fetch(ends: Ends) -> tuple[int, dict[str, Any]]:
     """Return the status and the problem, if it is one, that the connection answers a request with."""
     reader, writer = ends
     with contextlib.suppress(ConnectionError):
@@ -48,15 +48,15 @@ async def ask(ends: Ends) -> tuple[int, dict[str, Any]]:
     return int(head.split()[1]), body
 
 
-async def ask_anew(gateway: RunningGateway, address: str) -> tuple[int, dict[str, Any]]:
+async def connect_and_fetch(gateway: RunningGateway, address: str) -> tuple[int, dict[str, Any]]:
     async with connected(gateway, address) as ends:
-        return await ask(ends)
+        return await fetch(ends)
 
 
 async def served(gateway: RunningGateway, address: str) -> bool:
     """Say whether a new connection is served; it may be refused, or reset without a word when many are."""
     try:
-        return (await ask_anew(gateway, address))[0] == 200
+        return (await connect_and_fetch(gateway, address))[0] == 200
     except (ConnectionError, asyncio.IncompleteReadError):
         return False
 
@@ -88,15 +88,15 @@ async def test_an_address_that_has_its_share_closes_its_own_idle_connections(reg
         AsyncExitStack() as stack,
     ):
         (honest,) = await open_many(stack, gateway, HONEST, 1)
-        kept = await open_many(stack, gateway, ATTACKER, 3)
-        for ends in (*kept, kept[0]):
-            assert (await ask(ends))[0] == 200
-        assert (await ask_anew(gateway, ATTACKER))[1]["code"] == "TOO_MANY_CONNECTIONS"
+        connections = await open_many(stack, gateway, ATTACKER, 3)
+        for ends in (*connections, connections[0]):
+            assert (await fetch(ends))[0] == 200
+        assert (await connect_and_fetch(gateway, ATTACKER))[1]["code"] == "TOO_MANY_CONNECTIONS"
         await asyncio.sleep(GRACE)
-        assert (await ask_anew(gateway, ATTACKER))[0] == 200
-        assert [await ended(ends) for ends in kept] == [False, True, False]
+        assert (await connect_and_fetch(gateway, ATTACKER))[0] == 200
+        assert [await ended(ends) for ends in connections] == [False, True, False]
         for ends in (honest, *await open_many(stack, gateway, HONEST, 2)):
-            assert (await ask(ends))[0] == 200
+            assert (await fetch(ends))[0] == 200
 
 
 async def test_half_sent_heads_count_against_their_sender(registration: FakeRegistration) -> None:
@@ -109,10 +109,10 @@ async def test_half_sent_heads_count_against_their_sender(registration: FakeRegi
         for _, writer in halves:
             writer.write(HALF)
         await asyncio.sleep(0.05)
-        assert (await ask_anew(gateway, ATTACKER))[0] == 503
-        assert (await ask_anew(gateway, HONEST))[0] == 200
+        assert (await connect_and_fetch(gateway, ATTACKER))[0] == 503
+        assert (await connect_and_fetch(gateway, HONEST))[0] == 200
         await asyncio.sleep(GRACE)
-        assert (await ask_anew(gateway, ATTACKER))[0] == 200
+        assert (await connect_and_fetch(gateway, ATTACKER))[0] == 200
         assert (await halves[0][0].readline()) == b"HTTP/1.1 503 Service Unavailable\r\n"
 
 
@@ -126,10 +126,10 @@ async def test_when_all_is_full_idle_connections_are_closed_first(registration: 
         (busy,) = await open_many(stack, gateway, OTHER, 1)
         busy[1].write(f"GET {EVENT} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
         idle = await open_many(stack, gateway, ATTACKER, 4)
-        assert (await ask_anew(gateway, HONEST))[1]["code"] == "TOO_MANY_CONNECTIONS"
+        assert (await connect_and_fetch(gateway, HONEST))[1]["code"] == "TOO_MANY_CONNECTIONS"
         await asyncio.sleep(GRACE)
         (honest,) = await open_many(stack, gateway, HONEST, 1)
-        assert (await ask(honest))[0] == 200
+        assert (await fetch(honest))[0] == 200
         assert [await ended(ends) for ends in idle] == [True, False, False, False]
         registration.gate.set()
         assert await busy[0].readline() == b"HTTP/1.1 200 OK\r\n"
@@ -148,8 +148,8 @@ async def test_where_all_are_at_work_the_next_one_is_refused(registration: FakeR
             for _, writer in await open_many(stack, gateway, ATTACKER, 2):
                 writer.write(request)
             await asyncio.sleep(GRACE)
-            assert (await ask_anew(gateway, ATTACKER))[0] == status
-            assert (await ask_anew(gateway, HONEST))[0] == 200
+            assert (await connect_and_fetch(gateway, ATTACKER))[0] == status
+            assert (await connect_and_fetch(gateway, HONEST))[0] == 200
             registration.gate.set()
 
 
@@ -166,10 +166,10 @@ async def test_a_flood_of_connections_shuts_nobody_out(registration: FakeRegistr
         flood = asyncio.gather(*(attack(number) for number in range(FLOOD)))
         meanwhile = []
         while not flood.done():
-            meanwhile.append((await ask_anew(gateway, HONEST))[0])
+            meanwhile.append((await connect_and_fetch(gateway, HONEST))[0])
         await flood
         began = time.monotonic()
-        assert (await ask_anew(gateway, HONEST))[0] == 200
+        assert (await connect_and_fetch(gateway, HONEST))[0] == 200
         assert set(meanwhile) <= {200}
         assert meanwhile
         while not await served(gateway, ATTACKER):

@@ -47,14 +47,14 @@ async def test_spreadsheets_read_every_cell_as_text(
     for name, content in files.items():
         (tmp_path / f"{name}.csv").write_bytes(content)
     for language in LANGUAGES:
-        shown = _opened(tmp_path, list(files), language)
+        cells = _opened(tmp_path, list(files), language)
         for name, columns in (("registrations", registrations_csv.COLUMNS), ("payments", payments_csv.COLUMNS)):
             written = list(csv.reader(io.StringIO(files[name].decode("utf-8-sig"), newline="")))
             assert len(written) > 1
             assert all(len(row) == len(columns) for row in written)
-            assert [_plain(row) for row in written] == [[text for _, text in row] for row in shown[name]]
-            assert {kind for row in shown[name] for kind, _ in row} == {"string", ""}
-        kinds = {kind for row in shown["bare"] for kind, _ in row}
+            assert [_plain(row) for row in written] == [[text for _, text in row] for row in cells[name]]
+            assert {kind for row in cells[name] for kind, _ in row} == {"string", ""}
+        kinds = {kind for row in cells["bare"] for kind, _ in row}
         assert {"formula", "float", "date", "time", "percentage", "boolean", "string"} <= kinds
 
 

@@ -86,8 +86,8 @@ async def test_watchers_share_one_stream_and_the_last_ends_it(
         registration.publish(seats(version=2), promoted=1)
         assert [(await watcher.next())["promoted"] for watcher in (first, second)] == [1, 1]
         async with watching(client) as late:
-            told = await late.next()
-            assert (told["version"], told["promoted"]) == (2, 0)
+            message = await late.next()
+            assert (message["version"], message["promoted"]) == (2, 0)
         assert (registration.watches, registration.watching) == (1, 1)
     await _until(lambda: registration.watching == 0)
 

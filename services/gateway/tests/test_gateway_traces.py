@@ -61,10 +61,10 @@ async def test_each_claim_of_a_batch_carries_its_own_trace(
             await asyncio.sleep(0.01)
     registration.gate.set()
     answers = await asyncio.gather(*posts)
-    given = {answer.headers["traceresponse"].split("-")[1] for answer in answers}
+    trace_ids = {answer.headers["traceresponse"].split("-")[1] for answer in answers}
     items = [item for batch in registration.requests["RegisterBatch"] for item in batch.items]
-    assert {item.traceparent.split("-")[1] for item in items} == given
-    assert len(given) == len(items) == 8
+    assert {item.traceparent.split("-")[1] for item in items} == trace_ids
+    assert len(trace_ids) == len(items) == 8
     assert telemetry.spans
 
 
