@@ -46,7 +46,6 @@ SETTLE_SECONDS: Final = 1.6
 SCRAPE_AFTER_SECONDS: Final = 0.3
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 OPENMETRICS: Final = {"Accept": "application/openmetrics-text"}
-SHOWN: Final = (("p50", 0.5), ("p95", 0.95))
 
 
 @dataclass(frozen=True, kw_only=True)
