@@ -51,12 +51,12 @@ def ground(
     request: pytest.FixtureRequest,
 ) -> Ground:
     """Mark a test ``ground(payment={…}, registration={…})`` to change settings."""
-    made = Ground(postgres, seats_template, money_template, yaadpay_url)
+    ground = Ground(postgres, seats_template, money_template, yaadpay_url)
     marker = request.node.get_closest_marker("ground")
     changes: dict[str, dict[str, Any]] = dict(marker.kwargs) if marker else {}
-    made.payment.update(changes.get("payment", {}))
-    made.registration.update(changes.get("registration", {}))
-    return made
+    ground.payment.update(changes.get("payment", {}))
+    ground.registration.update(changes.get("registration", {}))
+    return ground
 
 
 @pytest.fixture

@@ -106,10 +106,10 @@ def worst(field: FieldDescriptor) -> Sequence[Any]:
 
 @dataclass
 class Fuzz:
-    """Makes requests. ``known`` are texts that name something that is there, by field."""
+    """Make requests; ``valid_texts`` holds, by field name, texts that name existing things."""
 
     random: random.Random
-    known: dict[str, Sequence[str]]
+    valid_texts: dict[str, Sequence[str]]
     wild: float = 0.0
     filled: float = 1.0
     """How likely a field is odd. Most requests have one odd field at most, so that the handlers are reached."""
@@ -174,7 +174,7 @@ class Fuzz:
         }
 
     def _text(self, field: FieldDescriptor) -> str:
-        return str(self._odd(self.known.get(field.name, ["text"]), TEXTS))
+        return str(self._odd(self.valid_texts.get(field.name, ["text"]), TEXTS))
 
     def _time(self, field: FieldDescriptor) -> Message:
         assert field.message_type is not None
@@ -188,9 +188,9 @@ class Fuzz:
 
 @pytest.fixture
 async def fuzz(here: World) -> Fuzz:
-    made = await here.hold(1)
+    hold = await here.hold(1)
     other = await here.hold(2)
-    opened = await here.create(made)
+    opened = await here.create(hold)
     event = await here.registration.seats()
     await here.registration.event(slug="free", price_agorot=0)
     return Fuzz(
@@ -199,12 +199,12 @@ async def fuzz(here: World) -> Fuzz:
             "school": ["herzl"],
             "event": [event.id, event.id, "spring-match", "free"],
             "slug": ["herzl", "spring-match", *(f"new-{number}" for number in range(200))],
-            "id": [made.id, opened.payment_id],
-            "registration_id": [made.id, other.id],
+            "id": [hold.id, opened.payment_id],
+            "registration_id": [hold.id, other.id],
             "payment_id": [opened.payment_id],
-            "manage_token": ["", made.manage_token],
-            "pay_token": ["", made.pay_token],
-            "confirmation_code": [made.confirmation_code],
+            "manage_token": ["", hold.manage_token],
+            "pay_token": ["", hold.pay_token],
+            "confirmation_code": [hold.confirmation_code],
             "name": ["אורי בן-דוד"],
             "title": ["Match"],
             "phone": [f"050-765-{number}" for number in range(4000, 4200)],

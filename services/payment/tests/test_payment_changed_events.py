@@ -20,9 +20,9 @@ RAISED = 9990
 
 async def test_a_hold_pays_the_price_that_it_was_made_under(here: World) -> None:
     """Registered at 49.90, opened and paid when the event costs 99.90 in another currency: 49.90 in shekels."""
-    made = await here.hold()
+    hold = await here.hold()
     await here.registration.change(price_agorot=RAISED, currency="EUR")
-    opened = await here.create(made)
+    opened = await here.create(hold)
     assert (opened.amount_agorot, opened.currency) == (PRICE, "ILS")
     settled = await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
     assert (state_of(settled.result), seat_of(settled.result)) == ("CAPTURED", "CONFIRMED")
@@ -46,8 +46,8 @@ async def freed(here: World, number: int, step: Step | None) -> tuple[pb.Payment
     """Pay for a place of an event of its own that becomes free at ``step``, or while the page is open."""
     slug = f"freed-{number}"
     await here.registration.event(slug=slug, price_agorot=PRICE, capacity=1)
-    made = await here.hold(number, event=slug)
-    opened = await here.create(made)
+    hold = await here.hold(number, event=slug)
+    opened = await here.create(hold)
 
     async def free() -> None:
         await here.registration.change(slug, price_agorot=0)
@@ -59,18 +59,18 @@ async def freed(here: World, number: int, step: Step | None) -> tuple[pb.Payment
     else:
         here.steps.once(step, free)
     settled = await here.settle(redirect)
-    assert await here.status(made) == "CONFIRMED"
-    return await here.payment(settled.result.id), made
+    assert await here.status(hold) == "CONFIRMED"
+    return await here.payment(settled.result.id), hold
 
 
 async def test_who_is_about_to_pay_for_a_free_event_has_the_place_and_is_not_charged(here: World) -> None:
     """On the page, come back, authorised: the card is left alone, and the page says that the place is theirs."""
     for number, step in enumerate((None, Step.RETURN_STORED, Step.PAYMENT_AUTHORISED)):
-        payment, made = await freed(here, number, step)
+        payment, hold = await freed(here, number, step)
         assert (state_of(payment), payment.failure, seat_of(payment)) == ("FAILED", "free", "CONFIRMED"), step
         assert (await here.simulator.book(payment.order))["charges"] == 0
         with pytest.raises(grpc.aio.AioRpcError, match="costs nothing"):
-            await here.create(made)
+            await here.create(hold)
     await here.books_agree()
 
 
@@ -169,10 +169,10 @@ async def test_no_other_change_touches_money(here: World) -> None:
 async def test_what_goes_back_is_what_held_when_it_was_cancelled(here: World) -> None:
     """The event is changed before this service hears of the cancellation, and of a free registration."""
     await here.registration.event(slug="free")
-    made = await here.hold()
-    settled = await here.paid(made)
+    hold = await here.hold()
+    settled = await here.paid(hold)
     free = await here.hold(2, event="free")
-    await here.registration.cancel(made)
+    await here.registration.cancel(hold)
     await here.registration.change("free", price_agorot=PRICE)
     await here.registration.change(starts_at=after(hours=1), cancellation_deadline_hours=72, price_agorot=0)
     payment = await here.state_becomes(settled.result.id, "REFUNDED")

@@ -63,8 +63,8 @@ async def refused(here: World, raw: bytes) -> str:
 
 async def test_every_forgery_is_refused_and_changes_nothing(here: World) -> None:
     """Each one is made from a genuine return that is not delivered yet; the genuine one still works afterwards."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     fields = dict(parse(urlsplit(genuine).query.encode()))
     for forge in FORGERIES.values():
@@ -72,7 +72,7 @@ async def test_every_forgery_is_refused_and_changes_nothing(here: World) -> None
     payment = await here.payment(opened.payment_id)
     assert (state_of(payment), payment.yaadpay_id) == ("REDIRECTED", "")
     assert here.rows("SELECT 1 FROM transactions UNION ALL SELECT 1 FROM returns UNION ALL SELECT 1 FROM outbox") == []
-    assert await here.status(made) == "PENDING_PAYMENT"
+    assert await here.status(hold) == "PENDING_PAYMENT"
     assert await here.simulator.requests("VERIFY") == [], "nobody asked YaadPay about them"
     counted = sum(point.value for point in here.telemetry.points("payment.return.refused"))
     assert counted == len(FORGERIES)
@@ -91,8 +91,8 @@ async def test_a_genuine_return_does_not_pay_for_another(here: World) -> None:
 
 async def test_our_own_words_in_a_return_never_reach_yaadpay(here: World) -> None:
     """The names of the service's own request are dropped in any case before VERIFY."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     hostile = "&action=pay&What=SIGN&KEY=mine&PassP=mine&Masof=0010131918"
     assert state_of((await here.settle(genuine + hostile)).result) == "CAPTURED"
@@ -104,8 +104,8 @@ async def test_our_own_words_in_a_return_never_reach_yaadpay(here: World) -> Non
 
 async def test_no_words_of_ours_reach_yaadpay_inside_a_name(here: World) -> None:
     """A name that decodes to a whole query stays one name: it adds nothing to what YaadPay is asked."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     hostile = "&x%26What%3DSIGN%26KEY%3Dmine%26Masof%3D0010070211%26y=1"
     with contextlib.suppress(grpc.aio.AioRpcError):
@@ -122,8 +122,8 @@ async def test_no_words_of_ours_reach_yaadpay_inside_a_name(here: World) -> None
 )
 async def test_what_is_kept_of_a_return_can_be_read_again(here: World, addition: bytes) -> None:
     """Parameters beside the signed fields are refused, or do not disturb the next steps."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     hostile = urlsplit(genuine).query.encode() + addition
     with contextlib.suppress(grpc.aio.AioRpcError):
@@ -135,8 +135,8 @@ async def test_what_is_kept_of_a_return_can_be_read_again(here: World, addition:
 
 async def test_unsigned_hints_change_nothing(here: World) -> None:
     """L4digit and the like prove nothing; the export comes from the service's own record."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     tampered = genuine.replace("L4digit=", "L4digit=9").replace("Payments=", "Payments=9")
     assert state_of((await here.settle(tampered)).result) == "CAPTURED"
@@ -145,8 +145,8 @@ async def test_unsigned_hints_change_nothing(here: World) -> None:
 
 async def test_yaadpay_itself_denies_a_return(here: World) -> None:
     """Signed with the service's key and yet denied by VERIFY: refused, nothing changed, and escalated."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     await here.simulator.fault("VERIFY", "ccode", ccode=902)
     await refused(here, urlsplit(genuine).query.encode())
@@ -162,8 +162,8 @@ async def test_yaadpay_itself_denies_a_return(here: World) -> None:
 @pytest.mark.ground(payment={"give_up_seconds": 0.5})
 async def test_a_return_that_is_verified_after_all_waits_for_nobody(here: World) -> None:
     """Given up, and then brought once more when YaadPay answers again: no person is needed any longer."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     await here.simulator.fault("VERIFY", "html", times=50)
     await here.settle(genuine, seconds=2)
@@ -176,8 +176,8 @@ async def test_a_return_that_is_verified_after_all_waits_for_nobody(here: World)
 
 async def test_a_return_whose_money_moved_is_not_thrown_away(here: World) -> None:
     """A person who found the charge can't end it as a forgery by leaving out one word."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     await here.simulator.fault("VERIFY", "ccode", ccode=902)
     await refused(here, urlsplit(genuine).query.encode())
@@ -193,13 +193,13 @@ async def _waits(here: World) -> bool:
 
 async def test_what_is_kept_of_a_return_has_no_card_in_it(here: World) -> None:
     """Stored before it is acted upon; the signed fields stay as they came, card data and ids do not stay."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     assert "L4digit=5452" in genuine
     await here.settle(genuine)
-    (kept,) = here.rows("SELECT message FROM returns")
-    names = {name for name, _ in parse(kept["message"].encode())}
+    (stored_return,) = here.rows("SELECT message FROM returns")
+    names = {name for name, _ in parse(stored_return["message"].encode())}
     assert set(SIGNED) | {"Sign"} <= names
     assert names.isdisjoint({"L4digit", "Tmonth", "Tyear", "BinCard", "UserId", "Brand", "Issuer"})
 
@@ -207,8 +207,8 @@ async def test_what_is_kept_of_a_return_has_no_card_in_it(here: World) -> None:
 @pytest.mark.ground(payment={"yaadpay_check_sign": False})
 async def test_without_our_own_check_yaadpay_decides(here: World) -> None:
     """The setting leaves the whole decision to VERIFY, which denies the same forgery."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     fields = dict(parse(urlsplit(genuine).query.encode()))
     await refused(here, changed(ACode="9999999")(fields))
@@ -222,8 +222,8 @@ async def test_without_our_own_check_yaadpay_decides(here: World) -> None:
 async def test_where_verify_does_not_know_postponed_returns(here: World) -> None:
     """The setting lets their Sign vouch alone, for nothing is charged by them; a forgery is still refused."""
     await here.simulator.set(verify_on_800="fail_902")
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     await refused(here, changed(Id="99999999")(dict(parse(urlsplit(genuine).query.encode()))))
     assert state_of((await here.settle(genuine)).result) == "CAPTURED"
@@ -234,10 +234,10 @@ async def test_where_verify_does_not_know_postponed_returns(here: World) -> None
 async def test_a_charge_on_a_page_whose_seat_was_gone_goes_back(here: World) -> None:
     """Postponed and too late, then paid once more by a means that YaadPay charges at once: owed, never kept."""
     await here.registration.event(slug="short", price_agorot=4990, capacity=1)
-    made = await here.hold(1, event="short")
-    opened = await here.create(made)
+    hold = await here.hold(1, event="short")
+    opened = await here.create(hold)
     genuine = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
-    await here.registration.end_hold(made)
+    await here.registration.end_hold(hold)
     await here.hold(2, event="short")
     assert (await here.settle(genuine)).result.failure == "seat_gone"
     fields = dict(parse(urlsplit(genuine).query.encode()))
@@ -249,10 +249,10 @@ async def test_a_charge_on_a_page_whose_seat_was_gone_goes_back(here: World) -> 
 async def test_a_verified_decline_is_no_sale(here: World) -> None:
     """VERIFY says that YaadPay sent it, not that anybody paid."""
     await here.simulator.set(failure_url="http://127.0.0.1:1/failed")
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     declined = (await here.simulator.customer(opened.redirect_url, button="decline", decline_ccode=4))["redirects"][0]
     settled = await here.settle(declined)
     assert (state_of(settled.result), settled.result.failure) == ("FAILED", "declined")
     assert len(await here.simulator.requests("VERIFY")) == 1
-    assert await here.status(made) == "PENDING_PAYMENT"
+    assert await here.status(hold) == "PENDING_PAYMENT"

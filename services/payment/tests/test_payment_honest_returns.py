@@ -77,8 +77,8 @@ async def test_a_customer_whose_card_was_refused_is_told_so(here: World) -> None
     for number, (name, decline) in enumerate(DECLINES.items()):
         payment, fields = await brought_back(here, number)
         for _ in range(2):
-            told = await delivered(here, decline(fields))
-            assert (state_of(told.result), told.result.failure) == ("FAILED", "declined"), name
+            answer = await delivered(here, decline(fields))
+            assert (state_of(answer.result), answer.result.failure) == ("FAILED", "declined"), name
         assert state_of((await delivered(here, query(fields))).result) == "CAPTURED", name
         assert state_of(await here.payment(payment)) == "CAPTURED"
     assert here.rows("SELECT 1 FROM escalations") == []
@@ -125,5 +125,5 @@ async def test_a_decline_without_a_number_is_checked_here_all_the_same(here: Wor
     with pytest.raises(grpc.aio.AioRpcError):
         await delivered(here, query(signed({**fields, "Id": b"", "CCode": DECLINED}, "a" * 40)))
     assert here.rows("SELECT 1 FROM returns UNION ALL SELECT 1 FROM escalations") == []
-    told = await delivered(here, without("Id")(fields))
-    assert (state_of(told.result), told.result.failure) == ("FAILED", "declined")
+    answer = await delivered(here, without("Id")(fields))
+    assert (state_of(answer.result), answer.result.failure) == ("FAILED", "declined")

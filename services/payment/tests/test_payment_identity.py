@@ -32,9 +32,9 @@ TOO_LITTLE = EXPIRED | {"service_token": make_token(SECRET, role="OWNER", school
 )
 async def test_a_service_token_that_is_refused_is_a_503(here: World, caplog: pytest.LogCaptureFixture) -> None:
     """Neither 401 nor 403: the parent's token is good, and a new one would not help. The operator's log says it."""
-    made = await here.hold()
+    hold = await here.hold()
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await here.create(made)
+        await here.create(hold)
     error = from_rpc_error(refused.value)
     assert isinstance(error, Unavailable)
     assert (error.reason, error.retry_after) == ("SERVICE_TOKEN_REFUSED", 1.0)

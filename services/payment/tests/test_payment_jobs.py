@@ -37,8 +37,8 @@ def lose_deliveries(here: World) -> None:
 )
 async def test_what_hangs_with_nobody_at_it_is_found(here: World, step: Step, topic: str) -> None:
     """Its delivery is lost at that step; the reconciler writes it again, and the payment ends as it should."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
 
     async def lose() -> None:
@@ -73,20 +73,20 @@ async def test_a_refund_that_hangs_is_found(here: World) -> None:
 
 async def test_a_seat_that_nobody_paid_is_told(here: World) -> None:
     """Confirmed past the payment service: escalated and counted."""
-    made = await here.hold()
-    confirm = registration_pb2.ConfirmHoldRequest(registration_id=made.id)
+    hold = await here.hold()
+    confirm = registration_pb2.ConfirmHoldRequest(registration_id=hold.id)
     await here.registration.stub.ConfirmHold(confirm, metadata=SERVICE)
     await here.until(lambda: _has(here, "SELECT 1 FROM escalations WHERE kind = 'seat'"), what="escalated")
     (waiting,) = here.rows("SELECT subject_id::text, why FROM escalations")
-    assert (waiting["subject_id"], waiting["why"]) == (made.id, "seat_without_payment")
-    await here.resolve("seat", made.id, moved=False)
+    assert (waiting["subject_id"], waiting["why"]) == (hold.id, "seat_without_payment")
+    await here.resolve("seat", hold.id, moved=False)
     assert here.rows("SELECT 1 FROM escalations WHERE resolved_at IS NULL") == []
 
 
 async def test_a_paid_seat_is_no_news(here: World) -> None:
     """The feed brings every confirmed seat; those that are paid raise nothing."""
-    made = await here.hold()
-    await here.paid(made)
+    hold = await here.hold()
+    await here.paid(hold)
     await here.until(lambda: _has(here, "SELECT 1 FROM cursors WHERE position <> ''"), what="the feed was read")
     assert here.rows("SELECT 1 FROM escalations") == []
 
@@ -98,11 +98,11 @@ async def test_the_backlog_is_shown(here: World) -> None:
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     await here.settle(redirect, seconds=5)
 
-    async def shown() -> bool:
+    async def counts_the_return() -> bool:
         points = here.telemetry.points("payment.unsettled")
         return any(point.attributes["kind"] == "return_unverified" and point.value for point in points)
 
-    await here.until(shown, what="the gauge tells")
+    await here.until(counts_the_return, what="the gauge counts the return")
     assert here.telemetry.points("outbox.lag")[0].value > 0
     kinds = {point.attributes["kind"]: point.value for point in here.telemetry.points("payment.escalated")}
     assert kinds == {"payment": 0, "refund": 0, "return": 0, "seat": 0}
@@ -153,22 +153,22 @@ async def test_a_fault_of_ours_is_an_error_of_its_delivery(here: World) -> None:
 
 async def test_what_is_drained_shares_one_bound() -> None:
     """Deliveries have what the calls have left of it: the platform kills who takes twice as long."""
-    given: list[float] = []
+    bounds: list[float] = []
 
     class Server:
         async def drain(self, seconds: float) -> None:
-            given.append(seconds)
+            bounds.append(seconds)
             await asyncio.sleep(0.02)
 
     class Waiting:
         async def close(self, seconds: float) -> None:
-            given.append(seconds)
+            bounds.append(seconds)
 
     await drain(cast("GrpcServer", Server()), cast("Deliveries", Waiting()), 5.0)
     await drain(cast("GrpcServer", Server()), cast("Deliveries", Waiting()), 0.01)
-    assert given[0] == 5.0
-    assert given[1] <= 4.98
-    assert given[2:] == [0.01, 0.0]
+    assert bounds[0] == 5.0
+    assert bounds[1] <= 4.98
+    assert bounds[2:] == [0.01, 0.0]
 
 
 class OneRow:

@@ -16,17 +16,17 @@ SETTLED_OR_WAITING = (
 
 
 async def captured(here: World, number: int = 1, **fields: object) -> pb.Payment:
-    made = await here.hold(number, **fields)
-    settled = await here.paid(made)
+    hold = await here.hold(number, **fields)
+    settled = await here.paid(hold)
     assert state_of(settled.result) == "CAPTURED"
     return await here.payment(settled.result.id)
 
 
 async def test_a_cancelled_registration_gets_everything_back(here: World) -> None:
     """Until the deadline; the waitlist has the place at once, and the books are even."""
-    made = await here.hold()
-    settled = await here.paid(made)
-    await here.registration.cancel(made)
+    hold = await here.hold()
+    settled = await here.paid(hold)
+    await here.registration.cancel(hold)
     payment = await here.state_becomes(settled.result.id, "REFUNDED")
     assert payment.refunded_agorot == PRICE
     assert [pb.RefundReason.Name(refund.reason) for refund in payment.refunds] == ["REFUND_REASON_CANCELLED"]
@@ -39,11 +39,11 @@ async def test_after_the_deadline_an_organiser_decides(here: World, refund: int 
     await here.registration.event(
         slug="soon", price_agorot=PRICE, starts_at=after(hours=10), cancellation_deadline_hours=24
     )
-    made = await here.hold(event="soon")
-    settled = await here.paid(made)
+    hold = await here.hold(event="soon")
+    settled = await here.paid(hold)
     with pytest.raises(grpc.aio.AioRpcError, match="could be cancelled until"):
-        await here.registration.cancel(made)
-    cancel = registration_pb2.CancelRegistrationRequest(id=made.id, refund_agorot=refund)
+        await here.registration.cancel(hold)
+    cancel = registration_pb2.CancelRegistrationRequest(id=hold.id, refund_agorot=refund)
     await here.registration.stub.CancelRegistration(cancel, metadata=OWNER)
     # A page of changes may be read twice, and gives back once.
     for _ in range(2):
@@ -65,17 +65,17 @@ async def _nothing_is_open(here: World) -> bool:
 
 async def test_the_holder_does_not_choose_what_goes_back(here: World) -> None:
     """Refused with 403, and nothing is cancelled; in time, all of it goes back."""
-    made = await here.hold()
-    settled = await here.paid(made)
+    hold = await here.hold()
+    settled = await here.paid(hold)
     with pytest.raises(grpc.aio.AioRpcError) as error:
-        await here.registration.cancel(made, refund_agorot=PRICE)
+        await here.registration.cancel(hold, refund_agorot=PRICE)
     assert error.value.code() is grpc.StatusCode.PERMISSION_DENIED
-    assert await here.status(made) == "CONFIRMED"
-    too_much = registration_pb2.CancelRegistrationRequest(id=made.id, refund_agorot=PRICE + 1)
+    assert await here.status(hold) == "CONFIRMED"
+    too_much = registration_pb2.CancelRegistrationRequest(id=hold.id, refund_agorot=PRICE + 1)
     with pytest.raises(grpc.aio.AioRpcError, match=str(PRICE)):
         await here.registration.stub.CancelRegistration(too_much, metadata=OWNER)
-    assert await here.status(made) == "CONFIRMED"
-    await here.registration.cancel(made)
+    assert await here.status(hold) == "CONFIRMED"
+    await here.registration.cancel(hold)
     await here.state_becomes(settled.result.id, "REFUNDED")
 
 
@@ -87,10 +87,10 @@ async def _all_is_read(here: World) -> bool:
 
 async def test_an_unpaid_payment_ends_with_its_registration(here: World) -> None:
     """Cancelled while the customer is on the page: the later return finds no seat, and no card is charged."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
-    await here.registration.cancel(made)
+    await here.registration.cancel(hold)
     await here.state_becomes(opened.payment_id, "EXPIRED")
     settled = await here.settle(redirect)
     assert (state_of(settled.result), settled.result.failure) == ("FAILED", "seat_gone")

@@ -52,7 +52,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def told(**changed: Any) -> list[str]:
+def problem_lines(**changed: Any) -> list[str]:
     """Return the lines that stop the start with settings that are good but for these."""
     with pytest.raises(ValidationError) as refused:
         Settings(**{**REAL, **changed})
@@ -62,7 +62,7 @@ def told(**changed: Any) -> list[str]:
 @pytest.mark.parametrize(("name", "changed"), BROKEN)
 def test_production_refuses_play_money_and_open_doors(name: str, changed: dict[str, Any]) -> None:
     """Each rule is reported by name, without a value; development accepts the same value."""
-    [line] = told(**changed)
+    [line] = problem_lines(**changed)
     assert line.startswith(f"{name}: in production")
     assert not any(value in line for value in changed.values() if value)
     if name not in {"JWT_SECRET", "SERVICE_TOKEN"}:
@@ -85,7 +85,7 @@ def test_production_takes_what_is_safe(changed: dict[str, Any]) -> None:
 
 def test_every_rule_has_a_case() -> None:
     """No rule is without a test."""
-    lines = {line for _, changed in BROKEN for line in told(**changed)}
+    lines = {line for _, changed in BROKEN for line in problem_lines(**changed)}
     assert lines == {f"{rule.variable}: in production it {rule.demanded}" for rule in PRODUCTION_RULES}
 
 
@@ -103,7 +103,7 @@ def test_everything_that_is_broken_is_reported_at_once() -> None:
         "yaadpay_key": "7110eda4d09e062aa5e4a390b0a572ac0d2c0220",
         "yaadpay_passp": "yaad",
     }
-    assert [line.split(":")[0] for line in told(**compose)] == [
+    assert [line.split(":")[0] for line in problem_lines(**compose)] == [
         *("JWT_SECRET", "JWT_JWKS_URL", "JWT_AUDIENCE", "SERVICE_TOKEN", "DATABASE_URL", "DATABASE_URL"),
         *("YAADPAY_KEY", "YAADPAY_PASSP", "YAADPAY_BASE_URL", "YAADPAY_PAGE_URL", "YAADPAY_MASOF"),
     ]
@@ -133,16 +133,16 @@ def test_a_wrong_value_is_named_and_not_shown(name: str, value: Any) -> None:
 
 
 def test_secrets_do_not_show_themselves() -> None:
-    """Printed or logged whole, the settings tell none."""
-    shown = repr(Settings(**REAL))
-    assert "the key of" not in shown
-    assert "the password of" not in shown
+    """The printed or logged settings contain no secret."""
+    text = repr(Settings(**REAL))
+    assert "the key of" not in text
+    assert "the password of" not in text
 
 
 def test_a_service_has_one_identity() -> None:
     """Made with the shared secret, or given by the platform; never both, never none."""
-    (_, made) = ServiceIdentity("payment", secret=SECRET, issuer="ticketcap").metadata()[0]
-    assert made.startswith("Bearer ey")
+    (_, authorization) = ServiceIdentity("payment", secret=SECRET, issuer="ticketcap").metadata()[0]
+    assert authorization.startswith("Bearer ey")
     assert ServiceIdentity("payment", token="given", issuer="x").metadata() == (("authorization", "Bearer given"),)
     for both in ({"secret": SECRET, "token": "x"}, {}):
         with pytest.raises(ValueError, match="exactly one"):

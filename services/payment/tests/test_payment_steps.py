@@ -34,8 +34,8 @@ async def test_every_step_of_the_good_way_is_passed(here: World) -> None:
 @pytest.mark.parametrize("step", PAYING)
 async def test_paying_is_taken_up_where_it_stopped(here: World, step: Step) -> None:
     """As if the process had been killed there: the lease ends, another worker continues, one charge is made."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     here.steps.die_at(step)
     with contextlib.suppress(grpc.aio.AioRpcError):
@@ -75,42 +75,42 @@ async def test_giving_back_is_taken_up_or_handed_over(here: World, step: Step, b
 @pytest.mark.parametrize("step", [Step.SEAT_SECURED, Step.CAPTURE_INTENDED, Step.CAPTURE_ANSWERED])
 async def test_a_cancellation_that_passes_during_the_capture(here: World, step: Step) -> None:
     """A charge for a seat that was lost meanwhile is refunded."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
 
     async def cancel() -> None:
-        await here.registration.cancel(made)
+        await here.registration.cancel(hold)
 
     here.steps.once(step, cancel)
     await here.settle(redirect)
     await here.state_becomes(opened.payment_id, "REFUNDED")
-    assert await here.status(made) == "CANCELLED"
+    assert await here.status(hold) == "CANCELLED"
     await here.books_agree()
 
 
 async def test_a_payment_that_ends_while_its_page_is_signed(here: World) -> None:
     """The page comes too late: the payment stays ended, and the caller must open another one."""
-    made = await here.hold()
+    hold = await here.hold()
 
     async def end() -> None:
         here.change("UPDATE payments SET state = 'EXPIRED', failure = 'not_paid'")
 
     here.steps.once(Step.PAGE_SIGNED, end)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await here.create(made)
+        await here.create(hold)
     assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
     assert "EXPIRED; open another one" in (refused.value.details() or "")
     assert here.rows("SELECT 1 FROM payments WHERE state = 'EXPIRED' AND redirect_url = ''")
-    assert state_of((await here.paid(made)).result) == "CAPTURED"
+    assert state_of((await here.paid(hold)).result) == "CAPTURED"
     await here.books_agree()
 
 
 @pytest.mark.parametrize("step", [Step.RETURN_STORED, Step.RETURN_VERIFIED, Step.CAPTURE_INTENDED])
 async def test_the_same_return_that_passes_in_between(here: World, step: Step) -> None:
     """A refreshed browser at the worst moment: still one charge."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     other: list[asyncio.Task[object]] = []
 
@@ -128,8 +128,8 @@ async def test_the_same_return_that_passes_in_between(here: World, step: Step) -
 
 async def test_a_charge_made_after_another_deliverer_was_refused(here: World, ground: Ground) -> None:
     """One deliverer sleeps past its lease before it asks; the next one is refused, and then the first one charges."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
 
     async def sleep_long() -> None:
@@ -146,8 +146,8 @@ async def test_a_charge_made_after_another_deliverer_was_refused(here: World, gr
 
 async def test_no_transaction_is_open_while_yaadpay_is_asked(here: World) -> None:
     """YaadPay sleeps; the database sees no transaction and no lock of the payment service meanwhile."""
-    made = await here.hold()
-    opened = await here.create(made)
+    hold = await here.hold()
+    opened = await here.create(hold)
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]
     seen: list[object] = []
     for action in ("VERIFY", "commitTrans", "CancelTrans"):

@@ -48,28 +48,28 @@ def engine(database: str, role: str) -> AsyncEngine:
 
 @pytest.fixture
 async def app(database: str) -> AsyncIterator[AsyncEngine]:
-    made = engine(database, roles.APP)
-    yield made
-    await made.dispose()
+    app_engine = engine(database, roles.APP)
+    yield app_engine
+    await app_engine.dispose()
 
 
 @pytest.fixture
 async def jobs(database: str) -> AsyncIterator[AsyncEngine]:
-    made = engine(database, roles.JOBS)
-    yield made
-    await made.dispose()
+    jobs_engine = engine(database, roles.JOBS)
+    yield jobs_engine
+    await jobs_engine.dispose()
 
 
 @contextmanager
 def owner(database: str) -> Iterator[Connection]:
-    made = create_engine(driver_url(database))
-    with made.connect() as connection:
+    owner_engine = create_engine(driver_url(database))
+    with owner_engine.connect() as connection:
         yield connection
-    made.dispose()
+    owner_engine.dispose()
 
 
 def a_payment(**changes: Any) -> Payment:
-    made = Payment(
+    payment = Payment(
         id=uuid7(),
         school_slug="herzl",
         registration_id=uuid7(),
@@ -84,7 +84,7 @@ def a_payment(**changes: Any) -> Payment:
         created_at=NOW,
         redirect_url="https://pay.example/p/?ClientName=Dana",
     )
-    return replace(made, **changes)
+    return replace(payment, **changes)
 
 
 def in_state(state: PaymentState) -> Payment:
@@ -235,13 +235,13 @@ async def test_an_event_with_many_due_deliveries_fills_no_page(app: AsyncEngine,
     """Its oldest few are due, and every other event's too, however much longer its own wait."""
     box = Outbox(app, jobs, lease_seconds=30)
     stuck = uuid7()
-    made = [*(a_payment(event_id=stuck) for _ in range(8)), a_payment(), a_payment()]
-    for payment in made:
+    all_payments = [*(a_payment(event_id=stuck) for _ in range(8)), a_payment(), a_payment()]
+    for payment in all_payments:
         async with school_transaction(app, "herzl") as connection:
             await payments.add(connection, payment)
             await outbox.put(connection, payment, Topic.CONFIRM_SEAT, payment.id)
     due = await box.due(5, of_event=3)
-    expected = [made[number] for number in (0, 1, 2, 8, 9)]
+    expected = [all_payments[number] for number in (0, 1, 2, 8, 9)]
     assert due == [(payment.registration_id, payment.event_id) for payment in expected]
 
 

@@ -13,10 +13,10 @@ def school_of(here: World, span_name: str) -> set[tuple[Any, Any]]:
 
 async def test_a_payment_stores_the_schools_id_and_its_spans_carry_both(here: World) -> None:
     """The id comes from the registration service's answer."""
-    made = await here.hold()
-    school_id = (await here.registration.get(made)).school_id
+    hold = await here.hold()
+    school_id = (await here.registration.get(hold)).school_id
     assert len(school_id) == 36
-    await here.paid(made)
+    await here.paid(hold)
     assert [str(row["school_id"]) for row in here.rows("SELECT school_id FROM payments")] == [school_id]
     for name in ("payment.create", "payment.return", "outbox.deliver", "payment.capture"):
         assert school_of(here, name) == {(school_id, "herzl")}, name

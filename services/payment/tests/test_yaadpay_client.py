@@ -44,15 +44,15 @@ def telemetry() -> InMemoryTelemetry:
 
 @pytest.fixture
 async def simulator(yaadpay_url: str) -> AsyncIterator[Simulator]:
-    async with simulator_client(yaadpay_url) as made:
-        yield made
+    async with simulator_client(yaadpay_url) as simulator:
+        yield simulator
 
 
 @pytest.fixture
 async def client(simulator: Simulator, telemetry: InMemoryTelemetry) -> AsyncIterator[YaadPayClient]:
-    made = client_of(simulator.url, telemetry)
-    yield made
-    await made.close()
+    client = client_of(simulator.url, telemetry)
+    yield client
+    await client.close()
 
 
 def a_page(**changes: object) -> Page:
@@ -101,9 +101,9 @@ async def test_secrets_travel_in_forms_and_no_trace_goes_along(
         assert {"traceparent", "tracestate", "baggage", "sentry-trace"}.isdisjoint(seen["header_names"])
     spans = [span for span in telemetry.spans if span.name.startswith("POST yaadpay")]
     assert {span.name for span in spans} == {"POST yaadpay SIGN", "POST yaadpay commitTrans"}
-    told = " ".join(str(dict(span.attributes or {})) for span in spans)
+    attributes = " ".join(str(dict(span.attributes or {})) for span in spans)
     for secret in (KEY, PASSP, "?", "TransId", transaction, "דנה"):
-        assert secret not in told
+        assert secret not in attributes
 
 
 async def test_verify_says_whose_a_return_is(client: YaadPayClient, simulator: Simulator) -> None:

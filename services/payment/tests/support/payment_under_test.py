@@ -119,10 +119,10 @@ class World:
         """Open the paid event if it is not there, and register for it."""
         return await self.registration.register(number, **fields)
 
-    async def create(self, made: registration_pb.RegisterResponse, **fields: Any) -> pb.CreatePaymentResponse:
+    async def create(self, hold: registration_pb.RegisterResponse, **fields: Any) -> pb.CreatePaymentResponse:
         key = fields.pop("idempotency_key", secrets.token_hex(8))
         request = pb.CreatePaymentRequest(
-            **{"registration_id": made.id, "manage_token": made.manage_token, "idempotency_key": key, **fields}
+            **{"registration_id": hold.id, "manage_token": hold.manage_token, "idempotency_key": key, **fields}
         )
         return await self.stub.CreatePayment(request)
 
@@ -132,10 +132,10 @@ class World:
         return await self.stub.SettleReturn(pb.SettleReturnRequest(query=query), timeout=seconds)
 
     async def paid(
-        self, made: registration_pb.RegisterResponse, card: str = GOOD_CARD, **typed: Any
+        self, hold: registration_pb.RegisterResponse, card: str = GOOD_CARD, **typed: Any
     ) -> pb.SettleReturnResponse:
         """Open a payment, pay it on the page, come back."""
-        opened = await self.create(made)
+        opened = await self.create(hold)
         came = await self.simulator.customer(opened.redirect_url, card, **typed)
         return await self.settle(came["redirects"][0])
 
@@ -158,9 +158,9 @@ class World:
         request = pb.ResolveEscalationRequest(kind=kind, id=subject, **found)
         return (await self.stub.ResolveEscalation(request, metadata=SUPER_ADMIN, timeout=20)).payment
 
-    async def status(self, made: registration_pb.RegisterResponse) -> str:
+    async def status(self, hold: registration_pb.RegisterResponse) -> str:
         """Return where the registration stands."""
-        return registration_pb.RegistrationStatus.Name((await self.registration.get(made)).status)[20:]
+        return registration_pb.RegistrationStatus.Name((await self.registration.get(hold)).status)[20:]
 
     async def until(self, look: Callable[[], Awaitable[Any]], *, what: str) -> Any:
         """Wait until ``look`` finds something true; the value of time is only how long we are patient."""
@@ -212,10 +212,10 @@ class World:
                 " WHERE payment_id = :id AND reason = 'SURPLUS' AND state = 'DONE'",
                 id=payment["id"],
             )[0]["sum"]
-            kept = captured - payment["refunded_agorot"]
-            assert book["net_agorot"] == kept, (book, payment)
+            net_agorot = captured - payment["refunded_agorot"]
+            assert book["net_agorot"] == net_agorot, (book, payment)
             assert book["charged_agorot"] == captured + surplus, (book, payment)
-            if kept:
+            if net_agorot:
                 assert payment["seat"] == "CONFIRMED", payment
 
 
