@@ -45,17 +45,17 @@ class Stack:
         return self.tokens(role, school)
 
     def open_school(self, slug: str = "herzl") -> None:
-        made = self.client.post(
+        response = self.client.post(
             "/api/v1/schools", json={"slug": slug, "name": "בית ספר"}, headers=self.token("SUPER_ADMIN", None)
         )
-        assert made.status_code in {201, 409}, made.text
+        assert response.status_code in {201, 409}, response.text
 
     def open_event(self, slug: str, **fields: Any) -> dict[str, Any]:
         """Open an event of the school herzl; it begins in January 2030."""
         body = {"slug": slug, "title": "משחק האביב", "starts_at": "2030-01-01T10:00:00Z", "capacity": 100, **fields}
-        made = self.client.post(EVENTS, json=body, headers=self.token("OWNER"))
-        assert made.status_code == 201, made.text
-        event: dict[str, Any] = made.json()
+        response = self.client.post(EVENTS, json=body, headers=self.token("OWNER"))
+        assert response.status_code == 201, response.text
+        event: dict[str, Any] = response.json()
         return event
 
     def event(self, slug: str) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def stack(
         }
         gateway, url = running.enter_context(_gateway(folder, targets, started))
         client = running.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False))
-        made = Stack(
+        stack = Stack(
             url=url,
             postgres=postgres,
             registration=registration.process,
@@ -194,8 +194,8 @@ def stack(
                 if (address := process.settings["METRICS_ADDRESS"])
             },
         )
-        made.open_school()
-        yield made
+        stack.open_school()
+        yield stack
 
 
 def _page(common: Mapping[str, str]) -> str:

@@ -50,8 +50,8 @@ class Served:
         school = {"slug": "herzl", "name": "בית ספר"}
         httpx.post(f"{self.url}/api/v1/schools", json=school, headers=headers, trust_env=False)
         body = {"slug": event, "title": event, "starts_at": "2035-01-01T10:00:00Z", "capacity": 50}
-        made = httpx.post(f"{self.url}{EVENTS}", json=body, headers=bearer("OWNER"), trust_env=False)
-        assert made.status_code == 201, made.text
+        response = httpx.post(f"{self.url}{EVENTS}", json=body, headers=bearer("OWNER"), trust_env=False)
+        assert response.status_code == 201, response.text
         return asyncio.run(rush(url=self.url, school="herzl", event=event, parents=parents, concurrency=64))
 
     def dropped(self, reason: str) -> list[int]:
@@ -149,10 +149,10 @@ def assert_counted(services: Served, reason: str) -> None:
         time.sleep(0.2)
 
 
-def assert_served(told: Rush, parents: int) -> None:
+def assert_served(result: Rush, parents: int) -> None:
     """Every parent got an answer, and the first fifty got a seat."""
-    assert not told.refusals
-    assert dict(told.statuses) == {"CONFIRMED": 50, "WAITLISTED": parents - 50}
+    assert not result.refusals
+    assert dict(result.statuses) == {"CONFIRMED": 50, "WAITLISTED": parents - 50}
 
 
 @pytest.mark.parametrize("trouble", [*FAILING, "absent"])

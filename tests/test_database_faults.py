@@ -74,11 +74,11 @@ class Traffic:
                     number = self._next
                 body = {"name": "דנה כהן", "phone": f"052-{number:07d}", "spots": 1}
                 key = {"Idempotency-Key": f"traffic-{number}"}
-                self._ask(client.build_request("POST", f"{path}/registrations", json=body, headers=key), client)
-                self._ask(client.build_request("GET", path), client)
+                self._send(client.build_request("POST", f"{path}/registrations", json=body, headers=key), client)
+                self._send(client.build_request("GET", path), client)
                 time.sleep(0.05)
 
-    def _ask(self, request: httpx.Request, client: httpx.Client) -> None:
+    def _send(self, request: httpx.Request, client: httpx.Client) -> None:
         began = time.monotonic()
         with contextlib.suppress(httpx.TransportError):
             answer = client.send(request)
@@ -123,9 +123,9 @@ def test_silent_connections_are_left_for_new_ones(broken_way: tuple[Stack, Silen
     answers = traffic.since(0)
     assert max(seconds for seconds, _ in answers) < 3 + _BUSY_MACHINE
     assert {answer.status_code for _, answer in answers} <= {200, 201, 503}
-    told = {answer.json()["id"] for _, answer in answers if answer.status_code == 201}
-    kept = {row["id"] for number in range(_EVENTS) for row in stack.registrations(f"event-{number}")}
-    assert told <= kept
+    answer_ids = {answer.json()["id"] for _, answer in answers if answer.status_code == 201}
+    row_ids = {row["id"] for number in range(_EVENTS) for row in stack.registrations(f"event-{number}")}
+    assert answer_ids <= row_ids
     seconds_until_health(stack, 200, 2)
 
 

@@ -186,7 +186,7 @@ def test_hebrew_and_apostrophes_come_back_as_they_went(stack: Stack) -> None:
 def test_what_an_organiser_may_not_do_is_a_conflict_with_words(stack: Stack) -> None:
     """Reject capacity below reserved spots, deletion with registrations, and cancels, phones, slugs twice."""
     stack.open_event("rules", capacity=3)
-    made = [stack.register("rules", number).json() for number in range(2)]
+    registrations = [stack.register("rules", number).json() for number in range(2)]
     owner = stack.token("OWNER")
     answers = [
         stack.client.patch(f"{EVENTS}/rules", json={"capacity": 1}, headers=owner),
@@ -198,8 +198,8 @@ def test_what_an_organiser_may_not_do_is_a_conflict_with_words(stack: Stack) -> 
             headers=owner,
         ),
     ]
-    cancel = f"/api/v1/registrations/{made[0]['id']}/cancel"
-    token = {"X-Manage-Token": made[0]["manage_token"]}
+    cancel = f"/api/v1/registrations/{registrations[0]['id']}/cancel"
+    token = {"X-Manage-Token": registrations[0]["manage_token"]}
     assert stack.client.post(cancel, headers=token, json={"reason": "חולים"}).status_code == 200
     answers.append(stack.client.post(cancel, headers=token))
     codes = [(answer.status_code, answer.json()["code"]) for answer in answers]
@@ -253,14 +253,14 @@ def test_a_registration_is_its_holders_and_its_schools(stack: Stack) -> None:
 def test_check_in_once_and_undo(stack: Stack) -> None:
     """By confirmation code at the door."""
     stack.open_event("door")
-    made = stack.register("door", 1).json()
+    registration = stack.register("door", 1).json()
     manager = stack.token("MANAGER")
-    body = {"confirmation_code": made["confirmation_code"].lower()}
+    body = {"confirmation_code": registration["confirmation_code"].lower()}
     first = stack.client.post(f"{EVENTS}/door/check-ins", json=body, headers=manager)
     assert first.status_code == 201, first.text
     again = stack.client.post(f"{EVENTS}/door/check-ins", json=body, headers=manager)
     assert (again.status_code, again.json()["code"]) == (409, "ALREADY_CHECKED_IN")
-    undone = stack.client.delete(f"{EVENTS}/door/check-ins/{made['id']}", headers=manager)
+    undone = stack.client.delete(f"{EVENTS}/door/check-ins/{registration['id']}", headers=manager)
     assert undone.status_code in {200, 204}
 
 
@@ -288,10 +288,10 @@ def test_nobody_is_named_in_logs_and_spans(stack: Stack) -> None:
     stack.client.post(f"{EVENTS}/secret/registrations", json={**planted, "spots": 1})
     stack.client.post(f"{EVENTS}/secret/registrations", json={**planted, "spots": 0})
     stack.trace(answer.headers["traceresponse"].split("-")[1], "registration.create")
-    told = stack.registration.output() + stack.gateway.output()
-    told += httpx.get(f"{stack.sink_url}/api/traces", params={"limit": 1000}).text
+    output = stack.registration.output() + stack.gateway.output()
+    output += httpx.get(f"{stack.sink_url}/api/traces", params={"limit": 1000}).text
     secrets = ("פלונית", "7654321", "planted@", answer.json()["manage_token"])
-    assert [secret for secret in secrets if secret in told] == []
+    assert [secret for secret in secrets if secret in output] == []
 
 
 def test_health_tells_of_every_part(stack: Stack) -> None:

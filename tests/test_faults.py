@@ -23,21 +23,21 @@ def rush_disturbed_by(disturb: Callable[[], None], stack: Stack, event: str) -> 
 
     The parents run in a thread of their own: a process started by a thread dies with that thread.
     """
-    told: dict[int, dict[str, Any]] = {}
+    answers: dict[int, dict[str, Any]] = {}
     with ThreadPoolExecutor(1) as thread:
-        parents = thread.submit(asyncio.run, insistent_parents(stack, event, told))
-        while len(told) < PARENTS // 4 and not parents.done():
+        parents = thread.submit(asyncio.run, insistent_parents(stack, event, answers))
+        while len(answers) < PARENTS // 4 and not parents.done():
             time.sleep(0.002)
         disturb()
         parents.result(timeout=100)
-    return told
+    return answers
 
 
-async def insistent_parents(stack: Stack, event: str, told: dict[int, dict[str, Any]]) -> None:
+async def insistent_parents(stack: Stack, event: str, answers: dict[int, dict[str, Any]]) -> None:
     places = asyncio.Semaphore(20)
     async with httpx.AsyncClient(base_url=stack.url, timeout=10, trust_env=False) as client:
 
-        async def ask(number: int) -> None:
+        async def register(number: int) -> None:
             body = {"name": "דנה כהן", "phone": f"054-{number:07d}", "spots": 1}
             key = {"Idempotency-Key": f"key-{number}"}
             async with places:
@@ -45,23 +45,23 @@ async def insistent_parents(stack: Stack, event: str, told: dict[int, dict[str, 
                     with contextlib.suppress(httpx.TransportError):
                         answer = await client.post(f"{EVENTS}/{event}/registrations", json=body, headers=key)
                         if answer.status_code == 201:
-                            told[number] = answer.json()
+                            answers[number] = answer.json()
                             return
                         assert answer.status_code in {409, 429, 500, 502, 503, 504}, answer.text
                     await asyncio.sleep(0.1)
 
-        await asyncio.gather(*(ask(number) for number in range(PARENTS)))
+        await asyncio.gather(*(register(number) for number in range(PARENTS)))
 
 
-def assert_kept(stack: Stack, event: str, told: dict[int, dict[str, Any]]) -> None:
+def assert_stored(stack: Stack, event: str, answers: dict[int, dict[str, Any]]) -> None:
     """Every parent has an answer, every answer is true, and every number adds up."""
-    assert len(told) == PARENTS
+    assert len(answers) == PARENTS
     rows = {row["id"]: row for row in stack.registrations(event)}
-    assert {answer["id"] for answer in told.values()} == rows.keys(), "told and kept differ"
-    assert all(rows[answer["id"]]["status"] == answer["status"] for answer in told.values())
+    assert {answer["id"] for answer in answers.values()} == rows.keys(), "answers and rows differ"
+    assert all(rows[answer["id"]]["status"] == answer["status"] for answer in answers.values())
     seats = stack.event(event)
     assert (seats["confirmed"], seats["waitlisted"]) == (CAPACITY, PARENTS - CAPACITY)
-    positions = sorted(answer["waitlist_position"] for answer in told.values() if answer["status"] == "WAITLISTED")
+    positions = sorted(answer["waitlist_position"] for answer in answers.values() if answer["status"] == "WAITLISTED")
     assert positions == list(range(1, PARENTS - CAPACITY + 1))
 
 
@@ -73,8 +73,8 @@ def test_registration_killed_in_the_rush(own_stack: Stack) -> None:
         own_stack.registration.kill()
         own_stack.registration.start()
 
-    told = rush_disturbed_by(kill, own_stack, "kill")
-    assert_kept(own_stack, "kill", told)
+    answers = rush_disturbed_by(kill, own_stack, "kill")
+    assert_stored(own_stack, "kill", answers)
 
 
 def test_database_killed_in_the_rush(own_stack: Stack) -> None:
@@ -90,8 +90,8 @@ def test_database_killed_in_the_rush(own_stack: Stack) -> None:
         own_stack.postgres.stop()
         own_stack.postgres.start()
 
-    told = rush_disturbed_by(restart, own_stack, "kill")
-    assert_kept(own_stack, "kill", told)
+    answers = rush_disturbed_by(restart, own_stack, "kill")
+    assert_stored(own_stack, "kill", answers)
     assert own_stack.registration.pid
 
 
@@ -114,5 +114,5 @@ def test_a_drain_loses_no_answer(own_stack: Stack, which: str) -> None:
         assert process.terminate(30) == 0, process.output()[-2000:]
         process.start()
 
-    told = rush_disturbed_by(drain, own_stack, "drain")
-    assert_kept(own_stack, "drain", told)
+    answers = rush_disturbed_by(drain, own_stack, "drain")
+    assert_stored(own_stack, "drain", answers)

@@ -17,8 +17,8 @@ PATIENCE = 20.0
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[IdentityProvider]:
-    with IdentityProvider() as made:
-        yield made
+    with IdentityProvider() as provider:
+        yield provider
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +60,9 @@ def checks(stack: Stack) -> dict[str, str]:
     return found
 
 
-def status(stack: Stack, made: dict[str, Any]) -> str:
-    headers = {"X-Manage-Token": made["manage_token"]}
-    return str(stack.client.get(f"/api/v1/registrations/{made['id']}", headers=headers).json()["status"])
+def status(stack: Stack, hold: dict[str, Any]) -> str:
+    headers = {"X-Manage-Token": hold["manage_token"]}
+    return str(stack.client.get(f"/api/v1/registrations/{hold['id']}", headers=headers).json()["status"])
 
 
 def test_parents_pay_with_the_last_good_keys(stack: Stack, provider: IdentityProvider) -> None:
@@ -71,9 +71,9 @@ def test_parents_pay_with_the_last_good_keys(stack: Stack, provider: IdentityPro
     assert checks(stack)["identity"] == "ok"
     provider.stop()
     until(lambda: checks(stack)["identity"] == "stale")
-    made = held(stack, "before")
-    paid(stack, made)
-    assert status(stack, made) == "CONFIRMED"
+    hold = held(stack, "before")
+    paid(stack, hold)
+    assert status(stack, hold) == "CONFIRMED"
     assert stack.client.get(f"{EVENTS}/before/registrations", headers=stack.token("VIEWER")).status_code == 200
     health = stack.client.get("/api/health")
     assert (health.status_code, health.json()["status"]) == (200, "healthy")
@@ -83,8 +83,8 @@ def test_a_seat_that_is_paid_for_waits_for_the_keys_and_no_longer(stack: Stack, 
     """Registration starts without keys: health is 503, free events work, and the paid seat comes by itself."""
     stack.open_event("paid", price_agorot=PRICE)
     stack.open_event("free")
-    made, late = held(stack, "paid", 1), held(stack, "paid", 2)
-    page = opened(stack, made).json()["redirect_url"]
+    hold, late = held(stack, "paid", 1), held(stack, "paid", 2)
+    page = opened(stack, hold).json()["redirect_url"]
     back = urlsplit(paid_on_the_page(stack, page))
     provider.stop()
     stack.registration.kill()
@@ -96,7 +96,7 @@ def test_a_seat_that_is_paid_for_waits_for_the_keys_and_no_longer(stack: Stack, 
     refused = opened(stack, late)
     assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
     stack.client.get(f"{back.path}?{back.query}")
-    assert status(stack, made) == "PENDING_PAYMENT"
+    assert status(stack, hold) == "PENDING_PAYMENT"
     provider.start()
-    until(lambda: status(stack, made) == "CONFIRMED")
+    until(lambda: status(stack, hold) == "CONFIRMED")
     assert until(lambda: opened(stack, late).status_code == 201)

@@ -28,14 +28,14 @@ def trip(stack: Stack) -> str:
 def held(stack: Stack, event: str, number: int = 1, **fields: Any) -> dict[str, Any]:
     answer = stack.register(event, number, **fields)
     assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    assert made["status"] == "PENDING_PAYMENT"
-    return made
+    hold: dict[str, Any] = answer.json()
+    assert hold["status"] == "PENDING_PAYMENT"
+    return hold
 
 
-def opened(stack: Stack, made: dict[str, Any], **headers: str) -> httpx.Response:
-    url = f"/api/v1/registrations/{made['id']}/payments"
-    return stack.client.post(url, headers={"X-Manage-Token": made["manage_token"], **headers})
+def opened(stack: Stack, hold: dict[str, Any], **headers: str) -> httpx.Response:
+    url = f"/api/v1/registrations/{hold['id']}/payments"
+    return stack.client.post(url, headers={"X-Manage-Token": hold["manage_token"], **headers})
 
 
 def paid_on_the_page(stack: Stack, page_url: str, card: str | None = None) -> str:
@@ -67,9 +67,9 @@ def _inputs(form: str) -> dict[str, str]:
     return found
 
 
-def paid(stack: Stack, made: dict[str, Any]) -> str:
+def paid(stack: Stack, hold: dict[str, Any]) -> str:
     """Pay a hold the whole way, and return the payment's id."""
-    answer = opened(stack, made)
+    answer = opened(stack, hold)
     assert answer.status_code == 201, answer.text
     back = stack.client.get(_path(paid_on_the_page(stack, answer.json()["redirect_url"])))
     assert back.status_code == 303, back.text
@@ -85,11 +85,11 @@ def _path(url: str) -> str:
 
 def test_a_parent_pays_from_the_link_to_the_place(stack: Stack, trip: str) -> None:
     """From pay_url over the button and YaadPay's page to the page that says: paid, and yours."""
-    made = held(stack, trip)
-    page = stack.client.get(_path(made["pay_url"]))
+    hold = held(stack, trip)
+    page = stack.client.get(_path(hold["pay_url"]))
     assert page.status_code == 200
     pressed = stack.client.post(
-        urlsplit(made["pay_url"]).path,
+        urlsplit(hold["pay_url"]).path,
         data=_inputs(page.text),
         headers={"Content-Type": "application/x-www-form-urlencoded"},
     )
@@ -98,16 +98,16 @@ def test_a_parent_pays_from_the_link_to_the_place(stack: Stack, trip: str) -> No
     result = stack.client.get(back.headers["location"])
     assert result.status_code == 200
     assert "49.90" in result.text
-    shown = stack.client.get(f"/api/v1/registrations/{made['id']}", headers={"X-Manage-Token": made["manage_token"]})
-    assert shown.json()["status"] == "CONFIRMED"
-    assert "pay_url" not in shown.json()
+    answer = stack.client.get(f"/api/v1/registrations/{hold['id']}", headers={"X-Manage-Token": hold["manage_token"]})
+    assert answer.json()["status"] == "CONFIRMED"
+    assert "pay_url" not in answer.json()
     assert (stack.event(trip)["confirmed"], stack.event(trip)["held"]) == (1, 0)
 
 
 def test_the_whole_story_is_in_the_traces(stack: Stack, trip: str) -> None:
     """Opening is one trace, coming back another that links to it; each ends at the SQL and at YaadPay's door."""
-    made = held(stack, trip)
-    answer = opened(stack, made)
+    hold = held(stack, trip)
+    answer = opened(stack, hold)
     trace_id = answer.headers["traceresponse"].split("-")[1]
     first = stack.trace(trace_id, "payment.create", "POST yaadpay SIGN", "payments.serial")
     names = {span["name"] for span in first}
@@ -128,13 +128,13 @@ def test_the_whole_story_is_in_the_traces(stack: Stack, trip: str) -> None:
 
 def test_paying_twice_is_answered_with_the_running_payment(stack: Stack, trip: str) -> None:
     """409, which payment it is, and its page while it can be paid on; the same key gets the first answer."""
-    made = held(stack, trip)
-    first = opened(stack, made, **{"Idempotency-Key": "first"})
-    second = opened(stack, made)
+    hold = held(stack, trip)
+    first = opened(stack, hold, **{"Idempotency-Key": "first"})
+    second = opened(stack, hold)
     assert (second.status_code, second.json()["code"]) == (409, "PAYMENT_RUNNING")
     assert second.json()["payment_id"] == first.json()["payment_id"]
     assert second.json()["redirect_url"] == first.json()["redirect_url"]
-    again = opened(stack, made, **{"Idempotency-Key": "first"})
+    again = opened(stack, hold, **{"Idempotency-Key": "first"})
     assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")
     assert again.json() == first.json()
 
@@ -155,11 +155,11 @@ def test_what_can_not_be_paid_says_why(stack: Stack, trip: str) -> None:
     assert "register again" in gone.json()["detail"]
 
 
-def _until(ask: Any, good: Any) -> httpx.Response:
+def _until(fetch: Any, good: Any) -> httpx.Response:
     import time
 
     for _ in range(100):
-        answer: httpx.Response = ask()
+        answer: httpx.Response = fetch()
         if good(answer):
             return answer
         time.sleep(0.1)
@@ -168,8 +168,8 @@ def _until(ask: Any, good: Any) -> httpx.Response:
 
 def test_a_forged_return_is_refused_in_both_tongues(stack: Stack, trip: str) -> None:
     """400 for programs and for people; the genuine one still counts afterwards."""
-    made = held(stack, trip)
-    answer = opened(stack, made)
+    hold = held(stack, trip)
+    answer = opened(stack, hold)
     genuine = _path(paid_on_the_page(stack, answer.json()["redirect_url"]))
     forged = genuine.replace("Amount=49.9", "Amount=1.9")
     for accept in ("application/json", "text/html"):
@@ -203,12 +203,12 @@ def test_refunds_and_the_books_of_the_day(stack: Stack, trip: str) -> None:
 
 def test_a_cancelled_place_is_paid_back_and_offered_on(stack: Stack, trip: str) -> None:
     """The next on the waitlist gets an offer with a window and a link of its own."""
-    made = [held(stack, trip, number) for number in (1, 2, 3)]
+    holds = [held(stack, trip, number) for number in (1, 2, 3)]
     waiting = stack.register(trip, 4).json()
     assert waiting["status"] == "WAITLISTED"
-    payment_id = paid(stack, made[0])
-    token = {"X-Manage-Token": made[0]["manage_token"]}
-    assert stack.client.post(f"/api/v1/registrations/{made[0]['id']}/cancel", headers=token).status_code == 200
+    payment_id = paid(stack, holds[0])
+    token = {"X-Manage-Token": holds[0]["manage_token"]}
+    assert stack.client.post(f"/api/v1/registrations/{holds[0]['id']}/cancel", headers=token).status_code == 200
     url = f"/api/v1/payments/{payment_id}"
     _until(lambda: stack.client.get(url, headers=token), lambda answer: answer.json()["state"] == "REFUNDED")
     offered = stack.client.get(
@@ -221,8 +221,8 @@ def test_a_cancelled_place_is_paid_back_and_offered_on(stack: Stack, trip: str) 
 
 def test_a_refused_card_keeps_the_place(stack: Stack, trip: str) -> None:
     """The page says so and takes another card; the hold is untouched."""
-    made = held(stack, trip)
-    url = opened(stack, made).json()["redirect_url"]
+    hold = held(stack, trip)
+    url = opened(stack, hold).json()["redirect_url"]
     said = paid_on_the_page(stack, url, DECLINED)
     assert not said.startswith("http")
     assert stack.event(trip)["held"] == 1
@@ -232,16 +232,16 @@ def test_a_refused_card_keeps_the_place(stack: Stack, trip: str) -> None:
 def test_nothing_secret_and_nobody_is_told(stack: Stack, trip: str) -> None:
     """No key, password, token, card or person in any log line or span, after good and bad payments."""
     planted = {"name": "פלונית נסתרת", "phone": "053-9876543", "email": "hidden@example.org"}
-    made = stack.client.post(f"{EVENTS}/{trip}/registrations", json={**planted, "spots": 1}).json()
-    payment_id = paid(stack, made)
+    hold = stack.client.post(f"{EVENTS}/{trip}/registrations", json={**planted, "spots": 1}).json()
+    payment_id = paid(stack, hold)
     forged = stack.client.get("/api/v1/payments/yaadpay/return?Id=1&Fild2=hidden@example.org&KEY=mine")
     assert forged.status_code == 400
     stack.client.post(f"/api/v1/payments/{payment_id}/refunds", headers=stack.token("OWNER"))
     stack.trace(forged.headers["traceresponse"].split("-")[1], "payment.return")
-    kept = httpx.get(f"{stack.simulator_url}/simulator/transactions", timeout=5, trust_env=False).text
-    assert "49.90" in kept
-    told = "".join(process.output() for process in (stack.payment, stack.registration, stack.gateway))
-    told += httpx.get(f"{stack.sink_url}/api/traces?limit=1000", timeout=10).text
-    pay_token = urlsplit(made["pay_url"]).query.removeprefix("token=")
-    for secret in ("פלונית", "9876543", "hidden@", YAADPAY_KEY, "PassP=", "525336", made["manage_token"], pay_token):
-        assert secret not in told, secret
+    transactions = httpx.get(f"{stack.simulator_url}/simulator/transactions", timeout=5, trust_env=False).text
+    assert "49.90" in transactions
+    output = "".join(process.output() for process in (stack.payment, stack.registration, stack.gateway))
+    output += httpx.get(f"{stack.sink_url}/api/traces?limit=1000", timeout=10).text
+    pay_token = urlsplit(hold["pay_url"]).query.removeprefix("token=")
+    for secret in ("פלונית", "9876543", "hidden@", YAADPAY_KEY, "PassP=", "525336", hold["manage_token"], pay_token):
+        assert secret not in output, secret

@@ -39,11 +39,11 @@ def _without_redaction() -> None:
     redaction._is_personal_number = lambda number: False
 
 
-def _fail(*given: object) -> NoReturn:
-    """Fail as code does that quotes what it was given, and log it as libraries do."""
-    said = " ".join(map(str, given))
+def _fail(*values: object) -> NoReturn:
+    """Fail as code does that quotes its arguments, and log them as libraries do."""
+    said = " ".join(map(str, values))
     # A name has no shape: in a text of others it is known by its key only.
-    logging.getLogger("a.library").warning("can't take %s", given[1:], extra={"client_name": given[0]})
+    logging.getLogger("a.library").warning("can't take %s", values[1:], extra={"client_name": values[0]})
     try:
         raise KeyError(said)
     except KeyError as error:

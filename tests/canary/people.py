@@ -59,11 +59,11 @@ class People:
         self.jwt = jwt.encode({"sub": self._word(), "exp": int(time.time()) + 60}, self.key, algorithm="HS256")
         self.tokens = [self._token(), self._token()]
         self.idempotency_keys = [f"Order {self._word()} {self._digits(6)}", self._token()]
-        self.told: list[Planted] = []
+        self.issued_secrets: list[Planted] = []
         """Tokens and links that the system returned in answers."""
 
     def everything(self) -> list[Planted]:
-        """Return what is planted, and what the system gave out that is secret."""
+        """Return every planted text and every secret that the system returned in an answer."""
         kinds = {
             "name": [*self.names, *(part for name in self.names for part in name.split() if len(part) > 5)],
             "phone": self.phones,
@@ -76,7 +76,7 @@ class People:
             "token": self.tokens,
             "idempotency key": self.idempotency_keys,
         }
-        return [Planted(kind, text) for kind, texts in kinds.items() for text in texts] + self.told
+        return [Planted(kind, text) for kind, texts in kinds.items() for text in texts] + self.issued_secrets
 
     def one_of_each(self) -> Iterator[str]:
         """Yield one text of every kind; which one changes from time to time."""
@@ -84,9 +84,9 @@ class People:
             yield self._random.choice(texts)
         yield from (self.key, self.passp, self.jwt, self._random.choice(self.idempotency_keys))
 
-    def told_of(self, kind: str, text: str) -> None:
-        """Add what the system gave out."""
-        self.told.append(Planted(kind, text))
+    def add_issued_secret(self, kind: str, text: str) -> None:
+        """Add a secret that the system returned in an answer."""
+        self.issued_secrets.append(Planted(kind, text))
 
     def _digits(self, count: int) -> str:
         return "".join(self._random.choice("123456789") for _ in range(count))

@@ -49,11 +49,11 @@ def _good_registrations(world: World, people: People) -> None:
         body = {"name": next(names), "phone": phone, "email": next(emails), "spots": 1}
         headers = {"Idempotency-Key": f"{next(keys)}{number}"}
         for _ in range(2):
-            made = world.post(f"{EVENTS}/{event}/registrations", json=body, headers=headers)
-            assert made.status_code == 201, made.text
+            response = world.post(f"{EVENTS}/{event}/registrations", json=body, headers=headers)
+            assert response.status_code == 201, response.text
         world.post(f"{EVENTS}/{event}/registrations", json=body)
-        _keep(people, made.json())
-        _look_and_cancel(world, people, made.json())
+        _add_tokens(people, response.json())
+        _look_and_cancel(world, people, response.json())
     for path in (f"{EVENTS}/{event}/registrations", f"{EVENTS}/{event}/registrations.csv"):
         assert world.get(path, headers=world.token("VIEWER")).status_code == 200
 
@@ -63,34 +63,34 @@ def _event_of_people(world: World, people: People) -> str:
     return world.event(title=said, description=said, location=said)
 
 
-def _look_and_cancel(world: World, people: People, made: dict[str, Any]) -> None:
-    url = f"/api/v1/registrations/{made['id']}"
-    assert world.get(url, headers=holder(made)).status_code == 200
-    world.get(url, headers={"Authorization": f"Bearer {made['manage_token']}"})
+def _look_and_cancel(world: World, people: People, registration: dict[str, Any]) -> None:
+    url = f"/api/v1/registrations/{registration['id']}"
+    assert world.get(url, headers=holder(registration)).status_code == 200
+    world.get(url, headers={"Authorization": f"Bearer {registration['manage_token']}"})
     reason = " ".join(people.one_of_each())[:500]
-    assert world.post(f"{url}/cancel", json={"reason": reason}, headers=holder(made)).status_code == 200
+    assert world.post(f"{url}/cancel", json={"reason": reason}, headers=holder(registration)).status_code == 200
 
 
-def _keep(people: People, made: dict[str, Any]) -> None:
-    people.told_of("manage token", made["manage_token"])
-    if "pay_url" in made:
-        people.told_of("pay token", urlsplit(made["pay_url"]).query.removeprefix("token="))
+def _add_tokens(people: People, registration: dict[str, Any]) -> None:
+    people.add_issued_secret("manage token", registration["manage_token"])
+    if "pay_url" in registration:
+        people.add_issued_secret("pay token", urlsplit(registration["pay_url"]).query.removeprefix("token="))
 
 
 def _good_payments(world: World, people: People) -> None:
     for card in (*people.cards, "4580458045804580"):
         event = world.event(price_agorot=PRICE, title=people.names[0])
         body = {"name": people.names[1], "phone": people.phones[1], "email": people.emails[0], "spots": 1}
-        made = world.post(f"{EVENTS}/{event}/registrations", json=body).json()
-        _keep(people, made)
-        link = urlsplit(made["pay_url"])
+        registration = world.post(f"{EVENTS}/{event}/registrations", json=body).json()
+        _add_tokens(people, registration)
+        link = urlsplit(registration["pay_url"])
         world.get(f"{link.path}?{link.query}")
-        opened = world.opened(made)
+        opened = world.opened(registration)
         back = _paid(world, people, opened, card)
         if back:
             _come_back(world, people, back)
             payment = opened.json()["payment_id"]
-            world.get(f"/api/v1/payments/{payment}", headers=holder(made))
+            world.get(f"/api/v1/payments/{payment}", headers=holder(registration))
             world.post(f"/api/v1/payments/{payment}/refunds", json={"amount_agorot": 100}, headers=world.token("OWNER"))
             world.get(f"/payments/{payment}")
     world.get("/api/v1/schools/herzl/payments.csv", headers=world.token("OWNER"))
@@ -129,11 +129,12 @@ def break_handlers(world: World, people: People) -> None:
     for where in ("gateway", "registration", "sql", "payment"):
         event = world.event(price_agorot=PRICE)
         body = {"name": f"{BANG} {where} {people.names[0]}", "phone": people.phones[0], "email": people.emails[0]}
-        made = world.post(f"{EVENTS}/{event}/registrations", json={**body, "spots": 1})
+        response = world.post(f"{EVENTS}/{event}/registrations", json={**body, "spots": 1})
         if where == "payment":
-            _keep(people, made.json())
-            made = world.post(f"/api/v1/registrations/{made.json()['id']}/payments", headers=holder(made.json()))
-        assert made.status_code == 500, made.text
+            registration = response.json()
+            _add_tokens(people, registration)
+            response = world.post(f"/api/v1/registrations/{registration['id']}/payments", headers=holder(registration))
+        assert response.status_code == 500, response.text
 
 
 # Bad: everything everywhere
@@ -149,7 +150,7 @@ def _over_http(world: World, people: People) -> Iterator[Any]:
             yield lambda call=call, text=text: _in_broken_bodies(world, call, text)
 
 
-def _ask(world: World, method: str, path: str, **sent: Any) -> None:
+def _send(world: World, method: str, path: str, **sent: Any) -> None:
     """Make a call; a stream that begins is left at once."""
     url = f"{world.stack.url}{path}"
     with httpx.Client(trust_env=False, verify=False, timeout=10) as client, client.stream(method, url, **sent):
@@ -161,12 +162,12 @@ def _in_path_query_and_headers(world: World, call: Call, text: str) -> None:
     written = quote(text, safe="")
     parts = dict.fromkeys(("school", "event", "id", "registration", "kind"), written)
     query = "&".join(f"{name}={written}" for name in (written, "token", "cursor", "lang", "day", "status", "limit"))
-    _ask(world, call.method, call.route.format(**parts), headers=auth)
-    _ask(world, call.method, f"{call.path()}/{written}?{query}")
-    _ask(world, call.method, f"{call.path()}?{query}", headers=auth)
+    _send(world, call.method, call.route.format(**parts), headers=auth)
+    _send(world, call.method, f"{call.path()}/{written}?{query}")
+    _send(world, call.method, f"{call.path()}?{query}", headers=auth)
     headers = {name: text.encode() for name in _HEADERS}
     headers["Authorization"] = f"Bearer {text}".encode()
-    _ask(world, call.method, call.path(), headers=headers)
+    _send(world, call.method, call.path(), headers=headers)
 
 
 def _in_body(world: World, call: Call, text: str) -> None:
@@ -175,7 +176,7 @@ def _in_body(world: World, call: Call, text: str) -> None:
     named = {**call.body, "name": text, "reason": text}
     for body in (dict.fromkeys(call.body, text), {**call.body, text: text}, named):
         sent = {"data": body} if call.form else {"json": body}
-        _ask(world, call.method, call.path(), headers=auth, **sent)
+        _send(world, call.method, call.path(), headers=auth, **sent)
 
 
 def _in_broken_bodies(world: World, call: Call, text: str) -> None:
@@ -183,8 +184,8 @@ def _in_broken_bodies(world: World, call: Call, text: str) -> None:
     headers = {**call.auth(world, call.role), "Content-Type": media}
     whole = json.dumps({"name": text, "phone": text}, ensure_ascii=False).encode()
     for content in (whole[:-1], whole + whole, b"\xff" + whole, text.encode() * _HUGE, b"[" * _HUGE + whole):
-        _ask(world, call.method, call.path(), headers=headers, content=content)
-    _ask(world, call.method, call.path(), headers={**headers, "Content-Type": f"text/{quote(text)}"}, content=whole)
+        _send(world, call.method, call.path(), headers=headers, content=content)
+    _send(world, call.method, call.path(), headers={**headers, "Content-Type": f"text/{quote(text)}"}, content=whole)
 
 
 # Calls that HTTP can't reach
@@ -201,9 +202,9 @@ def _over_grpc(world: World, people: People) -> Iterator[Any]:
 
 def _in_messages(world: World, people: People, address: str, service: ServiceDescriptor) -> None:
     tokens = [world.token(role)["Authorization"] for role in ("SUPER_ADMIN", "OWNER", "SERVICE")]
-    with grpc.insecure_channel(address) as made:
+    with grpc.insecure_channel(address) as grpc_channel:
         # grpc's stubs know the asynchronous channel only.
-        channel: Any = cast("Any", made)
+        channel: Any = cast("Any", grpc_channel)
         for method in service.methods:
             for number, text in enumerate(people.one_of_each()):
                 request = GetMessageClass(method.input_type)()

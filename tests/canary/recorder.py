@@ -26,7 +26,7 @@ class Recorder(HttpStandIn):
 
     def sent_to(self, path: str) -> bytes:
         """Return everything that was sent to addresses with ``path`` in them."""
-        return b"\n".join(body for given, body in self.bodies if path in given)
+        return b"\n".join(body for address, body in self.bodies if path in address)
 
 
 def _unpacked(body: bytes, encoding: str) -> bytes:

@@ -87,8 +87,8 @@ def test_nobody_planted_is_in_any_byte_that_left(tmp_path: Path) -> None:
     left = left_behind(tmp_path, people, lambda world: plant(world, people))
     assert [place for place, content in left.items() if len(content) < 100] == [], "nothing came from there"
     assert all(service.encode() in left["/envelope/"] for service in SERVICES), "not every service reported an error"
-    told = found(people.everything(), left)
-    assert not told, f"CANARY_SEED={SEED}: {len(told)}\n" + "\n".join(told[:40])
+    findings = found(people.everything(), left)
+    assert not findings, f"CANARY_SEED={SEED}: {len(findings)}\n" + "\n".join(findings[:40])
 
 
 @pytest.mark.timeout(120)

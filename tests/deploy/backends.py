@@ -55,7 +55,7 @@ class Backends:
     jaeger: ServiceProcess
     collector: ServiceProcess
 
-    def ask(self, path: str, **parameters: Any) -> Any:
+    def query(self, path: str, **parameters: Any) -> Any:
         """Return the data of an answer of Jaeger's HTTP API; raise AssertionError for an error."""
         answer = httpx.get(f"{self.jaeger_url}{path}", params=parameters, timeout=10, trust_env=False)
         body = answer.json()

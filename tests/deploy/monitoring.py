@@ -95,7 +95,7 @@ class Inbox(HttpStandIn):
 
         super().__init__(Handler)
 
-    def told(self, alert: str) -> list[tuple[str, str]]:
+    def notifications_of(self, alert: str) -> list[tuple[str, str]]:
         """Return receiver and status of every notification of ``alert``, in order."""
         return [
             (notification["receiver"], notification["status"])
@@ -135,10 +135,12 @@ class Monitoring:
         return {alert["labels"]["alertname"] for alert in answer.raise_for_status().json()}
 
     def wait_until_firing(self, alert: str, seconds: float = 20, *, severity: str = ".+", receiver: str = "") -> None:
-        """Wait until Alertmanager holds ``alert`` and has told ``receiver`` (any); raise NotInTime."""
+        """Wait until Alertmanager holds ``alert`` and has notified ``receiver`` (any); raise NotInTime."""
         self._wait(lambda: alert in self.firing(severity), f"{alert} does not fire", seconds)
         self._wait(
-            lambda: self._last_status(alert, receiver) == "firing", f"nobody is told that {alert} fires", seconds
+            lambda: self._last_status(alert, receiver) == "firing",
+            f"no receiver is notified that {alert} fires",
+            seconds,
         )
 
     def wait_until_resolved(self, alert: str, seconds: float = 20, *, severity: str = ".+", receiver: str = "") -> None:
@@ -146,7 +148,7 @@ class Monitoring:
         self._wait(lambda: alert not in self.firing(severity), f"{alert} does not resolve", seconds)
         self._wait(
             lambda: self._last_status(alert, receiver) == "resolved",
-            f"nobody is told that {alert} is over, but: {self.inbox.told(alert)}",
+            f"no receiver is notified that {alert} is over, but: {self.inbox.notifications_of(alert)}",
             seconds,
         )
 
@@ -160,8 +162,8 @@ class Monitoring:
         self._wait(lambda: bool(self.query(f'up{{job="{job}"}} == 1')), f"{job} is not scraped", seconds)
 
     def _last_status(self, alert: str, receiver: str = "") -> str | None:
-        told = [status for who, status in self.inbox.told(alert) if receiver in {"", who}]
-        return told[-1] if told else None
+        statuses = [status for who, status in self.inbox.notifications_of(alert) if receiver in {"", who}]
+        return statuses[-1] if statuses else None
 
     def _wait(self, happened: Callable[[], bool], complaint: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds

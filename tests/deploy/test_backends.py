@@ -98,7 +98,7 @@ def test_jaeger_finds_a_refusal_by_its_status(watched: Watched) -> None:
     watched.receives.trace(good)
     since = {"start": int(watched.began * _MICROSECONDS), "end": int(time.time() * _MICROSECONDS), "limit": 50}
     search = {"service": "payment", "tags": '{"error":"true"}', **since}
-    found = {trace["traceID"] for trace in watched.receives.ask("/api/traces", **search)}
+    found = {trace["traceID"] for trace in watched.receives.query("/api/traces", **search)}
     assert trace_id_of(failed) in found
     assert good not in found
 
@@ -111,7 +111,7 @@ def test_a_search_of_a_runbook_is_answered(watched: Watched, search: str) -> Non
     assert hours
     seconds = int(hours[1]) * {"m": 60, "h": 3600}[hours[2]]
     now = int(time.time() * _MICROSECONDS)
-    found = watched.receives.ask("/api/traces", start=now - seconds * _MICROSECONDS, end=now, **asked)
+    found = watched.receives.query("/api/traces", start=now - seconds * _MICROSECONDS, end=now, **asked)
     least = _duration(asked.get("minDuration", "0ms"))
     for trace in found or []:
         # Jaeger asks of a trace, not of one span, that it has them all.
@@ -133,7 +133,7 @@ def test_every_operation_that_the_runbooks_search_for_is_one(watched: Watched) -
     world.fault("commitTrans", "http_500")
     world.get(world.way_back(world.opened(world.hold())))
     world.no_faults()
-    wanted = {
+    operations = {
         (asked["service"][0], asked["operation"][0])
         for search in SEARCHES
         if "operation" in (asked := parse_qs(urlsplit(search).query))
@@ -143,11 +143,11 @@ def test_every_operation_that_the_runbooks_search_for_is_one(watched: Watched) -
         return {
             (service, operation["name"])
             for service in ("gateway", "payment", "registration")
-            for operation in watched.receives.ask("/api/operations", service=service)
+            for operation in watched.receives.query("/api/operations", service=service)
         }
 
     ends = time.monotonic() + 60
-    while (missing := wanted - met()) and time.monotonic() < ends:
+    while (missing := operations - met()) and time.monotonic() < ends:
         time.sleep(1)
     assert not missing
 
@@ -159,7 +159,7 @@ def test_errors_slow_ones_and_money_are_kept_whatever_else_is_not(tmp_path: Path
     """Sampling keeps whole traces: a quiet root stays when a span below it failed. Plain traces are the control."""
     error = Status(code=Status.STATUS_CODE_ERROR)
     root = raw_otlp.span("root of a failure")
-    kept = [
+    survivors = [
         root,
         raw_otlp.span("failed", status=error, trace_id=root.trace_id, parent=root.span_id),
         raw_otlp.span("slow", milliseconds=1100),
@@ -167,8 +167,8 @@ def test_errors_slow_ones_and_money_are_kept_whatever_else_is_not(tmp_path: Path
     ]
     left = [raw_otlp.span("plain"), raw_otlp.span("nearly slow", milliseconds=900)]
     with backends(tmp_path, TRACE_KEEP_PERCENT="0") as receives:
-        raw_otlp.post(receives.otlp, raw_otlp.traces("gateway", [*left, *kept]))
-        for span in kept:
+        raw_otlp.post(receives.otlp, raw_otlp.traces("gateway", [*left, *survivors]))
+        for span in survivors:
             receives.trace(span.trace_id.hex(), span.name)
         assert not [span.name for span in left if receives.has(span.trace_id.hex())]
         page = httpx.get(f"http://{receives.pages['otel-collector']}/metrics", trust_env=False).text
@@ -183,13 +183,13 @@ def test_what_asks_every_second_is_left_unless_it_fails(watched: Watched) -> Non
     """Payment reads registration's changes all the time; Jaeger would show little else."""
     poll: dict[str, raw_otlp.Value] = {"rpc.method": POLL}
     error = Status(code=Status.STATUS_CODE_ERROR)
-    left, kept = raw_otlp.span("poll", values=poll), raw_otlp.span("failed poll", values=poll, status=error)
+    left, failure = raw_otlp.span("poll", values=poll), raw_otlp.span("failed poll", values=poll, status=error)
     later = raw_otlp.span("later")
-    raw_otlp.post(watched.receives.otlp, raw_otlp.traces("payment", [left, kept, later]))
-    for span in (kept, later):
+    raw_otlp.post(watched.receives.otlp, raw_otlp.traces("payment", [left, failure, later]))
+    for span in (failure, later):
         watched.receives.trace(span.trace_id.hex(), span.name)
     assert not watched.receives.has(left.trace_id.hex())
-    assert POLL not in {span["name"] for span in watched.receives.ask("/api/operations", service="payment")}
+    assert POLL not in {span["name"] for span in watched.receives.query("/api/operations", service="payment")}
 
 
 # Personal data
@@ -221,17 +221,17 @@ def test_the_second_wall_holds_alone(watched: Watched, over: str) -> None:
 _KINDS = {"name", "phone", "e-mail", "id", "card", "KEY", "PassP", "JWT", "token", "idempotency key"}
 
 
-def _found(people: People, told: bytes) -> list[Planted]:
-    return [planted for planted in people.everything() if any(form in told for form in planted.forms())]
+def _found(people: People, content: bytes) -> list[Planted]:
+    return [planted for planted in people.everything() if any(form in content for form in planted.forms())]
 
 
 def _recognised(people: People) -> list[str]:
-    """Return what is known by its shape."""
+    """Return the texts that the redaction recognises by their shape."""
     return [*people.phones, *people.emails, *people.ids, *people.cards, people.key, people.jwt, "Bearer " + people.key]
 
 
 def _hidden(people: People) -> dict[str, raw_otlp.Value]:
-    """Return what is known by the name that it stands under."""
+    """Return the texts that the redaction recognises by their attribute's name."""
     return {
         "client_name": people.names[0],
         "parent.name": people.names[1],
@@ -256,10 +256,10 @@ def _planted(people: People) -> Span:
     }
     everything: dict[str, raw_otlp.Value] = {**texts, **numbers, **_hidden(people), **harmless}
     everything["list"] = _recognised(people)
-    told = " ".join(_recognised(people))
-    event = Span.Event(name=f"event of {told}", attributes=raw_otlp.attributes(everything))
-    status = Status(code=Status.STATUS_CODE_ERROR, message=f"failed for {told}")
-    return raw_otlp.span(f"GET /{told}", values=everything, events=[event], status=status)
+    text = " ".join(_recognised(people))
+    event = Span.Event(name=f"event of {text}", attributes=raw_otlp.attributes(everything))
+    status = Status(code=Status.STATUS_CODE_ERROR, message=f"failed for {text}")
+    return raw_otlp.span(f"GET /{text}", values=everything, events=[event], status=status)
 
 
 def test_what_is_harmless_passes_the_wall(watched: Watched) -> None:

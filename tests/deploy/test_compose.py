@@ -116,11 +116,11 @@ def test_services_start_in_order_and_wait_for_no_telemetry() -> None:
 @pytest.mark.parametrize("service", OWN)
 def test_every_setting_that_is_given_is_one_that_is_read(service: str) -> None:
     """A misspelled variable would be ignored in silence."""
-    known = {name.upper() for name in _fields(ROOT / f"services/{service}/src/ticketcap_{service}/settings.py")}
+    variables = {name.upper() for name in _fields(ROOT / f"services/{service}/src/ticketcap_{service}/settings.py")}
     for path in (ROOT / "libs/chassis/src/ticketcap_chassis").rglob("*settings.py"):
-        known |= {name.upper() for name in _fields(path)}
-    known |= {"OTEL_EXPORTER_OTLP_ENDPOINT", "METRICS_ADDRESS"}
-    assert set(SERVICES[service]["environment"]) <= known
+        variables |= {name.upper() for name in _fields(path)}
+    variables |= {"OTEL_EXPORTER_OTLP_ENDPOINT", "METRICS_ADDRESS"}
+    assert set(SERVICES[service]["environment"]) <= variables
 
 
 def _fields(path: Path) -> set[str]:
@@ -162,8 +162,8 @@ def test_prometheus_reads_the_pages_that_there_are() -> None:
     assert pages["spans"] == f"otel-collector:{spans}"
     own = collector["service"]["telemetry"]["metrics"]["readers"][0]["pull"]["exporter"]["prometheus"]["port"]
     assert pages["otel-collector"] == f"otel-collector:{own}"
-    told = prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
-    assert told == ["alertmanager:9093"]
+    targets = prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    assert targets == ["alertmanager:9093"]
     assert "127.0.0.1:9093:9093" in SERVICES["alertmanager"]["ports"]
 
 

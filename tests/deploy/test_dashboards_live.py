@@ -65,9 +65,10 @@ class _Families:
                 next(lines)
 
     def _pay(self, event: str, card: str | None) -> None:
-        made = self._register(event)
-        path = f"/api/v1/registrations/{made['id']}/payments"
-        opened = self._client.post(path, headers={"X-Manage-Token": made["manage_token"]}).raise_for_status().json()
+        registration = self._register(event)
+        path = f"/api/v1/registrations/{registration['id']}/payments"
+        headers = {"X-Manage-Token": registration["manage_token"]}
+        opened = self._client.post(path, headers=headers).raise_for_status().json()
         order = {"page_url": opened["redirect_url"], **({"card": card} if card else {})}
         came = httpx.post(f"{self._simulator}/simulator/customer", json=order, timeout=10, trust_env=False).json()
         for redirect in came["redirects"]:
@@ -81,8 +82,8 @@ class _Families:
         self._number += 1
         body = {"name": "דנה כהן", "phone": f"052-{self._number:07d}", "spots": 1}
         answer = self._client.post(f"{_EVENTS}/{event}/registrations", json=body).raise_for_status()
-        made: dict[str, Any] = answer.json()
-        return made
+        registration: dict[str, Any] = answer.json()
+        return registration
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def test_an_alert_fires_reaches_somebody_and_resolves(tmp_path: Path) -> None:
         assert watch.firing() == {"PaymentFailures"}
 
         watch.wait_until_resolved("PaymentFailures")
-        assert watch.inbox.told("PaymentFailures") == [("page", "firing"), ("page", "resolved")]
+        assert watch.inbox.notifications_of("PaymentFailures") == [("page", "firing"), ("page", "resolved")]
 
 
 def test_a_page_keeps_back_what_it_explains(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_page_keeps_back_what_it_explains(tmp_path: Path) -> None:
         watch.wait_until_firing("OutboxLagging")
         page.close()
         watch.wait_until_firing("TargetDown")
-        assert watch.inbox.told("TargetDown")[0] == ("page", "firing")
+        assert watch.inbox.notifications_of("TargetDown")[0] == ("page", "firing")
         assert watch.firing() == {"TargetDown"}
 
 
@@ -105,9 +105,9 @@ def test_alertmanager_tells_those_whom_the_environment_names(
     written.write_text(config)
     debian.check("amtool", "check-config", written)
     assert SECRET not in config
-    told = receivers(config)
-    assert told["page"] == told["ticket"] == set(ways)
-    assert told["notice"] == set(ways) - {"email"}
+    channels = receivers(config)
+    assert channels["page"] == channels["ticket"] == set(ways)
+    assert channels["notice"] == set(ways) - {"email"}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_severity_decides_who_is_told(labels: dict[str, str], receiver: str) -> 
 def test_every_alert_that_the_routes_name_exists() -> None:
     """A renamed alert would slip through an inhibition in silence."""
     config: dict[str, Any] = yaml.safe_load((DEPLOY / "alertmanager/alertmanager.yml").read_text())
-    known = {
+    alerts = {
         rule["alert"]
         for path in (DEPLOY / "prometheus/rules").glob("*.yml")
         for group in yaml.safe_load(path.read_text())["groups"]
@@ -161,4 +161,4 @@ def test_every_alert_that_the_routes_name_exists() -> None:
         for name in matcher.split('"')[1].split("|")
     }
     assert named
-    assert named <= known
+    assert named <= alerts

@@ -71,8 +71,8 @@ def test_a_service_is_built_from_its_dockerfile_and_given_what_it_reads(name: st
     settings = ROOT / f"services/{name}/src/ticketcap_{name}/settings.py"
     assert (ROOT / service["build"]["dockerfile"]).exists()
     shared = (ROOT / "libs/chassis/src/ticketcap_chassis").rglob("*settings.py")
-    known = fields(settings).union(*map(fields, shared))
-    assert variables.keys() <= known | TELEMETRY | PLATFORM
+    setting_names = fields(settings).union(*map(fields, shared))
+    assert variables.keys() <= setting_names | TELEMETRY | PLATFORM
 
 
 def test_the_commands_take_secrets_from_the_environment_and_leave_references_to_railway() -> None:
@@ -85,7 +85,7 @@ def test_the_commands_take_secrets_from_the_environment_and_leave_references_to_
 
 
 # Values that an operator's environment and Railway put in place of a secret and of a reference.
-GIVEN = {
+OPERATOR_VALUES = {
     "JWT_JWKS_URL": "https://login.example.org/jwks",
     "JWT_ISSUER": "https://login.example.org",
     "JWT_AUDIENCE": "ticketcap",
@@ -116,11 +116,11 @@ DEMANDED = {
 
 def on_railway(name: str) -> dict[str, str]:
     """Return a service's variables as Railway hands them over."""
-    made = {}
+    environment = {}
     for variable, value in SERVICES[name]["variables"].items():
-        given = GIVEN.get(variable, "") if value == SECRET else value
-        made[variable] = re.sub(r"\$\{\{(.*?)\}\}", lambda match: _reference(match[1]), given)
-    return made
+        text = OPERATOR_VALUES.get(variable, "") if value == SECRET else value
+        environment[variable] = re.sub(r"\$\{\{(.*?)\}\}", lambda match: _reference(match[1]), text)
+    return environment
 
 
 def _reference(named: str) -> str:

@@ -132,10 +132,10 @@ def test_a_release_is_told_with_its_new_commits_and_its_deploy_once(sentry: Sent
     register(api, f"ticketcap@0.1.0+{third}", "staging", said.append, root=tmp_path)
     api.close()
 
-    told = {release["version"]: release["commits"] for release in sentry.lists[RELEASES]}
-    assert [entry["id"] for entry in told[f"ticketcap@0.1.0+{first}"]] == [first]
-    assert [entry["id"] for entry in told[f"ticketcap@0.1.0+{third}"]] == [third, second]
-    assert "dana" not in str(told).lower()
+    release_commits = {release["version"]: release["commits"] for release in sentry.lists[RELEASES]}
+    assert [entry["id"] for entry in release_commits[f"ticketcap@0.1.0+{first}"]] == [first]
+    assert [entry["id"] for entry in release_commits[f"ticketcap@0.1.0+{third}"]] == [third, second]
+    assert "dana" not in str(release_commits).lower()
     deploys = sentry.lists[f"{RELEASES}/ticketcap@0.1.0+{third}/deploys"]
     assert sorted(deploy["environment"] for deploy in deploys) == ["production", "staging"]
     assert "deploy to production: already registered" in said

@@ -106,9 +106,9 @@ METRICS = {metric.name for metric in schema.METRICS}
 TELEMETRY_NAMES = {*map(str, schema.SPANS), *map(str, schema.ATTRIBUTES), *METRICS}
 
 
-def unknown(column: str, known: set[str] | frozenset[str]) -> list[str]:
+def unknown(column: str, names: set[str] | frozenset[str]) -> list[str]:
     """Return the names in a column that do not exist."""
-    return sorted(named(column) - known)
+    return sorted(named(column) - names)
 
 
 def test_each_concept_has_one_line_and_a_meaning() -> None:
@@ -162,8 +162,8 @@ def test_every_span_attribute_and_metric_of_our_own_has_a_line() -> None:
     assert own - named("telemetry") == set()
 
 
-@pytest.mark.parametrize(("column", "known"), [("proto", PROTO_NAMES), ("telemetry", TELEMETRY_NAMES)])
-def test_an_invented_name_is_found(column: str, known: set[str]) -> None:
+@pytest.mark.parametrize(("column", "names"), [("proto", PROTO_NAMES), ("telemetry", TELEMETRY_NAMES)])
+def test_an_invented_name_is_found(column: str, names: set[str]) -> None:
     """The checks above are able to fail."""
-    assert "Registration.place" not in known
-    assert unknown(column, known - {min(named(column) & known)}) != []
+    assert "Registration.place" not in names
+    assert unknown(column, names - {min(named(column) & names)}) != []

@@ -116,9 +116,9 @@ class Round:
             spots=story.parent.spots,
             idempotency_key=f"{self._event}-{story.parent.number}",
         )
-        made = await _insistent(lambda: self._world.registration.Register(request, timeout=_CALL_SECONDS))
-        if made is not None and made.status == reg.REGISTRATION_STATUS_PENDING_PAYMENT:
-            story.registration, story.manage_token = made.id, made.manage_token
+        answer = await _insistent(lambda: self._world.registration.Register(request, timeout=_CALL_SECONDS))
+        if answer is not None and answer.status == reg.REGISTRATION_STATUS_PENDING_PAYMENT:
+            story.registration, story.manage_token = answer.id, answer.manage_token
 
     async def _pay(self, story: Story) -> None:
         for card in story.parent.cards:
@@ -287,19 +287,19 @@ class Round:
             charged = book[0]["charged_agorot"] if book else 0
             assert net == (row["amount_agorot"] - row["refunded_agorot"] if row["captured_at"] else 0), (book, row)
             assert charged == (row["amount_agorot"] if row["captured_at"] else 0), (book, row)
-        kept = sum(row["amount_agorot"] - row["refunded_agorot"] for row in captured)
-        assert not kept or confirmed, (kept, registration)
+        balance_agorot = sum(row["amount_agorot"] - row["refunded_agorot"] for row in captured)
+        assert not balance_agorot or confirmed, (balance_agorot, registration)
         owed = registration.price_agorot * registration.spots
         assert all(row["amount_agorot"] == owed for row in captured if owed), (owed, captured)
         if not owed:
-            assert not kept, (kept, registration)
+            assert not balance_agorot, (balance_agorot, registration)
             return
         assert not confirmed or captured, registration
         assert not confirmed or len([row for row in captured if row["seat"] == "CONFIRMED"]) == 1, captured
 
 
 async def _insistent(call: Callable[[], Awaitable[_Answer]]) -> _Answer | None:
-    """Ask until told something final, as a person does who sees an error page; None for a refusal."""
+    """Call until the answer is final, as a person does who sees an error page; return None for a refusal."""
     for _ in range(40):
         try:
             return await call()
@@ -317,7 +317,7 @@ async def _insistent(call: Callable[[], Awaitable[_Answer]]) -> _Answer | None:
 
 
 async def _tolerant(call: Callable[[], Awaitable[object]]) -> None:
-    """Ask once; that it is there already, or can't be done now, is no matter."""
+    """Call once and ignore an RPC's error: the change may exist already, or be impossible now."""
     try:
         await call()
     except grpc.aio.AioRpcError:

@@ -92,7 +92,7 @@ def _spans_of(words: list[str], service: str) -> tuple[Expected, Expected]:
     match verb, rest:
         case "http", [method, route, status, *own]:
             name = method if route == "-" else f"{method} {route}"
-            made = Expected(service="gateway", kind="SERVER", name=name, code=status)
+            outermost = Expected(service="gateway", kind="SERVER", name=name, code=status)
         case "rpc", [server, method, status, *own]:
             name = f"{_PACKAGES[server]}/{method}"
             client = Expected(service=service, kind="CLIENT", name=name, code=status, quantity=quantity)
@@ -101,21 +101,21 @@ def _spans_of(words: list[str], service: str) -> tuple[Expected, Expected]:
             client.children = [served]
             return client, served
         case "call", [server, method, status, *own]:
-            made = Expected(service=service, kind="CLIENT", name=f"{_PACKAGES[server]}/{method}", code=status)
+            outermost = Expected(service=service, kind="CLIENT", name=f"{_PACKAGES[server]}/{method}", code=status)
         case "serve", [server, method, status, *own]:
-            made = Expected(service=server, kind="SERVER", name=f"{_PACKAGES[server]}/{method}", code=status)
+            outermost = Expected(service=server, kind="SERVER", name=f"{_PACKAGES[server]}/{method}", code=status)
         case "yaadpay", [action, status, *own]:
             code = None if status == "-" else status
-            made = Expected(service=service, kind="CLIENT", name=f"POST yaadpay {action}", code=code)
+            outermost = Expected(service=service, kind="CLIENT", name=f"POST yaadpay {action}", code=code)
         case "sql", [_, *_]:
             own = []
-            made = Expected(service=service, kind="CLIENT", name=" ".join(rest))
+            outermost = Expected(service=service, kind="CLIENT", name=" ".join(rest))
         case "span", [name, *own]:
-            made = Expected(service=_MAKERS[name], kind=_KINDS.get(name, "INTERNAL"), name=name)
+            outermost = Expected(service=_MAKERS[name], kind=_KINDS.get(name, "INTERNAL"), name=name)
         case _:
             raise ValueError(f"{' '.join(words)!r} is no span")
-    made = replace(made, quantity=quantity, error_type=error_type, attributes=_own(own), links=links)
-    return made, made
+    outermost = replace(outermost, quantity=quantity, error_type=error_type, attributes=_own(own), links=links)
+    return outermost, outermost
 
 
 def _tail(words: list[str]) -> tuple[list[str], list[str], str | None]:
@@ -170,25 +170,25 @@ class Trace:
         yield from self._of_attributes(expected, span["attributes"])
         yield from self._of_links(expected, span)
 
-    def _of_attributes(self, expected: Expected, given: Mapping[str, Any]) -> Iterator[str]:
-        ours = {key: value for key, value in given.items() if key in OURS}
+    def _of_attributes(self, expected: Expected, attributes: Mapping[str, Any]) -> Iterator[str]:
+        ours = {key: value for key, value in attributes.items() if key in OURS}
         if missing := expected.attributes.keys() - ours.keys():
             yield f"without {', '.join(sorted(missing))}"
         if unexpected := ours.keys() - expected.attributes.keys():
             yield f"with {', '.join(f'{key}={ours[key]}' for key in sorted(unexpected))}"
         for key in expected.attributes.keys() & ours.keys():
-            wanted = self._value(expected.attributes[key])
-            if wanted is not None and str(ours[key]) != wanted:
-                yield f"{key} is {ours[key]}, not {wanted}"
+            expected_value = self._value(expected.attributes[key])
+            if expected_value is not None and str(ours[key]) != expected_value:
+                yield f"{key} is {ours[key]}, not {expected_value}"
 
     def _value(self, written: str | None) -> str | None:
         return self.values[written[1:]] if written and written.startswith("$") else written
 
     def _of_links(self, expected: Expected, span: Mapping[str, Any]) -> Iterator[str]:
-        given = sorted(self._linked(link) for link in span["links"])
-        wanted = sorted(self._value(link) or "" for link in expected.links)
-        if given != wanted:
-            yield f"linked to {given}, not {wanted}"
+        links = sorted(self._linked(link) for link in span["links"])
+        expected_links = sorted(self._value(link) or "" for link in expected.links)
+        if links != expected_links:
+            yield f"linked to {links}, not {expected_links}"
 
     def _linked(self, link: Mapping[str, str]) -> str:
         near = self.by_id.get(link["span_id"])
@@ -199,8 +199,8 @@ class Trace:
         """Match each expected child to the first span that fits. Report spans that fit by name only."""
         left, found = list(children), []
         for child in sorted(expected.children, key=lambda each: bool(each.quantity)):
-            wanted = 1_000 if child.quantity == "*" else 1
-            fitting = [span for span in left if not self._differences(child, span)][:wanted]
+            limit = 1_000 if child.quantity == "*" else 1
+            fitting = [span for span in left if not self._differences(child, span)][:limit]
             left = [span for span in left if not any(span is taken for taken in fitting)]
             if not fitting and not child.quantity:
                 alike = next((span for span in left if _is_alike(child, span)), None)

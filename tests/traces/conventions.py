@@ -20,18 +20,18 @@ _TARGET: Final = frozenset({"server.address", "server.port"})
 
 def faults_of(span: Mapping[str, Any], code: str | None, error_type: str | None) -> Iterator[str]:
     """Return the conventions that a span breaks. ``code`` is its expected status, ``error_type`` its expected error."""
-    given = span["attributes"]
+    attributes = span["attributes"]
     sort = _sort(span)
-    told = given.get("rpc.response.status_code") or given.get("http.response.status_code")
-    if (None if told is None else str(told)) != code:
-        yield f"its status on the wire is {told}"
-    yield from _of_attributes(sort, span["name"], given)
-    wanted = error_type or (code if _is_error(sort, code) else None)
-    if given.get("error.type") != wanted:
-        yield f"error.type is {given.get('error.type')}, not {wanted}"
-    if span["status"] != ("ERROR" if wanted else "UNSET"):
+    status = attributes.get("rpc.response.status_code") or attributes.get("http.response.status_code")
+    if (None if status is None else str(status)) != code:
+        yield f"its status on the wire is {status}"
+    yield from _of_attributes(sort, span["name"], attributes)
+    expected_type = error_type or (code if _is_error(sort, code) else None)
+    if attributes.get("error.type") != expected_type:
+        yield f"error.type is {attributes.get('error.type')}, not {expected_type}"
+    if span["status"] != ("ERROR" if expected_type else "UNSET"):
         yield f"its status is {span['status']}"
-    yield from _of_events(sort, span["events"], wanted, code)
+    yield from _of_events(sort, span["events"], expected_type, code)
     if span["end"] < span["start"]:
         yield "it ends before it begins"
 
@@ -64,7 +64,7 @@ def _number(code: str | None) -> int:
     return int(code) if code and code.isdecimal() else 0
 
 
-def _of_attributes(sort: str, span_name: str, given: Mapping[str, Any]) -> Iterator[str]:
+def _of_attributes(sort: str, span_name: str, attributes: Mapping[str, Any]) -> Iterator[str]:
     must, may = {
         "rpc CLIENT": (_RPC | _TARGET, frozenset[str]()),
         "rpc SERVER": (_RPC, frozenset[str]()),
@@ -73,16 +73,16 @@ def _of_attributes(sort: str, span_name: str, given: Mapping[str, Any]) -> Itera
         "sql": (_SQL, frozenset({"db.query.summary", "db.collection.name"})),
         "own": (frozenset[str](), frozenset[str]()),
     }.get(sort, (frozenset[str](), frozenset[str]()))
-    conventional = given.keys() - OURS.keys() - {"error.type"}
+    conventional = attributes.keys() - OURS.keys() - {"error.type"}
     if missing := must - conventional:
         yield f"without {', '.join(sorted(missing))}"
     if unknown := conventional - must - may:
         yield f"with {', '.join(sorted(unknown))}, which the schema does not have"
-    if sort == "own" and (foreign := given.keys() - {str(key) for key in _OWN.get(span_name, ())}):
+    if sort == "own" and (foreign := attributes.keys() - {str(key) for key in _OWN.get(span_name, ())}):
         yield f"with {', '.join(sorted(foreign))}, which the schema does not give it"
-    for key in given.keys() & OURS.keys():
-        if not isinstance(given[key], _TYPES[OURS[key]]) or given[key] == "":
-            yield f"{key} is {given[key]!r}, which is no {OURS[key]}"
+    for key in attributes.keys() & OURS.keys():
+        if not isinstance(attributes[key], _TYPES[OURS[key]]) or attributes[key] == "":
+            yield f"{key} is {attributes[key]!r}, which is no {OURS[key]}"
 
 
 def _of_events(sort: str, events: list[Mapping[str, Any]], error: str | None, code: str | None) -> Iterator[str]:

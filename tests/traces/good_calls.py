@@ -419,8 +419,8 @@ def goes_well_____(world: World) -> Answered:
     """,
 )
 def by_its_holder(world: World) -> Answered:
-    made = world.registered("shared")
-    return Answered(world.get(f"/api/v1/registrations/{made['id']}", headers=holder(made)))
+    registration = world.registered("shared")
+    return Answered(world.get(f"/api/v1/registrations/{registration['id']}", headers=holder(registration)))
 
 
 @case(
@@ -445,8 +445,8 @@ def with_the_wrong_token(world: World) -> Answered:
     """,
 )
 def by_another_schools_organiser(world: World) -> Answered:
-    made = world.registered("shared")
-    return Answered(world.get(f"/api/v1/registrations/{made['id']}", headers=world.token("VIEWER", "bialik")))
+    registration = world.registered("shared")
+    return Answered(world.get(f"/api/v1/registrations/{registration['id']}", headers=world.token("VIEWER", "bialik")))
 
 
 @case(
@@ -467,9 +467,9 @@ def by_another_schools_organiser(world: World) -> Answered:
 )
 def makes_room_for_who_waits(world: World) -> Answered:
     event = world.event(capacity=1)
-    made = world.registered(event)
+    registration = world.registered(event)
     world.registered(event)
-    return Answered(world.post(f"/api/v1/registrations/{made['id']}/cancel", headers=holder(made)))
+    return Answered(world.post(f"/api/v1/registrations/{registration['id']}/cancel", headers=holder(registration)))
 
 
 @case(
@@ -485,9 +485,9 @@ def makes_room_for_who_waits(world: World) -> Answered:
     """,
 )
 def of_what_is_cancelled(world: World) -> Answered:
-    made = world.registered("shared")
-    url = f"/api/v1/registrations/{made['id']}/cancel"
-    world.post(url, headers=holder(made))
+    registration = world.registered("shared")
+    url = f"/api/v1/registrations/{registration['id']}/cancel"
+    world.post(url, headers=holder(registration))
     return Answered(world.post(url, headers=world.token("MANAGER")))
 
 
@@ -501,9 +501,9 @@ def of_what_is_cancelled(world: World) -> Answered:
     """,
 )
 def who_chooses_ones_own_refund(world: World) -> Answered:
-    made = world.registered("shared")
-    url = f"/api/v1/registrations/{made['id']}/cancel"
-    return Answered(world.post(url, json={"refund_agorot": 1}, headers=holder(made)))
+    registration = world.registered("shared")
+    url = f"/api/v1/registrations/{registration['id']}/cancel"
+    return Answered(world.post(url, json={"refund_agorot": 1}, headers=holder(registration)))
 
 
 @case(
@@ -519,8 +519,8 @@ def who_chooses_ones_own_refund(world: World) -> Answered:
     """,
 )
 def gives_back_more_than_it_cost(world: World) -> Answered:
-    made = world.registered("shared")
-    url = f"/api/v1/registrations/{made['id']}/cancel"
+    registration = world.registered("shared")
+    url = f"/api/v1/registrations/{registration['id']}/cancel"
     return Answered(world.post(url, json={"refund_agorot": 1}, headers=world.token("MANAGER")))
 
 
@@ -593,10 +593,10 @@ def arrives_twice(world: World) -> Answered:
     """,
 )
 def is_taken_back(world: World) -> Answered:
-    made = world.registered("shared")
-    code = {"confirmation_code": made["confirmation_code"]}
+    registration = world.registered("shared")
+    code = {"confirmation_code": registration["confirmation_code"]}
     world.post(f"{SHARED}/check-ins", json=code, headers=world.token("MANAGER"))
-    return Answered(world.request("DELETE", f"{SHARED}/check-ins/{made['id']}", headers=world.token("MANAGER")))
+    return Answered(world.request("DELETE", f"{SHARED}/check-ins/{registration['id']}", headers=world.token("MANAGER")))
 
 
 @case(
@@ -610,8 +610,8 @@ def is_taken_back(world: World) -> Answered:
     """,
 )
 def of_who_has_not_arrived(world: World) -> Answered:
-    made = world.registered("shared")
-    return Answered(world.request("DELETE", f"{SHARED}/check-ins/{made['id']}", headers=world.token("MANAGER")))
+    registration = world.registered("shared")
+    return Answered(world.request("DELETE", f"{SHARED}/check-ins/{registration['id']}", headers=world.token("MANAGER")))
 
 
 # Payments

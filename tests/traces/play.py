@@ -43,7 +43,7 @@ def play(world: World, cases: Sequence[Case], more: Callable[[], None]) -> dict[
     """Return how every case ended. ``more`` is done before anything breaks."""
     if world.stack.event("shared").get("id") is None:
         world.stack.open_event("shared", capacity=1000)
-    told = _played(world, cases, Phase.UP, at_once=1)
+    outcomes = _played(world, cases, Phase.UP, at_once=1)
     # A process that is killed takes along what it has not sent.
     time.sleep(_SENT_SECONDS)
     more()
@@ -51,16 +51,16 @@ def play(world: World, cases: Sequence[Case], more: Callable[[], None]) -> dict[
     time.sleep(_SENT_SECONDS)
     for process in (world.stack.registration, world.stack.payment):
         os.kill(process.pid, signal.SIGSTOP)
-    told |= _played(world, cases, Phase.FROZEN, at_once=40)
+    outcomes |= _played(world, cases, Phase.FROZEN, at_once=40)
     for process in (world.stack.registration, world.stack.payment):
         process.kill()
-    told |= _played(world, cases, Phase.DOWN, at_once=_AT_ONCE)
+    outcomes |= _played(world, cases, Phase.DOWN, at_once=_AT_ONCE)
     world.stack.payment.start()
     world.is_reached("payment")
-    told |= _played(world, cases, Phase.WITHOUT_REGISTRATION, at_once=1)
+    outcomes |= _played(world, cases, Phase.WITHOUT_REGISTRATION, at_once=1)
     world.stack.registration.start()
     world.is_reached("registration")
-    return _with_spans(world, told)
+    return _with_spans(world, outcomes)
 
 
 def _played(world: World, cases: Sequence[Case], phase: Phase, *, at_once: int) -> dict[str, Played]:
@@ -78,16 +78,16 @@ def _one(world: World, case: Case) -> Played:
         return Played(None, repr(error))
 
 
-def _with_spans(world: World, told: dict[str, Played]) -> dict[str, Played]:
+def _with_spans(world: World, outcomes: dict[str, Played]) -> dict[str, Played]:
     """Wait until everything has arrived that will: no trace grows any more."""
-    until(lambda: all(_spans(world, told).values()))
+    until(lambda: all(_spans(world, outcomes).values()))
     before: dict[str, int] = {}
-    while (now := {name: len(spans) for name, spans in _spans(world, told).items()}) != before:
+    while (now := {name: len(spans) for name, spans in _spans(world, outcomes).items()}) != before:
         before = now
         time.sleep(_SENT_SECONDS)
-    arrived = _spans(world, told)
-    return {name: Played(how.answered, how.error, arrived.get(name, ())) for name, how in told.items()}
+    arrived = _spans(world, outcomes)
+    return {name: Played(how.answered, how.error, arrived.get(name, ())) for name, how in outcomes.items()}
 
 
-def _spans(world: World, told: Mapping[str, Played]) -> dict[str, Sequence[Mapping[str, Any]]]:
-    return {name: world.spans(how.answered.trace_id) for name, how in told.items() if how.answered}
+def _spans(world: World, outcomes: Mapping[str, Played]) -> dict[str, Sequence[Mapping[str, Any]]]:
+    return {name: world.spans(how.answered.trace_id) for name, how in outcomes.items() if how.answered}

@@ -76,15 +76,15 @@ class World:
         """Open an event and return its slug."""
         slug = self.slug()
         body = {"slug": slug, "title": "טיול", "starts_at": "2030-01-01T10:00:00Z", "capacity": 10, **fields}
-        made = self.post(EVENTS, json=body, headers=self.token("OWNER"))
-        assert made.status_code == 201, made.text
+        response = self.post(EVENTS, json=body, headers=self.token("OWNER"))
+        assert response.status_code == 201, response.text
         return slug
 
     def registered(self, event: str, **fields: Any) -> dict[str, Any]:
         body = {"name": "דנה כהן", "phone": f"052-{next(self._numbers):07d}", "spots": 1, **fields}
-        made = self.post(f"{EVENTS}/{event}/registrations", json=body)
-        assert made.status_code == 201, made.text
-        answer: dict[str, Any] = made.json()
+        response = self.post(f"{EVENTS}/{event}/registrations", json=body)
+        assert response.status_code == 201, response.text
+        answer: dict[str, Any] = response.json()
         return answer
 
     def hold(self, **fields: Any) -> dict[str, Any]:
@@ -100,9 +100,9 @@ class World:
 
     def opened(self, hold: Mapping[str, Any]) -> httpx.Response:
         url = f"/api/v1/registrations/{hold['id']}/payments"
-        made = self.post(url, headers=holder(hold))
-        assert made.status_code == 201, made.text
-        return made
+        response = self.post(url, headers=holder(hold))
+        assert response.status_code == 201, response.text
+        return response
 
     def way_back(self, opened: httpx.Response, card: str | None = None) -> str:
         """Pay at YaadPay's page; return the path that the browser is sent to."""
@@ -144,8 +144,8 @@ class World:
     def fault(self, action: str, kind: str, **more: Any) -> None:
         """Let YaadPay go wrong the next time."""
         fault = {"action": action, "kind": kind, **more}
-        made = self._client.post(f"{self.stack.simulator_url}/simulator/faults", json=fault)
-        assert made.is_success, made.text
+        response = self._client.post(f"{self.stack.simulator_url}/simulator/faults", json=fault)
+        assert response.is_success, response.text
 
     def no_faults(self) -> None:
         self._client.delete(f"{self.stack.simulator_url}/simulator/faults")
