@@ -43,7 +43,7 @@ def watching(stack: Stack, event: str) -> Iterator["queue.Queue[dict[str, Any]]"
         thread.join(10)
 
 
-def test_two_thousand_parents_for_a_hundred_places(stack: Stack) -> None:
+def test_two_thousand_parents_for_a_hundred_seats(stack: Stack) -> None:
     """Confirm 100, waitlist 1,900 in order, refuse no claim. A cancellation promotes the first of the waitlist."""
     stack.open_event("rush")
     result = asyncio.run(rush(url=stack.url, school="herzl", event="rush", parents=2000, concurrency=256, seconds=60))
@@ -264,8 +264,8 @@ def test_check_in_once_and_undo(stack: Stack) -> None:
     assert undone.status_code in {200, 204}
 
 
-def test_a_paid_event_holds_the_place_until_its_time_is_over(stack: Stack) -> None:
-    """PENDING_PAYMENT with its end; afterwards the place goes to who waits."""
+def test_a_paid_event_holds_the_seat_until_its_time_is_over(stack: Stack) -> None:
+    """PENDING_PAYMENT with its end; afterwards the next on the waitlist gets the seat."""
     stack.open_event("paid", capacity=1, price_agorot=5000, hold_seconds=5)
     first, second = stack.register("paid", 1).json(), stack.register("paid", 2).json()
     assert (first["status"], second["status"]) == ("PENDING_PAYMENT", "WAITLISTED")

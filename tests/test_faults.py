@@ -34,13 +34,13 @@ def rush_disturbed_by(disturb: Callable[[], None], stack: Stack, event: str) -> 
 
 
 async def insistent_parents(stack: Stack, event: str, answers: dict[int, dict[str, Any]]) -> None:
-    places = asyncio.Semaphore(20)
+    slots = asyncio.Semaphore(20)
     async with httpx.AsyncClient(base_url=stack.url, timeout=10, trust_env=False) as client:
 
         async def register(number: int) -> None:
             body = {"name": "דנה כהן", "phone": f"054-{number:07d}", "spots": 1}
             key = {"Idempotency-Key": f"key-{number}"}
-            async with places:
+            async with slots:
                 for _ in range(300):
                     with contextlib.suppress(httpx.TransportError):
                         answer = await client.post(f"{EVENTS}/{event}/registrations", json=body, headers=key)

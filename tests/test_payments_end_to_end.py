@@ -83,7 +83,7 @@ def _path(url: str) -> str:
     return f"{parts.path}?{parts.query}"
 
 
-def test_a_parent_pays_from_the_link_to_the_place(stack: Stack, trip: str) -> None:
+def test_a_parent_pays_from_the_link_to_the_seat(stack: Stack, trip: str) -> None:
     """From pay_url over the button and YaadPay's page to the page that says: paid, and yours."""
     hold = held(stack, trip)
     page = stack.client.get(_path(hold["pay_url"]))
@@ -201,7 +201,7 @@ def test_refunds_and_the_books_of_the_day(stack: Stack, trip: str) -> None:
     assert all(row["yaadpay_id"] for row in rows if row["payment_id"] == payment_id)
 
 
-def test_a_cancelled_place_is_paid_back_and_offered_on(stack: Stack, trip: str) -> None:
+def test_a_cancelled_seat_is_paid_back_and_offered_on(stack: Stack, trip: str) -> None:
     """The next on the waitlist gets an offer with a window and a link of its own."""
     holds = [held(stack, trip, number) for number in (1, 2, 3)]
     waiting = stack.register(trip, 4).json()
@@ -219,7 +219,7 @@ def test_a_cancelled_place_is_paid_back_and_offered_on(stack: Stack, trip: str) 
     assert stack.client.get(_path(offered["pay_url"])).status_code == 200
 
 
-def test_a_refused_card_keeps_the_place(stack: Stack, trip: str) -> None:
+def test_a_refused_card_keeps_the_seat(stack: Stack, trip: str) -> None:
     """The page says so and takes another card; the hold is untouched."""
     hold = held(stack, trip)
     url = opened(stack, hold).json()["redirect_url"]

@@ -280,7 +280,7 @@ def _claimed(world: World, event: str, **fields: Any) -> Answered:
 
 
 @case("createRegistration", 201, CLAIMED % ("CONFIRMED", "CONFIRMED"))
-def gets_a_place(world: World) -> Answered:
+def gets_a_seat(world: World) -> Answered:
     return _claimed(world, world.event())
 
 

@@ -43,7 +43,7 @@ async def test_an_offer_is_made_at_the_price_of_its_day(here: World) -> None:
 
 
 async def freed(here: World, number: int, step: Step | None) -> tuple[pb.Payment, registration_pb.RegisterResponse]:
-    """Pay for a place of an event of its own that becomes free at ``step``, or while the page is open."""
+    """Pay for a seat of an own event that becomes free at ``step``, or while the page is open."""
     slug = f"freed-{number}"
     await here.registration.event(slug=slug, price_agorot=PRICE, capacity=1)
     hold = await here.hold(number, event=slug)
@@ -63,8 +63,8 @@ async def freed(here: World, number: int, step: Step | None) -> tuple[pb.Payment
     return await here.payment(settled.result.id), hold
 
 
-async def test_who_is_about_to_pay_for_a_free_event_has_the_place_and_is_not_charged(here: World) -> None:
-    """On the page, come back, authorised: the card is left alone, and the page says that the place is theirs."""
+async def test_who_is_about_to_pay_for_a_free_event_has_the_seat_and_is_not_charged(here: World) -> None:
+    """On the page, come back, authorised: the card is left alone, and the page says that the seat is confirmed."""
     for number, step in enumerate((None, Step.RETURN_STORED, Step.PAYMENT_AUTHORISED)):
         payment, hold = await freed(here, number, step)
         assert (state_of(payment), payment.failure, seat_of(payment)) == ("FAILED", "free", "CONFIRMED"), step
@@ -74,7 +74,7 @@ async def test_who_is_about_to_pay_for_a_free_event_has_the_place_and_is_not_cha
     await here.books_agree()
 
 
-async def test_a_charge_that_a_free_event_overtakes_goes_back_and_the_place_stays(here: World) -> None:
+async def test_a_charge_that_a_free_event_overtakes_goes_back_and_the_seat_stays(here: World) -> None:
     """Asked for already when the price fell to 0: all of it is given back, once."""
     for number, step in enumerate((Step.SEAT_SECURED, Step.CAPTURE_INTENDED, Step.PAYMENT_CAPTURED)):
         payment, _ = await freed(here, number, step)

@@ -158,7 +158,7 @@ async def test_a_return_after_the_hold_claims_the_seat_again(here: World) -> Non
 
 
 async def test_a_return_after_the_seat_went_to_somebody_else_charges_nobody(here: World) -> None:
-    """Late, and the place is gone: the card is left alone, and the page says so."""
+    """The hold ends and another person takes the seat: the card is not charged, and the page says so."""
     await here.registration.event(slug="short", price_agorot=PRICE, capacity=1)
     hold = await here.hold(1, event="short")
     opened = await here.create(hold)
@@ -239,7 +239,7 @@ async def test_a_charge_whose_answer_was_lost_is_not_made_twice(here: World, kin
 
 @pytest.mark.parametrize("ccode", [902, 425])
 async def test_a_refusal_that_says_nothing_of_the_first_try_is_no_failure(here: World, ccode: int) -> None:
-    """Charged, the answer lost, and then YaadPay does not let us ask: the charge may stand, and is never FAILED."""
+    """YaadPay charges, loses the answer, then refuses the retry: the charge may stand, so it is never FAILED."""
     hold = await here.hold()
     await here.simulator.fault("commitTrans", "html_after", times=1)
     await here.simulator.fault("commitTrans", "ccode", ccode=ccode, times=1)

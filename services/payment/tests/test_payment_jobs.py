@@ -110,7 +110,7 @@ async def test_the_backlog_is_shown(here: World) -> None:
 
 @pytest.mark.ground(payment={"give_up_seconds": 1})
 async def test_what_stays_unverified_goes_to_a_person(here: World) -> None:
-    """Within its bound; asked again by the person's word it is settled."""
+    """A return is escalated after its bound. A person's order to verify again settles it."""
     await here.simulator.fault("VERIFY", "html", times=100)
     opened = await here.create(await here.hold())
     redirect = (await here.simulator.customer(opened.redirect_url))["redirects"][0]

@@ -23,7 +23,7 @@ async def captured(here: World, number: int = 1, **fields: object) -> pb.Payment
 
 
 async def test_a_cancelled_registration_gets_everything_back(here: World) -> None:
-    """Until the deadline; the waitlist has the place at once, and the books are even."""
+    """Until the deadline. The waitlist gets the seat at once, and the books agree."""
     hold = await here.hold()
     settled = await here.paid(hold)
     await here.registration.cancel(hold)
