@@ -82,6 +82,7 @@ def test_an_exemplar_is_the_newest_of_its_bucket() -> None:
         assert exemplar.span_id == spans[1].get_span_context().span_id
 
 
+@pytest.mark.system
 def test_a_setting_returns_the_sdks_histograms() -> None:
     """``TELEMETRY_FAST=false``."""
     for value, is_fast in (("true", True), ("false", False)):
