@@ -6,6 +6,8 @@
 - tests that use one of SYSTEM_FIXTURES,
 - tests marked `system`,
 - the folder `tests` without `tests/docs`, whose tests cross services.
+
+Properties run with a fifth of their examples; `make test` runs them all.
 """
 
 import ast
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM_NAMES = frozenset(
@@ -74,8 +77,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set the guard up before the first test."""
+    """Set the guard and the number of examples up before the first module is imported."""
     if config.getoption("unit"):
+        settings.register_profile("unit", max_examples=settings().max_examples // 5)
+        settings.load_profile("unit")
         config.pluginmanager.register(Guard(), "unit-guard")
 
 

@@ -198,7 +198,7 @@ _MODELS = st.sampled_from([RegistrationCreate, EventCreate, EventPatch, SchoolCr
 
 
 @given(model=_MODELS, body=st.binary(max_size=64) | _JSON.map(lambda value: json.dumps(value).encode()))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 def test_any_body_is_read_or_refused(model: type[Input], body: bytes) -> None:
     """No bytes make the reader fail in any other way; what it says can be written as JSON."""
     try:
@@ -214,7 +214,7 @@ def test_any_body_is_read_or_refused(model: type[Input], body: bytes) -> None:
         st.sampled_from(["name", "phone", "email", "spots", "\ud800", "x"]), _JSON, min_size=1, max_size=4
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 def test_a_claim_that_is_taken_is_within_its_limits(change: dict[str, Any]) -> None:
     """A claim with any replaced field is refused, or has the promised types and sizes."""
     try:

@@ -64,7 +64,12 @@ events = st.builds(
     st.sampled_from([0, 5000]),
     st.sampled_from(WaitlistPolicy),
 )
-thorough = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+thorough = settings(
+    max_examples=settings().max_examples * 3 // 2,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
 
 
 def assert_sound(store: Store) -> None:

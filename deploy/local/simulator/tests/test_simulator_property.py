@@ -90,7 +90,11 @@ def fields(answer: Reply) -> dict[str, str]:
     return dict(part.split("=", 1) for part in answer.body.decode().strip().split("&"))
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings().max_examples,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(steps=st.lists(STEPS, max_size=25))
 def test_the_book_adds_up(sim: Simulator, steps: list[tuple[str, ...]]) -> None:
     sim.forget()
