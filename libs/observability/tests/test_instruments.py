@@ -35,12 +35,12 @@ def production(request: pytest.FixtureRequest) -> Production:
 def test_an_instrument_is_its_definition() -> None:
     """Name, unit, description and buckets come from the schema; the same one is given out again."""
     telemetry = Telemetry.in_memory()
-    telemetry.counter(schema.PAYMENT_FAILED).add(1, reason="declined")
-    telemetry.counter(schema.PAYMENT_FAILED).add(2, reason="declined")
+    telemetry.counter(schema.PAYMENT_FAILED).add(1, reason="declined", school_synthetic="false")
+    telemetry.counter(schema.PAYMENT_FAILED).add(2, reason="declined", school_synthetic="false")
     telemetry.histogram(schema.REGISTRATION_DURATION).record(0.02, outcome="confirmed")
     [failed] = telemetry.points("payment.failed")
     [duration] = telemetry.points("registration.duration")
-    assert (failed.value, dict(failed.attributes)) == (3, {"reason": "declined"})
+    assert (failed.value, dict(failed.attributes)) == (3, {"reason": "declined", "school_synthetic": "false"})
     assert (duration.count, tuple(duration.explicit_bounds)) == (1, schema.DURATION_BUCKETS)
 
 
@@ -49,7 +49,7 @@ def test_an_instrument_is_its_definition() -> None:
 )
 def test_a_label_that_the_definition_does_not_know_is_loud_in_tests(labels: dict[str, str]) -> None:
     """So it never reaches production."""
-    with pytest.raises(UnknownLabel, match=r"payment\.failed has labels \['reason'\]"):
+    with pytest.raises(UnknownLabel, match=r"payment\.failed has labels \['reason', 'school_synthetic'\]"):
         Telemetry.in_memory().counter(schema.PAYMENT_FAILED).add(1, **labels)
 
 
@@ -69,9 +69,13 @@ def test_so_is_a_gauge_with_another_label() -> None:
 
 def test_in_production_nothing_is_raised_and_it_is_counted(production: Production) -> None:
     """The label is left out, the value becomes another, the measurement stays."""
-    production.instruments.counter(schema.PAYMENT_FAILED).add(1, reason="declined", person="dana")
+    production.instruments.counter(schema.PAYMENT_FAILED).add(
+        1, reason="declined", school_synthetic="false", person="dana"
+    )
     production.instruments.histogram(schema.REGISTRATION_DURATION).record(1, outcome="great")
-    assert [dict(point.attributes) for point in production.points("payment.failed")] == [{"reason": "declined"}]
+    assert [dict(point.attributes) for point in production.points("payment.failed")] == [
+        {"reason": "declined", "school_synthetic": "false"}
+    ]
     assert [dict(point.attributes) for point in production.points("registration.duration")] == [{"outcome": "_OTHER"}]
     assert production.dropped() == {"unknown_label": 1, "unknown_value": 1}
 
@@ -80,7 +84,7 @@ def test_a_flood_of_values_stays_within_the_bound(production: Production) -> Non
     """Ten thousand routes make as many series as the definition allows, and one for the rest."""
     counter = production.instruments.counter(schema.API_REQUEST_COUNT)
     for number in range(10_000):
-        counter.add(1, method="GET", route=f"/{number}")
+        counter.add(1, method="GET", route=f"/{number}", school_synthetic="false")
     points = production.points("api.request.count")
     [route] = [label for label in schema.API_REQUEST_COUNT.labels if label.name == "route"]
     assert len(points) == route.bound
@@ -91,7 +95,8 @@ def test_a_flood_of_values_stays_within_the_bound(production: Production) -> Non
 def test_a_flood_of_events_stays_within_the_bound(production: Production) -> None:
     """Each look at a gauge counts its events again: events that are over make room."""
     now = 0
-    look = lambda: [(0.5, {"event_id": f"{now}-{n}", "school_id": "1", "school_slug": "herzl"}) for n in range(5000)]  # noqa: E731
+    school = {"school_id": "1", "school_slug": "herzl", "school_synthetic": "false"}
+    look = lambda: [(0.5, {"event_id": f"{now}-{n}", **school}) for n in range(5000)]  # noqa: E731
     production.instruments.gauge(schema.CAPACITY_UTILIZATION, look)
     for now in (1, 2):
         points = production.points("registration.capacity_utilization")
@@ -110,7 +115,9 @@ def test_looks_at_one_gauge_add_up() -> None:
 
 def test_no_label_tells_of_a_person(production: Production) -> None:
     """Even where any text may stand."""
-    production.instruments.counter(schema.PAYMENT_FAILED).add(1, reason="card 4111 1111 1111 1111 of dana@x.co.il")
+    production.instruments.counter(schema.PAYMENT_FAILED).add(
+        1, reason="card 4111 1111 1111 1111 of dana@x.co.il", school_synthetic="false"
+    )
     [point] = production.points("payment.failed")
     assert point.attributes["reason"] == "card [redacted] of [redacted]"
 

@@ -45,18 +45,24 @@ def samples(page: str) -> dict[str, list[Any]]:
 
 def test_names_are_those_of_the_dashboards(telemetry: Telemetry) -> None:
     """Counter, histogram and gauge as the schema spells them for Prometheus, with their labels and units."""
-    telemetry.counter(schema.API_ERROR_COUNT).add(2, method="GET", route="/x", error_type="OSError")
+    telemetry.counter(schema.API_ERROR_COUNT).add(
+        2, method="GET", route="/x", error_type="OSError", school_synthetic="true"
+    )
     telemetry.histogram(schema.REGISTRATION_DURATION).record(0.02, outcome="confirmed")
     telemetry.histogram(schema.PAYMENT_AMOUNTS).record(12.5)
     telemetry.gauge(
-        schema.CAPACITY_UTILIZATION, lambda: [(0.5, {"event_id": "e", "school_id": "1", "school_slug": "herzl"})]
+        schema.CAPACITY_UTILIZATION,
+        lambda: [(0.5, {"event_id": "e", "school_id": "1", "school_slug": "herzl", "school_synthetic": "false"})],
     )
     telemetry.duration(schema.HTTP_SERVER_DURATION).record(0.1, {"http.response.status_code": 200})
     status, kind, page = get(telemetry, **OPENMETRICS)
     assert (status, kind.partition(";")[0]) == (200, "application/openmetrics-text")
     found = samples(page)
     [errors] = found["api_error_count_total"]
-    assert (errors.labels, errors.value) == ({"method": "GET", "route": "/x", "error_type": "OSError"}, 2)
+    assert (errors.labels, errors.value) == (
+        {"method": "GET", "route": "/x", "error_type": "OSError", "school_synthetic": "true"},
+        2,
+    )
     buckets = {sample.labels["le"]: sample.value for sample in found["registration_duration_seconds_bucket"]}
     assert (buckets["0.01"], buckets["0.025"], buckets["+Inf"]) == (0, 1, 1)
     assert found["payment_amount_sum"][0].value == 12.5
@@ -64,6 +70,7 @@ def test_names_are_those_of_the_dashboards(telemetry: Telemetry) -> None:
         "event_id": "e",
         "school_id": "1",
         "school_slug": "herzl",
+        "school_synthetic": "false",
     }
     assert found["http_server_request_duration_seconds_count"][0].labels == {"http_response_status_code": "200"}
     assert found["target_info"][0].labels["service_version"] == "ticketcap@1+abc"
@@ -76,7 +83,7 @@ def test_exemplars_lead_to_traces_and_stay(telemetry: Telemetry) -> None:
         telemetry.histogram(schema.REGISTRATION_DURATION).record(0.02, outcome="confirmed")
     with telemetry.tracer.start_as_current_span("slower") as slower:
         telemetry.histogram(schema.REGISTRATION_DURATION).record(4, outcome="confirmed")
-        telemetry.counter(schema.REGISTRATION_CREATED).add(1)
+        telemetry.counter(schema.REGISTRATION_CREATED).add(1, school_synthetic="false")
     for _ in range(2):
         found = samples(get(telemetry, **OPENMETRICS)[2])
         exemplars = {
@@ -204,7 +211,7 @@ def test_collector_and_page_see_the_same() -> None:
 def test_points_that_are_not_taken_are_counted() -> None:
     """Like every lost item."""
     reader, instruments = reading(Collector(MetricExportResult.FAILURE))
-    instruments.counter(schema.REGISTRATION_CREATED).add(1)
+    instruments.counter(schema.REGISTRATION_CREATED).add(1, school_synthetic="false")
     reader.shutdown()
     data = reader.snapshot()
     [dropped] = [metric for metric in metrics_of(data) if metric.name == "telemetry.dropped"]

@@ -51,9 +51,10 @@ async def main():
                 span.set_status(Status(StatusCode.ERROR, str(error)))
                 log.error("failed", exc_info=error, why=str(error), nested={"a": [text]}, error=error)
                 logging.getLogger("lib").exception("of a library: %s", text, extra={"more": text})
-            telemetry.counter(schema.PAYMENT_FAILED).add(1, reason=text)
+            telemetry.counter(schema.PAYMENT_FAILED).add(1, reason=text, school_synthetic="false")
             telemetry.duration(schema.HTTP_SERVER_DURATION).record(1, {"http.route": text})
-            telemetry.gauge(schema.ACTIVE_EVENTS, lambda text=text: [(1, {"school_id": text, "school_slug": text})])
+            school = {"school_id": text, "school_slug": text, "school_synthetic": "false"}
+            telemetry.gauge(schema.ACTIVE_EVENTS, lambda school=school: [(1, school)])
             print("carried", inject(baggage.set_baggage("said", text)), flush=True)
     with telemetry.tracer.start_as_current_span("by a message") as span:
         try:

@@ -32,13 +32,13 @@ async def test_requests_are_counted_and_timed_by_route(client: httpx.AsyncClient
     await client.get("/nowhere/050-1234567")
     await client.put(EVENT)
     assert counts(telemetry, "api.request.count") == {
-        ("GET", ROUTE): 3,
-        ("GET", "_OTHER"): 1,
-        ("PUT", ROUTE): 1,
+        ("GET", ROUTE, "false"): 3,
+        ("GET", "_OTHER", "false"): 1,
+        ("PUT", ROUTE, "false"): 1,
     }
     durations = counts(telemetry, "api.request.duration")
-    assert durations["GET", ROUTE, "2xx"] == 3
-    assert durations["GET", "_OTHER", "4xx"] == 1
+    assert durations["GET", ROUTE, "false", "2xx"] == 3
+    assert durations["GET", "_OTHER", "false", "4xx"] == 1
     assert counts(telemetry, "api.error.count") == {}
 
 
@@ -46,7 +46,7 @@ async def test_faults_of_ours_are_errors(client: httpx.AsyncClient, telemetry: I
     """An exception by its type, what callers do wrong not at all."""
     await client.get("/api/test-error", headers=bearer("SUPER_ADMIN", None))
     await client.get("/api/test-error")
-    assert counts(telemetry, "api.error.count") == {("RuntimeError", "GET", "/api/test-error"): 1}
+    assert counts(telemetry, "api.error.count") == {("RuntimeError", "GET", "/api/test-error", "false"): 1}
 
 
 async def test_a_stream_is_timed_until_it_begins(
@@ -77,7 +77,7 @@ async def test_a_flood_of_paths_makes_no_series(client: httpx.AsyncClient, telem
 
 async def test_every_call_begins_at_zero(client: httpx.AsyncClient, telemetry: InMemoryTelemetry) -> None:
     """An error in the first second is a rise: there was a 0 before."""
-    route = {"method": "POST", "route": f"{ROUTE}/registrations"}
+    route = {"method": "POST", "route": f"{ROUTE}/registrations", "school_synthetic": "false"}
     points = {
         tuple(sorted(point.attributes.items())): point.value
         for name in ("api.request.count", "api.error.count")

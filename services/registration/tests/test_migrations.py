@@ -34,6 +34,20 @@ def renamed(postgres: EmbeddedPostgres) -> Iterator[psycopg.Connection[Any]]:
             yield owner
 
 
+def test_schools_of_before_are_ordinary(postgres: EmbeddedPostgres) -> None:
+    """A school of the release before 0005, and one that it inserts beside this one."""
+    with fresh_database(postgres) as url:
+        login = plain_login(url)
+        migrate_to(login, "0004")
+        with psycopg.connect(url, autocommit=True) as owner:
+            insert = "INSERT INTO schools (id, slug, name, created_at) VALUES (%s, %s, 'Herzl', now())"
+            owner.execute(insert, (SCHOOL, "before"))
+            migrate(login)
+            owner.execute(insert, (OTHER, "beside"))
+            rows = owner.execute("SELECT slug, synthetic FROM schools ORDER BY slug").fetchall()
+            assert rows == [("before", False), ("beside", False)]
+
+
 def _as(connection: psycopg.Connection[Any], role: str, school: str = "") -> None:
     connection.execute(f"SET ROLE {role}".encode())
     connection.execute("SELECT set_config('ticketcap.school_id', %s, false)", (school,))

@@ -8,8 +8,15 @@ from ticketcap_observability._propagation import (
     context_from_traceparent,
     current_trace_id,
     link_to,
-    set_school,
     traceparent_of,
+)
+from ticketcap_observability._schools import (
+    collect_synthetic_schools,
+    read_synthetic_metadata,
+    school_attributes,
+    set_school,
+    synthetic_label,
+    synthetic_metadata,
 )
 from ticketcap_observability._sql import SqlTelemetry, instrument_engine
 from ticketcap_observability._tracing import set_error
@@ -24,15 +31,20 @@ __all__ = [
     "Reading",
     "SqlTelemetry",
     "Telemetry",
+    "collect_synthetic_schools",
     "configure_logging",
     "context_from_traceparent",
     "current_trace_id",
     "get_logger",
     "instrument_engine",
     "link_to",
+    "read_synthetic_metadata",
     "schema",
+    "school_attributes",
     "sentry",
     "set_error",
     "set_school",
+    "synthetic_label",
+    "synthetic_metadata",
     "traceparent_of",
 ]

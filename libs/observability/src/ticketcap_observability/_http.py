@@ -13,6 +13,7 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, S
 from ticketcap_observability import schema, sentry
 from ticketcap_observability._identifiers import is_identifier
 from ticketcap_observability._rpc.calls import record_exception
+from ticketcap_observability._schools import synthetic_label
 from ticketcap_observability.schema.kinds import OTHER
 from ticketcap_observability.telemetry import Telemetry
 
@@ -65,6 +66,7 @@ class HttpTelemetry:
             request.failed(error)
             raise
         finally:
+            request.synthetic = synthetic_label()
             otel_context.detach(token)
             self._end(request)
 
@@ -123,19 +125,20 @@ class _ApiMetrics:
         To Prometheus a new series has not increased: without a 0 the errors of a day's first rush, if they all come
         within one scrape, would be none.
         """
+        real = synthetic_label(synthetic=False)
         for method, route in calls:
-            self._count.add(0, method=method, route=route)
+            self._count.add(0, method=method, route=route, **real)
             for error_type in _FAULTS:
-                self._errors.add(0, method=method, route=route, error_type=error_type)
+                self._errors.add(0, method=method, route=route, error_type=error_type, **real)
 
     def record(self, request: "_Request", seconds: float, context: Context) -> None:
-        method, route = request.method, request.route or OTHER
+        labels = {"method": request.method, "route": request.route or OTHER, **request.synthetic}
         # A stream lasts as long as its reader likes: the time to its start counts.
         answered = seconds if request.stream_began is None else request.stream_began
-        self._duration.record(answered, context, method=method, route=route, status_class=request.status_class)
-        self._count.add(1, method=method, route=route)
+        self._duration.record(answered, context, status_class=request.status_class, **labels)
+        self._count.add(1, **labels)
         if request.error_type is not None:
-            self._errors.add(1, method=method, route=route, error_type=request.error_type)
+            self._errors.add(1, error_type=request.error_type, **labels)
 
 
 class _Request:
@@ -146,6 +149,8 @@ class _Request:
         self._send = send
         self._status: int | None = None
         self._error: str | None = None
+        self.synthetic: Mapping[str, str] = {}
+        """The label of its school."""
         self.stream_began: float | None = None
         """Seconds until an event stream began; None for another answer."""
 

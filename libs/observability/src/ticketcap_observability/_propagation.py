@@ -3,16 +3,13 @@
 import re
 from collections.abc import Container, Iterable, Mapping
 from typing import Final
-from uuid import UUID
 
-from opentelemetry import baggage, context, trace
+from opentelemetry import baggage, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from ticketcap_observability import schema, sentry
-from ticketcap_observability._identifiers import is_identifier
 from ticketcap_observability.redaction import redact, redact_under
 
 _TRACE: Final = TraceContextTextMapPropagator()
@@ -103,19 +100,3 @@ def current_trace_id() -> str | None:
 def link_to(span: Span | SpanContext, attributes: Mapping[str, str] | None = None) -> Link:
     """Return a link to a span."""
     return Link(span if isinstance(span, SpanContext) else span.get_span_context(), attributes)
-
-
-def set_school(slug: str, school_id: UUID | str | None = None) -> None:
-    """Set the school of the current work: on the current span, in Sentry, and in the baggage of calls.
-
-    The baggage carries the slug; the span has both. A text that is no slug sets nothing: it came from a
-    caller and may hold personal data.
-    """
-    if not is_identifier(slug):
-        return
-    span = trace.get_current_span()
-    span.set_attribute(schema.SCHOOL_SLUG, slug)
-    if school_id is not None:
-        span.set_attribute(schema.SCHOOL_ID, str(school_id))
-    sentry.set_school(slug, school_id)
-    context.attach(baggage.set_baggage(schema.SCHOOL_SLUG, slug))

@@ -149,14 +149,16 @@ def set_user(user_id: str, role: str) -> None:
         sdk.get_isolation_scope().set_user({"id": user_id, "role": role})
 
 
-def set_school(slug: str, school_id: UUID | str | None = None) -> None:
-    """Tag reports of the current scope with the school's slug and, if it is given, its id."""
+def set_school(slug: str, school_id: UUID | str | None = None, synthetic: bool = False) -> None:
+    """Tag reports of the current scope with the school's slug, its id if it is given, and that it is synthetic."""
     sdk = _sdk()
     if sdk is not None:
         scope = sdk.get_isolation_scope()
         scope.set_tag("school_slug", slug)
         if school_id is not None:
             scope.set_tag("school_id", str(school_id))
+        if synthetic:
+            scope.set_tag("school_synthetic", "true")
         scope.set_context("school", {"slug": slug, **({} if school_id is None else {"id": str(school_id)})})
 
 

@@ -4,9 +4,17 @@ The handlers and queues call these one-line helpers; only this module, main and
 the kit in edge/ know how telemetry works.
 """
 
+from collections.abc import Iterable
+
 from opentelemetry.context import attach
 from ticketcap_chassis.identity.roles import Principal
-from ticketcap_observability import context_from_traceparent, sentry, set_school, traceparent_of
+from ticketcap_observability import (
+    context_from_traceparent,
+    read_synthetic_metadata,
+    sentry,
+    set_school,
+    traceparent_of,
+)
 
 
 def record_caller(principal: Principal) -> None:
@@ -17,6 +25,11 @@ def record_caller(principal: Principal) -> None:
 def record_school(slug: str) -> None:
     """Name the school on the current span, its error reports, and the calls to the services."""
     set_school(slug)
+
+
+def read_synthetic(metadata: Iterable[tuple[str, str | bytes]]) -> None:
+    """Remember the synthetic schools that a service's answer names."""
+    read_synthetic_metadata(metadata)
 
 
 def current_traceparent() -> str:

@@ -60,6 +60,7 @@ class Change:
 
     registration_id: UUID
     school_slug: str
+    school_synthetic: bool = False
     status: str
     traceparent: str
     price_agorot: int
@@ -159,6 +160,7 @@ def _hold(response: pb.GetHoldResponse) -> Hold:
         school_slug=registration.school,
         # Empty from a registration service of an earlier release.
         school_id=UUID(registration.school_id) if registration.school_id else None,
+        school_synthetic=registration.school_synthetic,
         status=_status(registration.status),
         spots=registration.spots,
         price_agorot=terms.price_agorot,
@@ -173,6 +175,7 @@ def _change(message: pb.RegistrationChange) -> Change:
     return Change(
         registration_id=UUID(message.registration_id),
         school_slug=message.school,
+        school_synthetic=message.school_synthetic,
         status=_status(message.status),
         traceparent=message.traceparent,
         price_agorot=message.price_agorot,

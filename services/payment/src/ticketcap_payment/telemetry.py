@@ -16,9 +16,11 @@ from ticketcap_observability import (
     Telemetry,
     context_from_traceparent,
     schema,
+    school_attributes,
     sentry,
     set_error,
     set_school,
+    synthetic_label,
     traceparent_of,
 )
 
@@ -34,9 +36,9 @@ def current_traceparent() -> str:
     return traceparent_of()
 
 
-def describe_school(slug: str, school_id: UUID | None) -> None:
+def describe_school(slug: str, school_id: UUID | None = None, synthetic: bool | None = None) -> None:
     """Put the school on the current span, into Sentry's scope and into the baggage of outgoing calls."""
-    set_school(slug, school_id)
+    set_school(slug, school_id, synthetic)
 
 
 def describe_payment(payment: Payment) -> None:
@@ -109,17 +111,25 @@ class PaymentTelemetry:
         self._processing = telemetry.histogram(schema.PAYMENT_PROCESSING_TIME)
         self._amount = telemetry.histogram(schema.PAYMENT_AMOUNTS)
         self._yaadpay = telemetry.histogram(schema.YAADPAY_DURATION)
-        self._unsettled: Mapping[tuple[str, str], int] = {}
-        self._escalated: Mapping[str, int] = {}
+        self._unsettled: Mapping[tuple[str, str, bool], int] = {}
+        self._escalated: Mapping[tuple[str, bool], int] = {}
         self._lag = 0.0
         self._feed_read_at = time.monotonic()
         telemetry.gauge(
             schema.PAYMENT_UNSETTLED,
-            lambda: [(number, {"kind": kind, "age": age}) for (kind, age), number in self._unsettled.items()],
+            lambda: [
+                (number, {"kind": kind, "age": age, **synthetic_label(synthetic)})
+                for (kind, age, synthetic), number in self._unsettled.items()
+            ],
         )
         # A kind without escalations reports 0: an alert needs to see the value fall.
         telemetry.gauge(
-            schema.PAYMENT_ESCALATED, lambda: [(self._escalated.get(kind, 0), {"kind": kind}) for kind in _ESCALATED]
+            schema.PAYMENT_ESCALATED,
+            lambda: [
+                (self._escalated.get((kind, synthetic), 0), {"kind": kind, **synthetic_label(synthetic)})
+                for kind in _ESCALATED
+                for synthetic in (False, True)
+            ],
         )
         telemetry.gauge(schema.OUTBOX_LAG, lambda: [(self._lag, {})])
         telemetry.gauge(schema.FEED_AGE, lambda: [(time.monotonic() - self._feed_read_at, {})])
@@ -147,9 +157,9 @@ class PaymentTelemetry:
         attributes = {**_payment(key), schema.OUTBOX_TOPIC: topic}
         return self._span(schema.PAYMENT_RECONCILE, attributes)
 
-    def change(self, school_slug: str, status: str, traceparent: str) -> _CurrentSpan:
+    def change(self, school_slug: str, status: str, traceparent: str, *, synthetic: bool) -> _CurrentSpan:
         """Span the handling of a registration's change, linked to the request that changed it."""
-        attributes: dict[str, Any] = {schema.SCHOOL_SLUG: school_slug, schema.STATUS: status}
+        attributes = {**school_attributes(school_slug, None, synthetic), schema.STATUS: status}
         return self._span(schema.REGISTRATION_CHANGED, attributes, kind=SpanKind.CONSUMER, cause=traceparent)
 
     @contextmanager
@@ -160,7 +170,7 @@ class PaymentTelemetry:
             sentry.scope(f"outbox {topic}"),
             self._span(schema.OUTBOX_DELIVER, attributes, kind=SpanKind.CONSUMER, cause=traceparent),
         ):
-            describe_school(key.school_slug, key.school_id)
+            describe_school(key.school_slug, key.school_id, key.school_synthetic)
             yield
 
     @contextmanager
@@ -173,7 +183,9 @@ class PaymentTelemetry:
             try:
                 yield call
             finally:
-                self._yaadpay.record(time.perf_counter() - began, action=action, outcome=call.outcome)
+                self._yaadpay.record(
+                    time.perf_counter() - began, action=action, outcome=call.outcome, **synthetic_label()
+                )
 
     def _span(
         self,
@@ -189,16 +201,16 @@ class PaymentTelemetry:
 
     def page_opened(self, payment: Payment) -> None:
         """Count a payment whose page is signed."""
-        self._created.add()
+        self._created.add(**synthetic_label())
         describe_outcome(payment.state)
 
     def failed(self, reason: str) -> None:
         """Count a payment that ended without money; ``reason`` is one of few words."""
-        self._failed.add(reason=reason)
+        self._failed.add(reason=reason, **synthetic_label())
 
     def return_refused(self, reason: str) -> None:
         """Count a return that is not genuine; ``reason`` is one of few words."""
-        self._refused.add(reason=reason)
+        self._refused.add(reason=reason, **synthetic_label())
 
     def return_applied(self, before: Payment, after: Payment, ccode: int) -> None:
         """Count the change of a payment that a genuine return made."""
@@ -224,18 +236,24 @@ class PaymentTelemetry:
         """Note that the change feed was read to its end."""
         self._feed_read_at = time.monotonic()
 
-    def backlog(self, unsettled: Mapping[tuple[str, str], int], escalated: Mapping[str, int], lag: float) -> None:
-        """Report the open deliveries by kind and age, the escalations by kind, and the outbox's lag in seconds."""
+    def backlog(
+        self, unsettled: Mapping[tuple[str, str, bool], int], escalated: Mapping[tuple[str, bool], int], lag: float
+    ) -> None:
+        """Report the open deliveries by kind and age, the escalations by kind, and the outbox's lag in seconds.
+
+        The last part of each key says whether the school is synthetic.
+        """
         self._unsettled, self._escalated, self._lag = unsettled, escalated, lag
 
     def _money_taken(self, payment: Payment) -> None:
-        self._completed.add()
+        self._completed.add(**synthetic_label(payment.school_synthetic))
         if payment.currency == "ILS":
             self._amount.record(payment.amount_agorot / 100)
 
     def _processed(self, payment: Payment, outcome: str, now: datetime) -> None:
+        label = synthetic_label(payment.school_synthetic)
         if payment.authorised_at is not None:
-            self._processing.record((now - payment.authorised_at).total_seconds(), outcome=outcome)
+            self._processing.record((now - payment.authorised_at).total_seconds(), outcome=outcome, **label)
 
 
 def _payment(key: PaymentKey) -> dict[str, Any]:
@@ -243,10 +261,7 @@ def _payment(key: PaymentKey) -> dict[str, Any]:
 
 
 def _school(key: PaymentKey) -> dict[str, Any]:
-    attributes: dict[str, Any] = {schema.SCHOOL_SLUG: key.school_slug}
-    if key.school_id is not None:
-        attributes[schema.SCHOOL_ID] = str(key.school_id)
-    return attributes
+    return school_attributes(key.school_slug, key.school_id, key.school_synthetic)
 
 
 def _links(traceparent: str) -> list[Link]:

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 from grpc_status import rpc_status
-from ticketcap_observability import get_logger, sentry
+from ticketcap_observability import collect_synthetic_schools, get_logger, sentry, synthetic_metadata
 
 from ticketcap_chassis import deadlines
 from ticketcap_chassis.errors import InternalError, InvalidInput, ServiceError
@@ -72,8 +72,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             # The server runs each call in a context of its own: nothing has to be reset.
             metadata = dict(context.invocation_metadata() or ())
             authorization.set(str(metadata.get("authorization", "")))
+            collect_synthetic_schools()
             with slot, deadlines.within(context.time_remaining()):
                 yield
+            if schools := synthetic_metadata():
+                context.set_trailing_metadata(schools)
 
         async def admit(context: Context) -> AbstractContextManager[None]:
             return serve(gate.enter(await self._callers.of(context)), context)
@@ -97,7 +100,8 @@ async def _refuse(context: Context, error: Exception) -> None:
         _log.error("rpc.unexpected_error", exc_info=error)
         sentry.report(error)
         error = InternalError("an unexpected error; search the log for this trace id")
-    await context.abort_with_status(rpc_status.to_status(to_status(error)))
+    status = rpc_status.to_status(to_status(error))
+    await context.abort(status.code, status.details, (*status.trailing_metadata, *synthetic_metadata()))
 
 
 async def _refuse_undecodable(context: Context, error: Exception) -> None:

@@ -32,6 +32,7 @@ _STATUS_CLASS: Final = Label("status_class", ("1xx", "2xx", "3xx", "4xx", "5xx",
 _EVENT: Final = Label("event_id", limit=200)
 _SCHOOL: Final = Label("school_id", limit=200)
 _SCHOOL_SLUG: Final = Label("school_slug", limit=200)
+_SYNTHETIC: Final = Label("school_synthetic", ("true", "false"))
 _CLAIM_OUTCOME: Final = Label(
     "outcome", ("confirmed", "pending_payment", "waitlisted", "replayed", "refused", "failed", "cancelled")
 )
@@ -39,13 +40,17 @@ _KIND: Final = Label("kind", limit=20)
 
 # Registration
 REGISTRATION_CREATED: Final = CounterMetric(
-    "registration.created", "{registration}", REGISTRATION, "Registrations created; the repeat of a claim creates none."
+    "registration.created",
+    "{registration}",
+    REGISTRATION,
+    "Registrations created; the repeat of a claim creates none.",
+    (_SYNTHETIC,),
 )
 REGISTRATION_CONFIRMED: Final = CounterMetric(
-    "registration.confirmed", "{registration}", REGISTRATION, "Registrations that became confirmed."
+    "registration.confirmed", "{registration}", REGISTRATION, "Registrations that became confirmed.", (_SYNTHETIC,)
 )
 REGISTRATION_WAITLISTED: Final = CounterMetric(
-    "registration.waitlisted", "{registration}", REGISTRATION, "Registrations that joined a waitlist."
+    "registration.waitlisted", "{registration}", REGISTRATION, "Registrations that joined a waitlist.", (_SYNTHETIC,)
 )
 REGISTRATION_DURATION: Final = HistogramMetric(
     "registration.duration",
@@ -60,22 +65,26 @@ CAPACITY_UTILIZATION: Final = GaugeMetric(
     "{utilization}",
     REGISTRATION,
     "Confirmed and held spots over capacity, 0 to 1; the fullest open events.",
-    (_EVENT, _SCHOOL, _SCHOOL_SLUG),
+    (_EVENT, _SCHOOL, _SCHOOL_SLUG, _SYNTHETIC),
     series=200,
 )
 CAPACITY_REACHED: Final = CounterMetric(
-    "event.capacity_reached", "{event}", REGISTRATION, "Times that an event's last free spot was reserved."
+    "event.capacity_reached",
+    "{event}",
+    REGISTRATION,
+    "Times that an event's last free spot was reserved.",
+    (_SYNTHETIC,),
 )
 ACTIVE_EVENTS: Final = GaugeMetric(
     "school.active_events",
     "{event}",
     REGISTRATION,
     "Open events of a school that have not started; the schools with most.",
-    (_SCHOOL, _SCHOOL_SLUG),
+    (_SCHOOL, _SCHOOL_SLUG, _SYNTHETIC),
     series=200,
 )
 WAITLIST_PROMOTION: Final = CounterMetric(
-    "waitlist.promotion", "{registration}", REGISTRATION, "Registrations promoted from a waitlist."
+    "waitlist.promotion", "{registration}", REGISTRATION, "Registrations promoted from a waitlist.", (_SYNTHETIC,)
 )
 WAITLIST_WAIT: Final = HistogramMetric(
     "waitlist.wait", "s", REGISTRATION, "From joining the waitlist to promotion.", (), _WAIT_BUCKETS
@@ -94,7 +103,7 @@ SEAT_ANNOUNCEMENT_AGE: Final = GaugeMetric(
     REGISTRATION,
     "Since the listener of seat announcements last received its own check; a stale one makes streams show old seats.",
 )
-HOLD_EXPIRED: Final = CounterMetric("hold.expired", "{hold}", REGISTRATION, "Holds that expired.")
+HOLD_EXPIRED: Final = CounterMetric("hold.expired", "{hold}", REGISTRATION, "Holds that expired.", (_SYNTHETIC,))
 LANE_DEPTH: Final = GaugeMetric("lane.depth", "{command}", REGISTRATION, "Commands that wait, over all lanes.")
 LANE_ACTIVE: Final = GaugeMetric("lane.active", "{lane}", REGISTRATION, "Lanes in which a command waits.")
 LANE_BATCH_SIZE: Final = HistogramMetric(
@@ -121,24 +130,28 @@ ISOLATION_VIOLATION: Final = CounterMetric(
 )
 
 # Payment
-PAYMENT_CREATED: Final = CounterMetric("payment.created", "{payment}", PAYMENT, "Payments opened.")
-PAYMENT_COMPLETED: Final = CounterMetric("payment.completed", "{payment}", PAYMENT, "Payments captured.")
+PAYMENT_CREATED: Final = CounterMetric("payment.created", "{payment}", PAYMENT, "Payments opened.", (_SYNTHETIC,))
+PAYMENT_COMPLETED: Final = CounterMetric("payment.completed", "{payment}", PAYMENT, "Payments captured.", (_SYNTHETIC,))
 PAYMENT_FAILED: Final = CounterMetric(
-    "payment.failed", "{payment}", PAYMENT, "Payments that ended without a charge.", (Label("reason", limit=30),)
+    "payment.failed",
+    "{payment}",
+    PAYMENT,
+    "Payments that ended without a charge.",
+    (Label("reason", limit=30), _SYNTHETIC),
 )
 PAYMENT_RETURN_REFUSED: Final = CounterMetric(
     "payment.return.refused",
     "{return}",
     PAYMENT,
     "Returns that are not genuine.",
-    (Label("reason", limit=20),),
+    (Label("reason", limit=20), _SYNTHETIC),
 )
 PAYMENT_PROCESSING_TIME: Final = HistogramMetric(
     "payment.processing_time",
     "s",
     PAYMENT,
     "From the return to the capture's outcome.",
-    (Label("outcome", limit=20),),
+    (Label("outcome", limit=20), _SYNTHETIC),
     _SETTLING_BUCKETS,
 )
 PAYMENT_AMOUNTS: Final = HistogramMetric("payment.amount", "{ILS}", PAYMENT, "Captured, in ILS.", (), _ILS_BUCKETS)
@@ -147,10 +160,10 @@ PAYMENT_UNSETTLED: Final = GaugeMetric(
     "{payment}",
     PAYMENT,
     "Open deliveries of payments, refunds and returns.",
-    (_KIND, Label("age", limit=10)),
+    (_KIND, Label("age", limit=10), _SYNTHETIC),
 )
 PAYMENT_ESCALATED: Final = GaugeMetric(
-    "payment.escalated", "{payment}", PAYMENT, "Open escalations, which only a person can settle.", (_KIND,)
+    "payment.escalated", "{payment}", PAYMENT, "Open escalations, which only a person can settle.", (_KIND, _SYNTHETIC)
 )
 OUTBOX_LAG: Final = GaugeMetric("outbox.lag", "s", PAYMENT, "Age of the oldest open row of the outbox.")
 FEED_AGE: Final = GaugeMetric(
@@ -167,6 +180,7 @@ YAADPAY_DURATION: Final = HistogramMetric(
     (
         Label("action", limit=15),
         Label("outcome", ("success", "declined", "retryable", "config", "state", "unknown")),
+        _SYNTHETIC,
     ),
     _SETTLING_BUCKETS,
 )
@@ -177,16 +191,18 @@ API_REQUEST_DURATION: Final = HistogramMetric(
     "s",
     GATEWAY,
     "A request; for an event stream, until its answer begins. none: no answer.",
-    (_METHOD, _ROUTE, _STATUS_CLASS),
+    (_METHOD, _ROUTE, _STATUS_CLASS, _SYNTHETIC),
     DURATION_BUCKETS,
 )
-API_REQUEST_COUNT: Final = CounterMetric("api.request.count", "{request}", GATEWAY, "Requests.", (_METHOD, _ROUTE))
+API_REQUEST_COUNT: Final = CounterMetric(
+    "api.request.count", "{request}", GATEWAY, "Requests.", (_METHOD, _ROUTE, _SYNTHETIC)
+)
 API_ERROR_COUNT: Final = CounterMetric(
     "api.error.count",
     "{request}",
     GATEWAY,
     "Requests answered 500 or above, or not answered by a fault of the gateway.",
-    (_METHOD, _ROUTE, Label("error_type", limit=40)),
+    (_METHOD, _ROUTE, Label("error_type", limit=40), _SYNTHETIC),
 )
 
 # Database

@@ -7,6 +7,9 @@ from ticketcap_observability.schema.kinds import GATEWAY, PAYMENT, REGISTRATION,
 # Attributes
 SCHOOL_ID: Final = Attribute("school.id", "string", "The school's UUID.")
 SCHOOL_SLUG: Final = Attribute("school.slug", "string", "The school's slug; also in the baggage.")
+SCHOOL_SYNTHETIC: Final = Attribute(
+    "school.synthetic", "boolean", "True for a synthetic school, else absent; also in the baggage."
+)
 EVENT_ID: Final = Attribute("event.id", "string", "The event's id.")
 SPOTS: Final = Attribute("registration.spots", "int", "Spots requested; the sum of them for promotions and expiries.")
 STATUS: Final = Attribute("registration.status", "string", "The registration's status in the response.")
@@ -33,6 +36,7 @@ CREATE: Final = SpanName(
     "One claim, from its start to its response.",
     SCHOOL_ID,
     SCHOOL_SLUG,
+    SCHOOL_SYNTHETIC,
     EVENT_ID,
     SPOTS,
     STATUS,
@@ -59,10 +63,13 @@ BATCH: Final = SpanName(
     EVENT_ID,
     SCHOOL_ID,
     SCHOOL_SLUG,
+    SCHOOL_SYNTHETIC,
     BATCH_SIZE,
     BATCH_WAIT_MS,
 )
-CANCEL: Final = SpanName("registration.cancel", REGISTRATION, "One cancellation.", EVENT_ID, SCHOOL_ID, SCHOOL_SLUG)
+CANCEL: Final = SpanName(
+    "registration.cancel", REGISTRATION, "One cancellation.", EVENT_ID, SCHOOL_ID, SCHOOL_SLUG, SCHOOL_SYNTHETIC
+)
 PROMOTE: Final = SpanName("waitlist.promote", REGISTRATION, "The promotions of a batch.", EVENT_ID, SPOTS, PROMOTED)
 EXPIRE: Final = SpanName("hold.expire", REGISTRATION, "The holds that expired in a batch.", EVENT_ID, SPOTS, EXPIRED)
 
@@ -73,6 +80,7 @@ PAYMENT_CREATE: Final = SpanName(
     "A payment is opened and the browser sent to YaadPay.",
     SCHOOL_ID,
     SCHOOL_SLUG,
+    SCHOOL_SYNTHETIC,
     PAYMENT_ID,
     PAYMENT_AMOUNT,
     PAYMENT_STATE,
@@ -83,6 +91,7 @@ PAYMENT_RETURN: Final = SpanName(
     "A customer's return is processed. Linked to the request that opened the payment.",
     SCHOOL_ID,
     SCHOOL_SLUG,
+    SCHOOL_SYNTHETIC,
     PAYMENT_ID,
     PAYMENT_STATE,
 )
@@ -93,12 +102,20 @@ PAYMENT_CAPTURE: Final = SpanName(
     PAYMENT_ID,
     SCHOOL_ID,
     SCHOOL_SLUG,
+    SCHOOL_SYNTHETIC,
     PAYMENT_AMOUNT,
     PAYMENT_CCODE,
     PAYMENT_STATE,
 )
 PAYMENT_REFUND: Final = SpanName(
-    "payment.refund", PAYMENT, "One try to send a refund.", PAYMENT_ID, SCHOOL_ID, SCHOOL_SLUG, PAYMENT_AMOUNT
+    "payment.refund",
+    PAYMENT,
+    "One try to send a refund.",
+    PAYMENT_ID,
+    SCHOOL_ID,
+    SCHOOL_SLUG,
+    SCHOOL_SYNTHETIC,
+    PAYMENT_AMOUNT,
 )
 PAYMENT_RECONCILE: Final = SpanName(
     "payment.reconcile", PAYMENT, "Stuck work without a delivery is requeued.", PAYMENT_ID, OUTBOX_TOPIC
@@ -109,6 +126,7 @@ REGISTRATION_CHANGED: Final = SpanName(
     "A registration's change is applied to its payments. Linked to the request that changed it.",
     SCHOOL_ID,
     SCHOOL_SLUG,
+    SCHOOL_SYNTHETIC,
     STATUS,
 )
 OUTBOX_DELIVER: Final = SpanName(
@@ -118,6 +136,7 @@ OUTBOX_DELIVER: Final = SpanName(
     OUTBOX_TOPIC,
     SCHOOL_ID,
     SCHOOL_SLUG,
+    SCHOOL_SYNTHETIC,
     PAYMENT_ID,
     PAYMENT_CCODE,
     PAYMENT_STATE,

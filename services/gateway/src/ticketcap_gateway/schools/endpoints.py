@@ -41,7 +41,7 @@ class Schools:
         token = await self._access.organiser(request, SUPER_ADMINS)
         key = idempotency_key(request)
         body = await self._bodies.read(request, schemas.SchoolCreate)
-        message = pb.CreateSchoolRequest(slug=body.slug, name=body.name, idempotency_key=key)
+        message = pb.CreateSchoolRequest(slug=body.slug, name=body.name, idempotency_key=key, synthetic=body.synthetic)
         answer = await self._call(self._rpc.CreateSchool, message, token)
         location = f"/api/v1/schools/{answer.school.slug}/events"
         return created(to_model(schemas.School, answer.school), location=location, replayed=answer.replayed)

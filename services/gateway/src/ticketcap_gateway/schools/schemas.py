@@ -10,6 +10,8 @@ class SchoolCreate(Input):
 
     slug: Slug
     name: Title
+    synthetic: bool = False
+    """Whether the school serves a demo, a drill or a probe: dashboards and alerts leave it out."""
 
 
 class School(Output):
@@ -19,6 +21,7 @@ class School(Output):
     slug: str
     name: str
     created_at: Time
+    synthetic: bool
 
 
 class SchoolStats(Output):

@@ -10,6 +10,8 @@ from ticketcap_chassis.errors import DeadlineExceeded, InternalError, ServiceErr
 from ticketcap_chassis.rpc.channel import DEFAULT_TIMEOUT_SECONDS
 from ticketcap_chassis.rpc.status import from_rpc_error
 
+from ticketcap_gateway import telemetry
+
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -50,10 +52,14 @@ class ServiceClient:
         metadata: _Metadata = (),
     ) -> _Response:
         """Call ``method`` with the channel's default deadline, or ``timeout`` seconds."""
+        call = method(request, metadata=metadata or _bearer(token), timeout=timeout)
         try:
-            return await method(request, metadata=metadata or _bearer(token), timeout=timeout)
+            response = await call
         except grpc.aio.AioRpcError as failure:
+            telemetry.read_synthetic(failure.trailing_metadata() or ())
             raise self._error(failure) from None
+        telemetry.read_synthetic(await call.trailing_metadata())
+        return response
 
     async def call_patiently(
         self, method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Response]", request: _Request, token: str = ""

@@ -17,6 +17,7 @@ class Hold:
     event_id: UUID
     school_slug: str
     school_id: UUID | None = None
+    school_synthetic: bool = False
     status: str
     spots: int
     price_agorot: int

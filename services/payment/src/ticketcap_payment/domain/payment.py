@@ -19,6 +19,7 @@ class PaymentKey:
     registration_id: UUID
     school_slug: str
     school_id: UUID | None = None
+    school_synthetic: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Payment:
     id: UUID
     school_slug: str
     school_id: UUID | None = None
+    school_synthetic: bool = False
     registration_id: UUID
     event_id: UUID
     order: str
@@ -57,7 +59,7 @@ class Payment:
     @property
     def key(self) -> PaymentKey:
         """The ids by which this payment is found."""
-        return PaymentKey(self.id, self.registration_id, self.school_slug, self.school_id)
+        return PaymentKey(self.id, self.registration_id, self.school_slug, self.school_id, self.school_synthetic)
 
     @property
     def refundable_agorot(self) -> int:

@@ -52,7 +52,9 @@ class RegistrationChanges:
             await self._cursor.advance(before, after)
 
     async def _apply(self, change: Change, *, has_payments: bool) -> None:
-        with self._saga.telemetry.change(change.school_slug, change.status, change.traceparent):
+        with self._saga.telemetry.change(
+            change.school_slug, change.status, change.traceparent, synthetic=change.school_synthetic
+        ):
             if change.status == "CANCELLED":
                 await self._cancelled(change)
             elif change.price_agorot:

@@ -63,5 +63,5 @@ class Access:
     async def result(self, payment: str) -> PaymentKey:
         """Find the payment of a public call. Raises PaymentNotFound."""
         key = await self._directory.payment(payment)
-        describe_school(key.school_slug, key.school_id)
+        describe_school(key.school_slug, key.school_id, key.school_synthetic)
         return key

@@ -74,7 +74,7 @@ class Creation:
         IdempotencyInFlight, TooManyPayments and PageUnavailable.
         """
         with self._saga.telemetry.creation():
-            describe_school(hold.school_slug, hold.school_id)
+            describe_school(hold.school_slug, hold.school_id, hold.school_synthetic)
             async with self._saga.transaction(hold.school_slug) as connection:
                 opened = await self._find_or_add(connection, hold, request)
             describe_payment(opened.payment)
@@ -133,6 +133,7 @@ class Creation:
             id=uuid7(),
             school_slug=hold.school_slug,
             school_id=hold.school_id,
+            school_synthetic=hold.school_synthetic,
             registration_id=hold.registration_id,
             event_id=hold.event_id,
             order=new_order(),

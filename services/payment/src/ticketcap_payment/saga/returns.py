@@ -67,7 +67,7 @@ class Returns:
         key = await self._directory.by_order(fields.order)
         if key is None:
             raise InvalidReturn("order")
-        describe_school(key.school_slug, key.school_id)
+        describe_school(key.school_slug, key.school_id, key.school_synthetic)
         return await payments.read(self._saga.engine, key)
 
     def _must_match(self, fields: Return, payment: Payment) -> None:

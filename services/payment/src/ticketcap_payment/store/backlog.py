@@ -16,7 +16,8 @@ from ticketcap_payment.store.transactions import read
 _LIMIT: Final = 200
 
 _STUCK: Final = text(f"""-- backlog.stuck: Find unfinished work that has neither a delivery nor an escalation.
-SELECT unfinished.topic, unfinished.subject_id, payments.id, payments.registration_id, payments.school, school_id
+SELECT unfinished.topic, unfinished.subject_id, payments.id, payments.registration_id, payments.school, school_id,
+       school_synthetic
 FROM (
   SELECT 'payment.capture' AS topic, id AS subject_id, id AS payment_id FROM payments
    WHERE state IN ('AUTHORISED', 'UNKNOWN')
@@ -34,22 +35,25 @@ WHERE NOT EXISTS (SELECT FROM outbox WHERE outbox.topic = unfinished.topic
 LIMIT {_LIMIT}""")
 
 _ABANDONED: Final = text(f"""-- backlog.abandoned: Find payments whose page was not paid in time.
-SELECT id, registration_id, school, school_id FROM payments
+SELECT id, registration_id, school, school_id, school_synthetic FROM payments
 WHERE state IN ('CREATED', 'REDIRECTED') AND created_at < statement_timestamp() - make_interval(secs => :seconds)
 ORDER BY created_at LIMIT {_LIMIT}""")
 
-_UNSETTLED: Final = text("""-- backlog.unsettled: Count the open deliveries by kind and age.
+_UNSETTLED: Final = text("""-- backlog.unsettled: Count the open deliveries by kind and age, synthetic schools apart.
 SELECT kind, CASE WHEN age < 60 THEN 'under_1m' WHEN age < 600 THEN 'under_10m'
-                  WHEN age < 3600 THEN 'under_1h' ELSE 'over_1h' END AS age, count(*)::int AS number
+                  WHEN age < 3600 THEN 'under_1h' ELSE 'over_1h' END AS age,
+       synthetic, count(*)::int AS number
 FROM (
   SELECT CASE topic WHEN 'return.verify' THEN 'return_unverified' WHEN 'payment.capture' THEN 'capture'
                     WHEN 'seat.confirm' THEN 'capture_without_seat' ELSE 'refund' END AS kind,
-         extract(epoch FROM statement_timestamp() - created_at) AS age
-  FROM outbox WHERE done_at IS NULL) AS open
-GROUP BY 1, 2""")
+         extract(epoch FROM statement_timestamp() - outbox.created_at) AS age, school_synthetic AS synthetic
+  FROM outbox JOIN payments ON payments.id = payment_id WHERE done_at IS NULL) AS open
+GROUP BY 1, 2, 3""")
 
-_ESCALATED: Final = text("""-- backlog.escalated: Count the open escalations by kind.
-SELECT kind, count(*)::int AS number FROM escalations WHERE resolved_at IS NULL GROUP BY kind""")
+_ESCALATED: Final = text("""-- backlog.escalated: Count the open escalations by kind, synthetic schools apart.
+SELECT kind, coalesce(school_synthetic, false) AS synthetic, count(*)::int AS number
+FROM escalations LEFT JOIN payments ON payments.id = payment_id
+WHERE resolved_at IS NULL GROUP BY 1, 2""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +80,13 @@ class Backlog:
         """Return at most 200 payments that are unpaid after ``seconds``."""
         return [key_of(row) for row in await read(self._engine, _ABANDONED, seconds=seconds)]
 
-    async def unsettled(self) -> Mapping[tuple[str, str], int]:
-        """Return the number of open deliveries by kind and age."""
-        return {(row.kind, row.age): row.number for row in await read(self._engine, _UNSETTLED)}
+    async def unsettled(self) -> Mapping[tuple[str, str, bool], int]:
+        """Return the number of open deliveries by kind, age, and whether the school is synthetic."""
+        return {(row.kind, row.age, row.synthetic): row.number for row in await read(self._engine, _UNSETTLED)}
 
-    async def escalated(self) -> Mapping[str, int]:
-        """Return the number of open escalations by kind."""
-        return {row.kind: row.number for row in await read(self._engine, _ESCALATED)}
+    async def escalated(self) -> Mapping[tuple[str, bool], int]:
+        """Return the number of open escalations by kind, and whether the school is synthetic.
+
+        A seat without a payment counts as one of a real school.
+        """
+        return {(row.kind, row.synthetic): row.number for row in await read(self._engine, _ESCALATED)}

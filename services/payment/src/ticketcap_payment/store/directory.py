@@ -15,10 +15,10 @@ from ticketcap_payment.domain.payment import PaymentKey
 from ticketcap_payment.store.transactions import read
 
 _BY_ORDER: Final = text("""-- directory.order: Find the payment with an Order.
-SELECT id, registration_id, school, school_id FROM payments WHERE "order" = :order""")
+SELECT id, registration_id, school, school_id, school_synthetic FROM payments WHERE "order" = :order""")
 
 _BY_ID: Final = text("""-- directory.payment: Find the payment with an id.
-SELECT id, registration_id, school, school_id FROM payments WHERE id = :id""")
+SELECT id, registration_id, school, school_id, school_synthetic FROM payments WHERE id = :id""")
 
 _WITH_PAYMENTS: Final = text("""-- directory.with_payments: Pick the registrations that have a payment.
 SELECT DISTINCT registration_id FROM payments WHERE registration_id = ANY(:registration_ids)""")
@@ -50,8 +50,8 @@ class Directory:
 
 
 def key_of(row: Row[Any]) -> PaymentKey:
-    """Return the key in a row with id, registration_id, school and school_id."""
-    return PaymentKey(row.id, row.registration_id, row.school, row.school_id)
+    """Return the key in a row with id, registration_id, school, school_id and school_synthetic."""
+    return PaymentKey(row.id, row.registration_id, row.school, row.school_id, row.school_synthetic)
 
 
 def as_uuid(value: str) -> UUID | None:

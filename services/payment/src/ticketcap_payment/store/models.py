@@ -90,6 +90,7 @@ class PaymentRow(Base):
     captured_at: Mapped[datetime | None]
     school_id: Mapped[UUID | None]
     """None in rows older than revision 0003. Row-level security therefore reads the slug until every row has an id."""
+    school_synthetic: Mapped[bool] = mapped_column(server_default=text("false"))
 
     __table_args__ = (
         UniqueConstraint("order"),

@@ -62,6 +62,7 @@ WHERE id = (SELECT id FROM outbox WHERE registration_id = :registration_id AND d
   AND (leased_until IS NULL OR leased_until <= statement_timestamp())
 RETURNING id, school, registration_id, payment_id, topic, subject_id, traceparent, tries,
           (SELECT school_id FROM payments WHERE payments.id = payment_id) AS school_id,
+          (SELECT school_synthetic FROM payments WHERE payments.id = payment_id) AS school_synthetic,
           extract(epoch FROM statement_timestamp() - created_at)::float8 AS waiting_seconds""")
 
 _DUE: Final = text("""-- outbox.due: Find registrations with due work, a bounded number of each event.
@@ -135,7 +136,7 @@ class Outbox:
             return None
         return Delivery(
             id=row.id,
-            key=PaymentKey(row.payment_id, row.registration_id, row.school, row.school_id),
+            key=PaymentKey(row.payment_id, row.registration_id, row.school, row.school_id, row.school_synthetic),
             topic=Topic(row.topic),
             subject_id=row.subject_id,
             traceparent=row.traceparent or "",

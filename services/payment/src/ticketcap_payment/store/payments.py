@@ -23,8 +23,18 @@ from ticketcap_payment.store.transactions import school_transaction
 _COLUMNS: Final = columns_of(PaymentRow, Payment)
 _FIXED: Final = frozenset(
     {
-        *("id", "school_slug", "school_id", "registration_id", "event_id", "order", "masof", "amount_agorot"),
-        *("currency", "language", "idempotency_key", "fingerprint", "created_at", "traceparent"),
+        *(
+            "id",
+            "school_slug",
+            "school_id",
+            "school_synthetic",
+            "registration_id",
+            "event_id",
+            "order",
+            "masof",
+            "amount_agorot",
+        ),
+        *("amount_agorot", "currency", "language", "idempotency_key", "fingerprint", "created_at", "traceparent"),
     }
 )
 _CHANGING: Final = tuple(field.name for field in fields(Payment) if field.name not in _FIXED)

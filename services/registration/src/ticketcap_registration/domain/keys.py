@@ -8,10 +8,11 @@ from ticketcap_registration.domain.errors import RegistrationNotFound
 
 @dataclass(frozen=True, slots=True)
 class SchoolKey:
-    """A school: its id and its slug."""
+    """A school: its id, its slug, and whether it is synthetic: no families, but a demo, a drill or a probe."""
 
     id: UUID
     slug: str
+    synthetic: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class Access:
         (await caller(self._verifier)).require_school(school, roles)
         set_school(school)
         key = await self._directory.school(school)
-        set_school(key.slug, key.id)
+        set_school(key.slug, key.id, key.synthetic)
         return key
 
     async def event(self, school: str, event: str, roles: frozenset[Role]) -> EventKey:
@@ -83,7 +83,7 @@ class Access:
 
     async def _event_of(self, registration: str) -> EventKey:
         event = await self._directory.registration(parse_registration_id(registration))
-        set_school(event.school.slug, event.school.id)
+        set_school(event.school.slug, event.school.id, event.school.synthetic)
         return event
 
 

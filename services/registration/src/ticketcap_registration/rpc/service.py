@@ -71,8 +71,12 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     async def CreateSchool(self, request: pb.CreateSchoolRequest, context: Context) -> pb.CreateSchoolResponse:
         await self.access.super_admin()
         slug = translate.slug(request.slug, "slug")
-        school = School(id=uuid7(), slug=slug, name=request.name, created_at=datetime.now(UTC))
-        body = {"slug": slug, "name": request.name}
+        school = School(
+            id=uuid7(), slug=slug, name=request.name, created_at=datetime.now(UTC), synthetic=request.synthetic
+        )
+        body: dict[str, object] = {"slug": slug, "name": request.name}
+        if request.synthetic:  # Else the fingerprint is that of a request before the field existed.
+            body["synthetic"] = True
         school, replayed = await self.schools.create(school, _key("schools", request.idempotency_key, body))
         return pb.CreateSchoolResponse(school=translate.school(school), replayed=replayed)
 
@@ -102,7 +106,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
         set_school(request.school)
         school = await self.directory.school(request.school)
-        set_school(school.slug, school.id)
+        set_school(school.slug, school.id, school.synthetic)
         limit = request.limit or _PAGE
         page = await self.events.open_page(school.id, cursor.read_page(request.cursor), limit + 1)
         more = cursor.write_page((page[limit - 1].starts_at, page[limit - 1].id)) if len(page) > limit else ""
@@ -172,7 +176,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         key = await self.access.event(request.school, request.event, VIEWERS)
         after: cursor.PagePosition | None = None
         while page := await self.registrations.page(key, after=after, limit=_EXPORTED_AT_ONCE):
-            items = [translate.registration(view, key.school.slug) for view in page]
+            items = [translate.registration(view, key.school) for view in page]
             yield pb.ExportRegistrationsResponse(items=items)
             after = page[-1].registration.created_at, page[-1].registration.id
 
@@ -236,7 +240,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         registration_id = parse_registration_id(request.registration_id)
         await self.access.service()
         key = await self.directory.registration(registration_id)
-        set_school(key.school.slug, key.school.id)
+        set_school(key.school.slug, key.school.id, key.school.synthetic)
         await self.lanes.submit(key, command(registration_id=registration_id, traceparent=traceparent_of(), **fields))
         return await self._registration(key, request.registration_id)
 
@@ -245,19 +249,19 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     async def CheckIn(self, request: pb.CheckInRequest, context: Context) -> pb.CheckInResponse:
         key = await self.access.event(request.school, request.event, MANAGERS)
         view = await self.registrations.update_check_in(key, check_in, code=normalized(request.confirmation_code))
-        return pb.CheckInResponse(registration=translate.registration(view, key.school.slug))
+        return pb.CheckInResponse(registration=translate.registration(view, key.school))
 
     async def UndoCheckIn(self, request: pb.UndoCheckInRequest, context: Context) -> pb.UndoCheckInResponse:
         key = await self.access.event(request.school, request.event, MANAGERS)
         view = await self.registrations.update_check_in(
             key, lambda row, _: undo_check_in(row), registration_id=parse_registration_id(request.id)
         )
-        return pb.UndoCheckInResponse(registration=translate.registration(view, key.school.slug))
+        return pb.UndoCheckInResponse(registration=translate.registration(view, key.school))
 
     async def _public_event(self, school: str, event: str) -> EventKey:
         set_school(school)
         key = await self.directory.event(school, event)
-        set_school(key.school.slug, key.school.id)
+        set_school(key.school.slug, key.school.id, key.school.synthetic)
         return key
 
     async def _registration(self, key: EventKey, registration: str) -> pb.Registration:
@@ -265,7 +269,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
 
     def _message(self, key: EventKey, view: RegistrationView) -> pb.Registration:
         """Return the message for callers who may see the pay token: the holder, the school, the payment service."""
-        return translate.registration(view, key.school.slug, self.pay_tokens.issue(view.registration.id))
+        return translate.registration(view, key.school, self.pay_tokens.issue(view.registration.id))
 
 
 def _key(scope: str, key: str, body: Mapping[str, object]) -> IdempotencyKey:

@@ -11,6 +11,7 @@ from ticketcap_chassis.rpc.timestamps import timestamp
 from ticketcap_chassis.text import normalize
 
 from ticketcap_registration.domain.event import Event, EventFields
+from ticketcap_registration.domain.keys import SchoolKey
 from ticketcap_registration.domain.ledger import ClaimAnswer
 from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
 from ticketcap_registration.domain.states import EventStatus, RegistrationStatus, WaitlistPolicy
@@ -65,7 +66,9 @@ def reason(pasted: str, field: str) -> str:
 
 def school(of: School) -> pb.School:
     """Return the message of a school."""
-    return pb.School(id=str(of.id), slug=of.slug, name=of.name, created_at=timestamp(of.created_at))
+    return pb.School(
+        id=str(of.id), slug=of.slug, name=of.name, created_at=timestamp(of.created_at), synthetic=of.synthetic
+    )
 
 
 def event(of: Event, school_slug: str) -> pb.Event:
@@ -145,15 +148,16 @@ def claim_answer(of: ClaimAnswer, *, manage_token: str, pay_token: str | None, r
     )
 
 
-def registration(of: RegistrationView, school_slug: str, pay_token: str | None = None) -> pb.Registration:
+def registration(of: RegistrationView, school: SchoolKey, pay_token: str | None = None) -> pb.Registration:
     """Return the message of a registration; only a hold has a ``pay_token``."""
     row = of.registration
     is_hold = row.status is RegistrationStatus.PENDING_PAYMENT
     return pb.Registration(
         id=str(row.id),
         event_id=str(row.event_id),
-        school=school_slug,
+        school=school.slug,
         school_id=str(row.school_id),
+        school_synthetic=school.synthetic,
         event=of.event_slug,
         status=_REGISTRATION + row.status,
         name=row.name,
@@ -191,4 +195,5 @@ def change(of: RegistrationChange) -> pb.RegistrationChange:
         starts_at=timestamp(of.starts_at),
         cancellation_deadline_hours=of.cancellation_deadline_hours,
         refund_agorot=of.refund_agorot,
+        school_synthetic=of.school_synthetic,
     )

@@ -18,7 +18,8 @@ _PREFIX: Final = "registration."
 # An id is drawn before its transaction commits, so a smaller id may appear after a larger one was read. The reader
 # stops before the oldest transaction that still runs: no row can be committed before its position any more.
 _AFTER: Final = text("""-- changes.after: Read the changes of all schools that follow a position.
-SELECT changes.transaction, changes.id, registration_id, changes.event_id, schools.slug AS school, topic,
+SELECT changes.transaction, changes.id, registration_id, changes.event_id, schools.slug AS school,
+       schools.synthetic AS school_synthetic, topic,
        changes.created_at AS changed_at, traceparent, refund_agorot, starts_at, events.cancellation_deadline_hours,
        coalesce(registrations.price_agorot, events.price_agorot) AS price_agorot
 FROM registration_changes AS changes
@@ -49,6 +50,7 @@ class RegistrationChange:
     starts_at: datetime
     cancellation_deadline_hours: int
     refund_agorot: int | None = None
+    school_synthetic: bool = False
 
 
 class ChangeLog:

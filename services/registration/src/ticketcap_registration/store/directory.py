@@ -15,20 +15,20 @@ from ticketcap_chassis.database.transactions import open_connection
 from ticketcap_registration.domain.errors import EventNotFound, RegistrationNotFound, SchoolNotFound
 from ticketcap_registration.domain.keys import EventKey, SchoolKey, parse_uuid
 
-# A school's slug never changes. An event's may change, and the event may be deleted.
+# A school's slug and ``synthetic`` never change. An event's may change, and the event may be deleted.
 _CACHED_SCHOOLS: Final = 10_000
 _CACHED_EVENTS: Final = 10_000
 _EVENT_SECONDS: Final = 2.0
 
 _SCHOOL: Final = text("""-- directory.school: Find a school by its slug.
-SELECT id FROM schools WHERE slug = :school""")
+SELECT id, synthetic FROM schools WHERE slug = :school""")
 
 _EVENT: Final = text("""-- directory.event: Find an event of a school by its id or its slug; the id wins.
 SELECT id FROM events WHERE school_id = :school_id AND (slug = :event OR id = :event_id)
 ORDER BY id = :event_id DESC NULLS LAST LIMIT 1""")
 
 _REGISTRATION: Final = text("""-- directory.registration: Find a registration's event and school.
-SELECT registrations.event_id, registrations.school_id, schools.slug AS school
+SELECT registrations.event_id, registrations.school_id, schools.slug AS school, schools.synthetic
 FROM registrations JOIN schools ON schools.id = registrations.school_id
 WHERE registrations.id = :registration_id""")
 
@@ -54,7 +54,7 @@ class Directory:
         row = await self._one(_REGISTRATION, {"registration_id": registration_id})
         if row is None:
             raise RegistrationNotFound(str(registration_id))
-        return EventKey(row.event_id, SchoolKey(row.school_id, row.school))
+        return EventKey(row.event_id, SchoolKey(row.school_id, row.school, row.synthetic))
 
     async def close(self) -> None:
         """Cancel look-ups that still run."""
@@ -65,7 +65,7 @@ class Directory:
         row = await self._one(_SCHOOL, {"school": slug})
         if row is None:
             raise SchoolNotFound(slug)
-        return SchoolKey(row.id, slug)
+        return SchoolKey(row.id, slug, row.synthetic)
 
     async def _find_event(self, school: str, event: str) -> EventKey:
         key = await self.school(school)

@@ -46,6 +46,7 @@ class SchoolRow(Base):
     slug: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
     created_at: Mapped[datetime]
+    synthetic: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class EventRow(Base):

@@ -46,6 +46,8 @@ class School:
     slug: str
     name: str
     created_at: datetime
+    synthetic: bool = False
+    """Whether it serves no families but a demo, a drill or a probe."""
 
 
 class Schools:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap_chassis.database.transactions import open_connection, open_transaction
 
@@ -19,7 +19,7 @@ DELETED_AT_ONCE: Final = 5000
 """Rows that one statement deletes at most."""
 
 _DUE: Final = text(f"""-- watchkeeping.due_holds: Find events with holds whose time is over.
-SELECT events.id, events.school_id, schools.slug AS school
+SELECT events.id, events.school_id, schools.slug AS school, schools.synthetic
 FROM (SELECT DISTINCT event_id FROM registrations
       WHERE status = 'PENDING_PAYMENT' AND hold_expires_at <= statement_timestamp()
         AND event_id <> ALL(CAST(:but AS uuid[])) LIMIT {_EVENTS_AT_ONCE}) AS due
@@ -45,14 +45,14 @@ _NEXT_EVENTS: Final = text(f"""-- watchkeeping.next_events: Read the ids of the 
 SELECT id FROM events WHERE id > :after ORDER BY id LIMIT {_AUDITED_AT_ONCE}""")
 
 _FULLEST: Final = text("""-- watchkeeping.fullest_events: Find the open events with the highest utilization.
-SELECT events.id, events.school_id, schools.slug AS school,
+SELECT events.id, events.school_id, schools.slug AS school, schools.synthetic,
        (confirmed + held)::float8 / greatest(capacity, 1) AS utilization
 FROM events JOIN schools ON schools.id = events.school_id
 WHERE status = 'OPEN' AND starts_at > statement_timestamp()
 ORDER BY utilization DESC, events.id LIMIT :limit""")
 
 _ACTIVE: Final = text("""-- watchkeeping.active_events: Count the open events of the schools that have most.
-SELECT schools.id AS school_id, schools.slug AS school, active.events
+SELECT schools.id AS school_id, schools.slug AS school, schools.synthetic, active.events
 FROM (SELECT school_id, count(*) AS events FROM events
       WHERE status = 'OPEN' AND starts_at > statement_timestamp()
       GROUP BY school_id ORDER BY events DESC, school_id LIMIT :limit) AS active
@@ -96,7 +96,7 @@ class Watchkeeping:
         """Return events with holds whose time is over, except ``but``; a bounded number."""
         async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_DUE, {"but": list(but)})).all()
-        return [EventKey(row.id, SchoolKey(row.school_id, row.school)) for row in rows]
+        return [EventKey(row.id, _school(row)) for row in rows]
 
     async def drift(self) -> list[Drift]:
         """Return the events whose counters and rows disagree; there should be none. Reads them in portions."""
@@ -116,13 +116,13 @@ class Watchkeeping:
         """Return at most ``limit`` open events, the fullest first, each with the reserved share of its capacity."""
         async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_FULLEST, {"limit": limit})).all()
-        return [(EventKey(row.id, SchoolKey(row.school_id, row.school)), row.utilization) for row in rows]
+        return [(EventKey(row.id, _school(row)), row.utilization) for row in rows]
 
     async def active_events(self, limit: int) -> list[tuple[SchoolKey, int]]:
         """Return at most ``limit`` schools, those with most open events first, with the number of these."""
         async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_ACTIVE, {"limit": limit})).all()
-        return [(SchoolKey(row.school_id, row.school), row.events) for row in rows]
+        return [(_school(row), row.events) for row in rows]
 
     async def announce(self, channel: str) -> None:
         """Announce an empty payload on ``channel``."""
@@ -133,3 +133,8 @@ class Watchkeeping:
         """Delete a bounded number of rows of ``table`` that are older than ``seconds``; return how many."""
         async with open_transaction(self._engine) as connection:
             return (await connection.execute(_AGED[table], {"seconds": seconds})).rowcount
+
+
+def _school(row: Row[Any]) -> SchoolKey:
+    """Return the key in a row with school_id, school and synthetic."""
+    return SchoolKey(row.school_id, row.school, row.synthetic)

@@ -9,7 +9,14 @@ from typing import Final
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanContext, Tracer
 from ticketcap_chassis.errors import Busy, DeadlineExceeded, InternalError, ServiceError, Unavailable
-from ticketcap_observability import Telemetry, context_from_traceparent, schema, sentry, set_school
+from ticketcap_observability import (
+    Telemetry,
+    context_from_traceparent,
+    schema,
+    school_attributes,
+    sentry,
+    set_school,
+)
 
 from ticketcap_registration.domain.keys import EventKey
 from ticketcap_registration.domain.ledger import ClaimAnswer, Decision
@@ -53,8 +60,7 @@ class ClaimTelemetry:
             schema.CANCEL,
             attributes={
                 schema.EVENT_ID: str(event.id),
-                schema.SCHOOL_ID: str(event.school.id),
-                schema.SCHOOL_SLUG: event.school.slug,
+                **school_attributes(event.school.slug, event.school.id, event.school.synthetic),
             },
         ):
             yield
@@ -74,7 +80,7 @@ class ObservedClaim:
     def event_found(self, event: EventKey) -> None:
         """Name the event whose capacity is checked next."""
         self._span.set_attribute(schema.EVENT_ID, str(event.id))
-        self._span.set_attribute(schema.SCHOOL_ID, str(event.school.id))
+        set_school(event.school.slug, event.school.id, event.school.synthetic)
         sentry.set_event(str(event.id))
         sentry.breadcrumb("registration", "capacity check", event_id=str(event.id), spots_requested=self._spots)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from ticketcap_observability import Telemetry, get_logger, schema
+from ticketcap_observability import Telemetry, get_logger, schema, synthetic_label
 
 from ticketcap_registration.domain.keys import EventKey, SchoolKey
 
@@ -47,4 +47,4 @@ class JobTelemetry:
 
 
 def _labels(school: SchoolKey) -> dict[str, str]:
-    return {"school_id": str(school.id), "school_slug": school.slug}
+    return {"school_id": str(school.id), "school_slug": school.slug, **synthetic_label(school.synthetic)}

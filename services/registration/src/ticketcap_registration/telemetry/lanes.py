@@ -7,7 +7,15 @@ from contextlib import contextmanager
 
 from opentelemetry import trace
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind
-from ticketcap_observability import SqlTelemetry, Telemetry, get_logger, schema, sentry
+from ticketcap_observability import (
+    SqlTelemetry,
+    Telemetry,
+    get_logger,
+    schema,
+    school_attributes,
+    sentry,
+    synthetic_label,
+)
 
 from ticketcap_registration.domain.commands import Claim
 from ticketcap_registration.domain.keys import EventKey
@@ -66,8 +74,7 @@ class LaneTelemetry:
             links=[Link(span) for span in sampled],
             attributes={
                 schema.EVENT_ID: str(event.id),
-                schema.SCHOOL_ID: str(event.school.id),
-                schema.SCHOOL_SLUG: event.school.slug,
+                **school_attributes(event.school.slug, event.school.id, event.school.synthetic),
                 schema.BATCH_SIZE: len(spans),
                 schema.BATCH_WAIT_MS: waited_ms,
             },
@@ -80,6 +87,7 @@ class LaneTelemetry:
         """Count a committed batch's changes; draw its promotions and expired holds into its trace."""
         ledger = decision.ledger
         created = _created(decision)
+        school = synthetic_label(event.school.synthetic)
         earlier_confirmed = sum(
             transition.registration.status is RegistrationStatus.CONFIRMED
             for transition in ledger.transitions.values()
@@ -94,7 +102,7 @@ class LaneTelemetry:
             (self._filled, int(ledger.before.available > 0 >= ledger.event.available)),
         ):
             if count:
-                counter.add(count)
+                counter.add(count, **school)
         for registration in ledger.promoted:
             self._waits.record((ledger.now - registration.created_at).total_seconds())
         for name, count_name, registrations in (
@@ -113,7 +121,7 @@ class LaneTelemetry:
         """Log and report the error of the one command that can't be written."""
         _log.error("lane.poisoned_item", event_id=str(event.id), exc_info=error)
         with sentry.scope(schema.BATCH):
-            sentry.set_school(event.school.slug, event.school.id)
+            sentry.set_school(event.school.slug, event.school.id, event.school.synthetic)
             sentry.set_event(str(event.id))
             sentry.report(error)
 

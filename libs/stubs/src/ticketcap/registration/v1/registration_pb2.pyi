@@ -49,16 +49,18 @@ WAITLIST_POLICY_FIRST_FIT: WaitlistPolicy
 WAITLIST_POLICY_STRICT_FIFO: WaitlistPolicy
 
 class School(_message.Message):
-    __slots__ = ("id", "slug", "name", "created_at")
+    __slots__ = ("id", "slug", "name", "created_at", "synthetic")
     ID_FIELD_NUMBER: _ClassVar[int]
     SLUG_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    SYNTHETIC_FIELD_NUMBER: _ClassVar[int]
     id: str
     slug: str
     name: str
     created_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., slug: _Optional[str] = ..., name: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    synthetic: bool
+    def __init__(self, id: _Optional[str] = ..., slug: _Optional[str] = ..., name: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., synthetic: _Optional[bool] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("id", "school", "slug", "title", "description", "location", "starts_at", "ends_at", "status", "capacity", "confirmed", "held", "waitlisted", "available", "max_spots_per_registration", "price_agorot", "currency", "waitlist_enabled", "waitlist_policy", "hold_seconds", "cancellation_deadline_hours", "version", "created_at", "updated_at", "school_id")
@@ -115,7 +117,7 @@ class Event(_message.Message):
     def __init__(self, id: _Optional[str] = ..., school: _Optional[str] = ..., slug: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., location: _Optional[str] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[EventStatus, str]] = ..., capacity: _Optional[int] = ..., confirmed: _Optional[int] = ..., held: _Optional[int] = ..., waitlisted: _Optional[int] = ..., available: _Optional[int] = ..., max_spots_per_registration: _Optional[int] = ..., price_agorot: _Optional[int] = ..., currency: _Optional[str] = ..., waitlist_enabled: _Optional[bool] = ..., waitlist_policy: _Optional[_Union[WaitlistPolicy, str]] = ..., hold_seconds: _Optional[int] = ..., cancellation_deadline_hours: _Optional[int] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., school_id: _Optional[str] = ...) -> None: ...
 
 class Registration(_message.Message):
-    __slots__ = ("id", "event_id", "school", "event", "status", "name", "phone", "email", "spots", "confirmation_code", "waitlist_position", "hold_expires_at", "created_at", "cancelled_at", "cancel_reason", "checked_in_at", "pay_token", "price_agorot", "currency", "school_id")
+    __slots__ = ("id", "event_id", "school", "event", "status", "name", "phone", "email", "spots", "confirmation_code", "waitlist_position", "hold_expires_at", "created_at", "cancelled_at", "cancel_reason", "checked_in_at", "pay_token", "price_agorot", "currency", "school_id", "school_synthetic")
     ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     SCHOOL_FIELD_NUMBER: _ClassVar[int]
@@ -136,6 +138,7 @@ class Registration(_message.Message):
     PRICE_AGOROT_FIELD_NUMBER: _ClassVar[int]
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
     SCHOOL_ID_FIELD_NUMBER: _ClassVar[int]
+    SCHOOL_SYNTHETIC_FIELD_NUMBER: _ClassVar[int]
     id: str
     event_id: str
     school: str
@@ -156,7 +159,8 @@ class Registration(_message.Message):
     price_agorot: int
     currency: str
     school_id: str
-    def __init__(self, id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., event: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., name: _Optional[str] = ..., phone: _Optional[str] = ..., email: _Optional[str] = ..., spots: _Optional[int] = ..., confirmation_code: _Optional[str] = ..., waitlist_position: _Optional[int] = ..., hold_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancelled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancel_reason: _Optional[str] = ..., checked_in_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pay_token: _Optional[str] = ..., price_agorot: _Optional[int] = ..., currency: _Optional[str] = ..., school_id: _Optional[str] = ...) -> None: ...
+    school_synthetic: bool
+    def __init__(self, id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., event: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., name: _Optional[str] = ..., phone: _Optional[str] = ..., email: _Optional[str] = ..., spots: _Optional[int] = ..., confirmation_code: _Optional[str] = ..., waitlist_position: _Optional[int] = ..., hold_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancelled_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancel_reason: _Optional[str] = ..., checked_in_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pay_token: _Optional[str] = ..., price_agorot: _Optional[int] = ..., currency: _Optional[str] = ..., school_id: _Optional[str] = ..., school_synthetic: _Optional[bool] = ...) -> None: ...
 
 class Seats(_message.Message):
     __slots__ = ("event_id", "status", "capacity", "confirmed", "held", "waitlisted", "available", "version")
@@ -179,14 +183,16 @@ class Seats(_message.Message):
     def __init__(self, event_id: _Optional[str] = ..., status: _Optional[_Union[EventStatus, str]] = ..., capacity: _Optional[int] = ..., confirmed: _Optional[int] = ..., held: _Optional[int] = ..., waitlisted: _Optional[int] = ..., available: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
 
 class CreateSchoolRequest(_message.Message):
-    __slots__ = ("slug", "name", "idempotency_key")
+    __slots__ = ("slug", "name", "idempotency_key", "synthetic")
     SLUG_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    SYNTHETIC_FIELD_NUMBER: _ClassVar[int]
     slug: str
     name: str
     idempotency_key: str
-    def __init__(self, slug: _Optional[str] = ..., name: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+    synthetic: bool
+    def __init__(self, slug: _Optional[str] = ..., name: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., synthetic: _Optional[bool] = ...) -> None: ...
 
 class CreateSchoolResponse(_message.Message):
     __slots__ = ("school", "replayed")
@@ -517,7 +523,7 @@ class GetHoldResponse(_message.Message):
     def __init__(self, registration: _Optional[_Union[Registration, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
 
 class RegistrationChange(_message.Message):
-    __slots__ = ("registration_id", "event_id", "school", "status", "changed_at", "traceparent", "price_agorot", "starts_at", "cancellation_deadline_hours", "refund_agorot")
+    __slots__ = ("registration_id", "event_id", "school", "status", "changed_at", "traceparent", "price_agorot", "starts_at", "cancellation_deadline_hours", "refund_agorot", "school_synthetic")
     REGISTRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     SCHOOL_FIELD_NUMBER: _ClassVar[int]
@@ -528,6 +534,7 @@ class RegistrationChange(_message.Message):
     STARTS_AT_FIELD_NUMBER: _ClassVar[int]
     CANCELLATION_DEADLINE_HOURS_FIELD_NUMBER: _ClassVar[int]
     REFUND_AGOROT_FIELD_NUMBER: _ClassVar[int]
+    SCHOOL_SYNTHETIC_FIELD_NUMBER: _ClassVar[int]
     registration_id: str
     event_id: str
     school: str
@@ -538,7 +545,8 @@ class RegistrationChange(_message.Message):
     starts_at: _timestamp_pb2.Timestamp
     cancellation_deadline_hours: int
     refund_agorot: int
-    def __init__(self, registration_id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., price_agorot: _Optional[int] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancellation_deadline_hours: _Optional[int] = ..., refund_agorot: _Optional[int] = ...) -> None: ...
+    school_synthetic: bool
+    def __init__(self, registration_id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., price_agorot: _Optional[int] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancellation_deadline_hours: _Optional[int] = ..., refund_agorot: _Optional[int] = ..., school_synthetic: _Optional[bool] = ...) -> None: ...
 
 class ListChangesRequest(_message.Message):
     __slots__ = ("cursor", "limit", "statuses")
