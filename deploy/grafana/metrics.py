@@ -3,6 +3,7 @@
 The services' metrics come from their telemetry schema, so a renamed metric fails here and not as an empty panel.
 """
 
+import re
 from typing import Final
 
 import promql_parser
@@ -76,6 +77,20 @@ PROGRAMS: Final[Series] = {
 """The metrics of the monitoring programs that dashboards, rules and runbooks use."""
 
 _SERIES: Final[Series] = {**_services(), **RECORDED, **PROGRAMS}
+
+NOT_SYNTHETIC: Final = 'school_synthetic!="true"'
+"""The selector of the series of real schools; ``deploy/prometheus/start.sh`` can remove it."""
+_WITH_SCHOOL: Final = "|".join(name for name, labels in _services().items() if "school_synthetic" in labels)
+_SELECTOR: Final = re.compile(rf"\b({_WITH_SCHOOL})\b(?:{{(?:{NOT_SYNTHETIC}(?:, )?)?([^}}]*)}})?")
+
+
+def without_synthetic(expression: str) -> str:
+    """Return a PromQL expression whose selectors leave synthetic schools out, where the metric has their label."""
+
+    def select(found: re.Match[str]) -> str:
+        return f"{found[1]}{{{', '.join(filter(None, (NOT_SYNTHETIC, found[2])))}}}"
+
+    return _SELECTOR.sub(select, expression)
 
 
 def check(expression: str) -> set[str]:

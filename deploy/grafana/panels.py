@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models import common as common_model
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from deploy.grafana.metrics import check
+from deploy.grafana.metrics import check, without_synthetic
 
 SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="${source}")
 """The data source that the reader chose."""
@@ -180,7 +180,8 @@ def _thresholds(steps: Thresholds) -> Builder[model.ThresholdsConfig]:
 def _targets(queries: Queries) -> list[prometheus.Dataquery]:
     """Return the panel's queries; raise UnknownMetric or ValueError for one that Prometheus could not answer."""
     targets = []
-    for ref_id, (legend, expression) in zip(ascii_uppercase, queries.items(), strict=False):
+    for ref_id, (legend, query) in zip(ascii_uppercase, queries.items(), strict=False):
+        expression = without_synthetic(query)
         check(without_variables(expression))
         target = prometheus.Dataquery().ref_id(ref_id).expr(expression).legend_format(legend)
         targets.append(target.exemplar(exemplar=False).datasource(SOURCE))

@@ -3,6 +3,7 @@
 #
 #   RUNBOOK_BASE_URL      where the repository's files can be read; the rules name files below it.
 #                         Without it an alert shows its runbook's path in the repository.
+#   SYNTHETIC_SCHOOLS     included: the rules count synthetic schools too, so that a drill fires its alert
 #
 #   start.sh --print          writes the rules to the standard output and starts nothing
 #   start.sh --write FOLDER   writes the rules to FOLDER and starts nothing
@@ -21,8 +22,15 @@ case $base in
     echo "start.sh: RUNBOOK_BASE_URL holds a character that no address has unescaped" >&2; exit 1 ;;
 esac
 
+synthetic=
+case ${SYNTHETIC_SCHOOLS:-excluded} in
+  excluded) ;;
+  included) synthetic='s/{school_synthetic!="true"}//g; s/school_synthetic!="true", //g' ;;
+  *) echo "start.sh: SYNTHETIC_SCHOOLS must be included or excluded" >&2; exit 1 ;;
+esac
+
 rules() {
-  sed "s|runbook_url: docs/|runbook_url: ${base:+${base%/}/}docs/|" "$@"
+  sed -e "s|runbook_url: docs/|runbook_url: ${base:+${base%/}/}docs/|" -e "$synthetic" "$@"
 }
 
 write() {

@@ -90,6 +90,12 @@ def test_every_rule_asks_for_what_somebody_makes(rule: dict[str, Any]) -> None:
     assert metrics.check(rule["expr"])
 
 
+@pytest.mark.parametrize("rule", list(rules()), ids=lambda rule: rule.get("alert") or rule["record"])
+def test_every_rule_leaves_synthetic_schools_out(rule: dict[str, Any]) -> None:
+    """Where the metric has the label: a drill or a probe is no incident."""
+    assert metrics.without_synthetic(rule["expr"]) == rule["expr"]
+
+
 def test_what_rules_record_is_known() -> None:
     """All of it, and nothing that they do not record."""
     recorded = {rule["record"] for rule in rules() if "record" in rule}

@@ -56,6 +56,19 @@ def test_every_alert_links_its_runbook_in_full() -> None:
             debian.check("sh", start, "--print", env={"RUNBOOK_BASE_URL": wrong})
 
 
+def test_the_embedded_stack_counts_synthetic_schools() -> None:
+    """The rules are the same but for the selector; any other value stops the start."""
+    start = DEPLOY / "prometheus/start.sh"
+    rules = debian.check("sh", start, "--print", env={"SYNTHETIC_SCHOOLS": "included"})
+    assert "school_synthetic" not in rules
+    for line in rules.splitlines():
+        check_line = line.strip().removeprefix("expr: ")
+        assert "{," not in check_line
+        assert "{}" not in check_line
+    with pytest.raises(AssertionError, match="SYNTHETIC_SCHOOLS"):
+        debian.check("sh", start, "--print", env={"SYNTHETIC_SCHOOLS": "yes"})
+
+
 def test_hurrying_shortens_durations_and_nothing_else() -> None:
     """Windows, offsets and waits; not names, label values or numbers."""
     assert hurried("rate(x[10m]) unless y offset 1h > 5") == "rate(x[3000ms]) unless y offset 18000ms > 5"

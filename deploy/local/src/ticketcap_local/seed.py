@@ -27,7 +27,7 @@ async def seed(gateway_url: str, jwt_secret: str) -> None:
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(base_url=gateway_url, headers=headers, timeout=10, trust_env=False) as client:
         try:
-            await _create(client, "/api/v1/schools", {"slug": SCHOOL, "name": "בית ספר הרצל"})
+            await _create(client, "/api/v1/schools", {"slug": SCHOOL, "name": "בית ספר הרצל", "synthetic": True})
             for event in (free, paid):
                 await _create(client, f"/api/v1/schools/{SCHOOL}/events", event)
         except httpx.TransportError as error:
