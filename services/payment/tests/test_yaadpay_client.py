@@ -236,8 +236,8 @@ async def test_calls_are_measured_by_action_and_outcome(
     await client.commit(await paid(client, simulator))
     labels = {tuple(sorted(point.attributes.items())) for point in telemetry.points("yaadpay.call.duration")}
     assert labels == {
-        (("action", "SIGN"), ("outcome", "success")),
-        (("action", "commitTrans"), ("outcome", "success")),
+        (("action", "SIGN"), ("outcome", "success"), ("school_synthetic", "false")),
+        (("action", "commitTrans"), ("outcome", "success"), ("school_synthetic", "false")),
     }
 
 
