@@ -1,5 +1,6 @@
 """Check that undecodable bytes are refused without an ERROR line."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -86,6 +87,10 @@ async def test_undecodable_bytes_are_counted(channel: grpc.aio.Channel, telemetr
     """The span and the histogram of the RPC see them as they see every refusal."""
     with pytest.raises(grpc.aio.AioRpcError):
         await send(channel, f"{SERVICE}/GetEvent", UNDECODABLE[0])
-    (span,) = [span for span in telemetry.spans if span.name == f"{SERVICE[1:]}/GetEvent"]
+    # The client may have its status before the server ends the span.
+    async with asyncio.timeout(10):
+        while not (spans := [span for span in telemetry.spans if span.name == f"{SERVICE[1:]}/GetEvent"]):
+            await asyncio.sleep(0.01)
+    (span,) = spans
     assert span.attributes is not None
     assert span.attributes["rpc.response.status_code"] == "INVALID_ARGUMENT"
