@@ -22,7 +22,7 @@ class Behaviour:
     """The effect of a kind of fault on a reply."""
 
     done: bool
-    """Whether the request's work is still done."""
+    """Return True while the request's work continues."""
     answer: str
     """close, reset, html, empty, cut, http_500, ccode, or as_usual."""
     waits: bool = False

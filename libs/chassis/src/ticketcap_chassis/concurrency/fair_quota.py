@@ -18,7 +18,7 @@ class FairQuota:
 
     @property
     def is_full(self) -> bool:
-        """Whether every slot is lent."""
+        """Return True when no slot is free."""
         return self.held >= self.most
 
     def used_up(self, names: Iterable[str]) -> bool:

@@ -27,7 +27,7 @@ _REPLACE_SECONDS: Final = 1.0
 """Shortest time between two replacements of a pool's connections."""
 _TRANSACTION_TIMEOUT_SINCE: Final = 170_000
 _EXHAUSTED_SECONDS: Final = 1.5
-"""How long the database counts as exhausted after it reported so."""
+"""Seconds for which the database counts as exhausted after its report."""
 
 
 class LimitedConnection(psycopg.AsyncConnection[Any]):
@@ -141,7 +141,7 @@ class Connector:
 
     @property
     def is_silent(self) -> bool:
-        """Whether the database has answered nothing for longer than one statement may take.
+        """Return True when the database has not answered for longer than one statement may take.
 
         A database that is alive answers at least one of several busy connections within that time.
         """
@@ -149,7 +149,7 @@ class Connector:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the database has recently reported that it is out of a resource."""
+        """Return True when the database has recently reported an exhausted resource."""
         return time.monotonic() - self._exhausted_at < _EXHAUSTED_SECONDS
 
     async def connect(self, *arguments: Any, **parameters: Any) -> LimitedConnection:

@@ -93,7 +93,7 @@ class State:
 
     error: type[StoreUnavailable | StoreExhausted | StoreUnfit | Contended]
     retry: bool
-    """Whether the same transaction may succeed at once, over a new connection if this one is dropped."""
+    """True when the same transaction may succeed at once, over a new connection if this one is dropped."""
     failing: bool
     """Whether health is NOT_SERVING while it lasts."""
     drop: bool

@@ -39,7 +39,7 @@ class Reply:
     delay_seconds: float = 0.0
     """Delay before it is sent."""
     drop: Literal["", "close", "reset"] = ""
-    """How the connection ends in place of the reply; empty: the reply is sent."""
+    """The way in which the connection ends without a reply; empty when the reply is sent."""
     refresh: str | None = None
     """The Refresh header: seconds and address to which a browser moves by itself."""
 
