@@ -206,9 +206,28 @@ async def test_nobody_elses_charge_is_given_back_by_a_wrong_number(here: World) 
     await here.books_agree()
 
 
+async def test_one_lost_number_of_a_charge_serves_both_of_its_refunds(here: World) -> None:
+    """Two refunds are escalated for want of the same number. The person types it for each, and both are sent."""
+    await here.simulator.fault("commitTrans", "html_after")
+    opened = await here.create(await here.hold(1))
+    await here.settle((await here.simulator.customer(opened.redirect_url))["redirects"][0])
+    await here.state_becomes(opened.payment_id, "CAPTURED")
+    await here.refund(opened.payment_id, 500, key="first")
+    await here.refund(opened.payment_id, 700, key="second")
+    escalated = "SELECT subject_id FROM escalations WHERE resolved_at IS NULL"
+    await here.until(lambda: _rows(here, f"SELECT 1 WHERE (SELECT count(*) FROM ({escalated})) = 2"), what="escalated")
+    items = (await here.simulator.http.get("/simulator/transactions", params={"order": refund_order(here)})).json()
+    charge = next(item for item in items["items"] if item["kind"] == "commit")
+    for row in here.rows(escalated):
+        await here.resolve("refund", str(row["subject_id"]), again=True, yaadpay_id=str(charge["id"]))
+    done = "SELECT 1 WHERE (SELECT count(*) FROM refunds WHERE state = 'DONE') = 2"
+    await here.until(lambda: _rows(here, done), what="both refunds are done")
+    await here.books_agree()
+
+
 def refund_order(here: World) -> str:
-    """Return the Order of the one payment that has a refund."""
-    (row,) = here.rows('SELECT "order" FROM payments JOIN refunds ON payment_id = payments.id')
+    """Return the Order of the one payment that has refunds."""
+    (row,) = here.rows('SELECT DISTINCT "order" FROM payments JOIN refunds ON payment_id = payments.id')
     return str(row["order"])
 
 

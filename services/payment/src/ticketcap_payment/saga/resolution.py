@@ -142,11 +142,24 @@ class Resolution:
         if not finding.resend:
             raise InvalidInput.of("again", "must be true: an owed refund that did not move money must be sent")
         if not refund.charge_id and finding.yaadpay_id not in {"", payment.yaadpay_id}:
-            role = Role.SURPLUS if refund.reason is RefundReason.SURPLUS else Role.CHARGE
-            await self._record(connection, payment, finding, role, payment.amount_agorot)
+            if refund.reason is RefundReason.SURPLUS:
+                await self._record(connection, payment, finding, Role.SURPLUS, payment.amount_agorot)
+            else:
+                payment = await self._record_charge_number(connection, payment, finding)
         await refunds.save(connection, refund.reopened(refund.charge_id or finding.yaadpay_id))
         await outbox.put(connection, payment, Topic.REFUND, refund.id)
         return payment
+
+    async def _record_charge_number(
+        self, connection: AsyncConnection, payment: Payment, finding: Finding
+    ) -> Payment:
+        """Give the payment the number of its charge: its other refunds need it too."""
+        if payment.yaadpay_id:
+            raise InvalidInput.of("yaadpay_id", f"is not this payment's charge, which is {payment.yaadpay_id}")
+        await self._record(connection, payment, finding, Role.CHARGE, payment.amount_agorot)
+        after = payment.with_charge(finding.yaadpay_id)
+        await payments.save(connection, after)
+        return after
 
     async def _record(
         self, connection: AsyncConnection, payment: Payment, finding: Finding, role: Role, amount_agorot: int
