@@ -69,9 +69,12 @@ LANES: Final = board(
     ),
     time_series(
         "Database connections",
-        "Idle and used connections per service. An alert fires when none is idle and callers wait.",
-        {"{{job}} {{state}}": "sum by (job, state) (db_connection_count)"},
-        stacked=True,
+        "Idle and used connections per service, and the most that all its instances open. An alert fires when none is "
+        "idle and callers wait.",
+        {
+            "{{job}} {{state}}": "sum by (job, state) (db_connection_count)",
+            "{{job}} most": "sum by (job) (db_client_connection_max)",
+        },
     ),
     percentiles(
         "Wait for a connection",

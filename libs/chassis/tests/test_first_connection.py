@@ -1,27 +1,22 @@
-"""Check that poolers and absent servers stop a service in one line."""
+"""Check that unfit sessions and absent servers stop a service in one line."""
 
 import os
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from ticketcap_chassis.database.engine import create_engine
-from ticketcap_chassis.database.first_connection import must_connect
+from ticketcap_chassis.database.first_connection import require_sessions
 from ticketcap_chassis.database.limits import PoolLimits
 from ticketcap_local.postgres import EmbeddedPostgres
 from ticketcap_observability import Telemetry
 from ticketcap_registration.store.migrate import migrate
 from ticketcap_testing.stack import free_port, postgres_server
 
-from tests.deploy.debian import program
+from tests.deploy.pgbouncer import pgbouncer
 
 
 @pytest.fixture(scope="module")
@@ -31,69 +26,32 @@ def postgres() -> Iterator[EmbeddedPostgres]:
         yield server
 
 
-@contextmanager
-def bouncer(server: EmbeddedPostgres, mode: str, ignored: str) -> Iterator[str]:
-    """Run PgBouncer before ``server``; yield the address of the database behind it."""
-    behind = conninfo_to_dict(server.url("registration"))
-    port = free_port()
-    lines = [
-        "[databases]",
-        f"* = host=127.0.0.1 port={behind['port']} user={behind['user']} password={behind['password']}",
-        "[pgbouncer]",
-        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =",
-        f"auth_type = any\npool_mode = {mode}\nignore_startup_parameters = {ignored}",
-    ]
-    # In a folder that the user can enter whom PgBouncer becomes: it does not run as root.
-    with tempfile.TemporaryDirectory(prefix="ticketcap-bouncer-") as folder:
-        Path(folder).chmod(0o755)
-        file = Path(folder) / "pgbouncer.ini"
-        file.write_text("\n".join(lines) + "\n")
-        file.chmod(0o644)
-        user = ["-u", "nobody"] if os.geteuid() == 0 else []
-        with subprocess.Popen([program("pgbouncer"), "-q", *user, file], stderr=subprocess.DEVNULL) as process:
-            try:
-                await_listener(process, port)
-                yield make_conninfo(server.url("registration"), port=port)
-            finally:
-                process.kill()
-
-
-def await_listener(process: "subprocess.Popen[bytes]", port: int) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except ConnectionRefusedError:
-            assert process.poll() is None, "PgBouncer has ended"
-            assert time.monotonic() < deadline, "PgBouncer does not listen"
-            time.sleep(0.02)
-        else:
-            return
-
-
 async def connect(database_url: str) -> None:
     """Do what a service does first."""
     engine = create_engine(
         database_url, role="pg_monitor", pool_name="t", limits=PoolLimits(size=1), telemetry=Telemetry.in_memory()
     )
     try:
-        await must_connect(engine)
+        await require_sessions(engine, variable="DATABASE_URL")
     finally:
         await engine.dispose()
 
 
-@pytest.mark.parametrize("ignored", ["extra_float_digits", "extra_float_digits, options"])
+@pytest.mark.parametrize("ignored", ["", ", options"])
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 async def test_pgbouncer_is_refused_with_what_to_do(postgres: EmbeddedPostgres, mode: str, ignored: str) -> None:
     """By services and by migrations, which leave nothing behind: no table, no lock."""
-    with bouncer(postgres, mode, ignored) as address:
+    with pgbouncer(postgres, mode, ignored=ignored) as port:
+        address = make_conninfo(postgres.url("registration"), port=port)
         with pytest.raises(SystemExit) as served:
             await connect(address)
         with pytest.raises(SystemExit) as migrated:
             migrate(address)
+    assert "DATABASE_JOBS_URL and DATABASE_DIRECT_URL" in str(served.value.code)
     for refused in (served, migrated):
         message = str(refused.value.code)
-        assert message.startswith("DATABASE_URL: leads to a connection pooler")
+        assert message.startswith("DATABASE_URL: ")
+        assert "connection pooler" in message
         assert "name PostgreSQL itself" in message
         assert "\n" not in message
     with psycopg.connect(postgres.url("registration")) as direct:

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Callable
 
 
-def run(name: str, *, serve: Callable[[], None], migrate: Callable[[], None]) -> None:
-    """Do what the command line of ``python -m ticketcap_NAME`` says.
+def run(name: str, *, serve: Callable[[], None], migrate: Callable[[bool], None]) -> None:
+    """Do what the command line of ``python -m ticketcap_NAME`` says; ``migrate`` is told whether to create logins.
 
     Both callables import their parts when they are called: gRPC, telemetry and Alembic are large, and each command
     needs only some of them.
@@ -14,6 +14,8 @@ def run(name: str, *, serve: Callable[[], None], migrate: Callable[[], None]) ->
         case []:
             serve()
         case ["migrate"]:
-            migrate()
+            migrate(False)
+        case ["migrate", "--logins"]:
+            migrate(True)
         case _:
-            sys.exit(f"usage: python -m ticketcap_{name} [migrate]")
+            sys.exit(f"usage: python -m ticketcap_{name} [migrate [--logins]]")

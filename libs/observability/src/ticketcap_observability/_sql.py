@@ -192,6 +192,13 @@ def _observe_pool(engine: "AsyncEngine", telemetry: Telemetry, pool_name: str) -
         lambda: [(n, {**name, "db.client.connection.state": state}) for n, state in connections()],
     )
 
+    def most() -> list[tuple[int, dict[str, str]]]:
+        # max_overflow is 0: the pool's size is its limit.
+        pool = engine.sync_engine.pool
+        return [(pool.size(), name)] if isinstance(pool, QueuePool) else []
+
+    telemetry.gauge(schema.DB_CLIENT_MOST_CONNECTIONS, most)
+
     def time_waits(sync_engine: "Engine") -> None:
         _time_waits(sync_engine.pool, waits, name)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
 from ticketcap_chassis.database.engine import open_engine
-from ticketcap_chassis.database.first_connection import must_connect
+from ticketcap_chassis.database.first_connection import require_sessions
 from ticketcap_chassis.database.row_security import require_row_security
 from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
 from ticketcap_chassis.identity.tokens import TokenVerifier
@@ -45,15 +45,12 @@ from ticketcap_payment.telemetry import PaymentTelemetry
 from ticketcap_payment.yaadpay.client import Terminal, YaadPayClient
 
 _NAME: Final = "payment"
-_JOBS_CONNECTIONS: Final = 4
 _HEALTH_SECONDS: Final = 0.5
 _IDENTITY_SECONDS: Final = 1.0
 _MEASURE_SECONDS: Final = 5.0
 _CLEAN_SECONDS: Final = 300.0
 _LONG_TURN_SECONDS: Final = 600.0
 """The limit of a turn over many payments; each of its waits is short."""
-# Every statement finds its rows by an index: one plan serves all values, and compiling it never pays.
-_PLANS: Final = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
 
 _log = get_logger(__name__)
 
@@ -63,7 +60,7 @@ async def serve(settings: Settings, telemetry: Telemetry, *, steps: Steps | None
     stop = stop_requested()
     async with running(settings, telemetry, steps=steps, stop=stop.set) as port:
         give_memory_back()
-        _log.info("service.ready", port=port)
+        _log.info("service.ready", port=port, database_connections=settings.most_connections)
         await stop.wait()
         _log.info("service.draining", seconds=settings.drain_seconds)
 
@@ -79,10 +76,21 @@ async def running(
     """Run the service for the length of the block; yield its port. ``stop`` must end the block."""
     async with AsyncExitStack() as stack:
         connector = settings.connector()
-        opened = partial(open_engine, settings.database_url, telemetry=telemetry, session=_PLANS, connector=connector)
-        engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
-        jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
-        await must_connect(engine)
+        opened = partial(
+            open_engine,
+            telemetry=telemetry,
+            session=roles.SESSION,
+            connector=connector,
+            own_login=settings.own_logins,
+        )
+        engine = await stack.enter_async_context(
+            opened(settings.database_url, role=roles.APP, connections=settings.database_connections)
+        )
+        jobs_engine = await stack.enter_async_context(
+            opened(settings.jobs_url, role=roles.JOBS, connections=settings.database_jobs_connections)
+        )
+        await require_sessions(engine, variable="DATABASE_URL")
+        await require_sessions(jobs_engine, variable=settings.jobs_variable)
         await require_row_security(engine, roles.TABLES, migrate="python -m ticketcap_payment migrate")
         registration = await stack.enter_async_context(
             open_registration(settings.registration_target, settings.identity(_NAME), telemetry)

@@ -5,7 +5,7 @@ from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from ticketcap_chassis.database.settings import DATABASE_RULES, DatabaseSettings, DatabaseUrl
+from ticketcap_chassis.database.settings import DatabaseSettings, database_rules
 from ticketcap_chassis.identity.identity_settings import CALLER_RULES, CallerSettings
 from ticketcap_chassis.production import Rule, differs_from, vendor_secret_rules
 from ticketcap_chassis.settings import Address, OptionalAddress, ServedSettings
@@ -23,7 +23,7 @@ def _is_yaadpay(address: str) -> bool:
 
 PRODUCTION_RULES: Final = (
     *CALLER_RULES,
-    *DATABASE_RULES,
+    *database_rules("database_url", "database_jobs_url"),
     *vendor_secret_rules("yaadpay_key"),
     *vendor_secret_rules("yaadpay_passp"),
     differs_from("yaadpay_passp", "yaadpay_key"),
@@ -54,8 +54,6 @@ class Settings(CallerSettings, ServedSettings, DatabaseSettings):
 
     listen_address: Address = "127.0.0.1:50052"
     metrics_address: OptionalAddress = "127.0.0.1:9462"
-    database_url: DatabaseUrl
-    """As libpq reads it: postgresql://user:password@host:port/database; the login that ran the migrations."""
     registration_target: str = Field(default="127.0.0.1:50051", min_length=1)
 
     yaadpay_base_url: str = "https://pay.hyp.co.il/p/"
@@ -89,7 +87,6 @@ class Settings(CallerSettings, ServedSettings, DatabaseSettings):
     yaadpay_cancel_cutoff: time = time(22, 0)
     """The time of day in Israel until which a charge of today can be cancelled."""
 
-    database_connections: int = Field(default=8, ge=2, le=100)
     outbox_poll_seconds: float = Field(default=0.5, gt=0, le=60)
     outbox_lease_seconds: float = Field(default=120.0, gt=0, le=600)
     """After it another process repeats a killed process's delivery; longer than YAADPAY_MONEY_SECONDS."""
@@ -99,6 +96,11 @@ class Settings(CallerSettings, ServedSettings, DatabaseSettings):
     """The time after which work that can't be done is escalated."""
     money_tries: int = Field(default=8, ge=1, le=50)
     """The number of charges with an unknown outcome before an escalation."""
+
+    @property
+    def most_connections(self) -> int:
+        """The most database connections of this process: those of its two pools."""
+        return self.database_connections + self.database_jobs_connections
 
     @field_validator("yaadpay_base_url", "yaadpay_page_url")
     @classmethod

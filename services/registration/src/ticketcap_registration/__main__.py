@@ -12,13 +12,16 @@ def _serve() -> None:
     run_service("registration", Settings, serve)
 
 
-def _migrate() -> None:
+def _migrate(logins: bool) -> None:
     from ticketcap_chassis.database.settings import MigrateSettings
     from ticketcap_chassis.settings import load
 
-    from ticketcap_registration.store.migrate import migrate
+    from ticketcap_registration.store import migrate
 
-    migrate(load(MigrateSettings).database_url)
+    settings = load(MigrateSettings)
+    migrate.migrate(settings.owner_url, variable=settings.owner_variable)
+    if logins:
+        migrate.create_logins(settings)
 
 
 run("registration", serve=_serve, migrate=_migrate)

@@ -10,7 +10,7 @@ from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
 from ticketcap_chassis.concurrency.fair_semaphore import FairSemaphore
 from ticketcap_chassis.database.connection_string import connection_parameters
 from ticketcap_chassis.database.engine import open_engine
-from ticketcap_chassis.database.first_connection import must_connect
+from ticketcap_chassis.database.first_connection import require_direct, require_sessions
 from ticketcap_chassis.database.row_security import require_row_security
 from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
 from ticketcap_chassis.identity.tokens import TokenVerifier
@@ -48,7 +48,6 @@ from ticketcap_registration.telemetry.claims import ClaimTelemetry
 from ticketcap_registration.telemetry.jobs import JobTelemetry
 from ticketcap_registration.telemetry.lanes import LaneTelemetry
 
-_JOBS_CONNECTIONS: Final = 4
 _WRITES_OF_EVENT: Final = 1
 """Writes outside of the lanes (check-ins, deletions) of one event at the same time: each holds a connection."""
 _LANES_POOL: Final = f"{roles.APP}_lanes"
@@ -62,9 +61,6 @@ _IDENTITY_SECONDS: Final = 1.0
 _LONG_TURN_SECONDS: Final = 600.0
 """How long a turn over all events, or all aged rows, may take; each of its statements is short."""
 _DAY_SECONDS: Final = 86_400
-# Every statement finds rows by an index, so one plan serves all values and all sizes of a table. It is made once per
-# connection, never scans a table that was nearly empty then, and is never compiled.
-_PLANS: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
 
 _log = get_logger(__name__)
 
@@ -74,7 +70,7 @@ async def serve(settings: Settings, telemetry: Telemetry) -> None:
     stop = stop_requested()
     async with running(settings, telemetry, stop=stop.set) as port:
         give_memory_back()
-        _log.info("service.ready", port=port)
+        _log.info("service.ready", port=port, database_connections=settings.most_connections)
         await stop.wait()
         _log.info("service.draining", seconds=settings.drain_seconds)
 
@@ -86,18 +82,35 @@ async def running(
     """Run the service while the code inside runs; yield its port. ``stop`` must end the code inside."""
     async with AsyncExitStack() as stack:
         connector = settings.connector()
-        opened = partial(open_engine, settings.database_url, telemetry=telemetry, session=_PLANS, connector=connector)
-        engine = await stack.enter_async_context(opened(role=roles.APP, connections=settings.database_connections))
+        opened = partial(
+            open_engine,
+            telemetry=telemetry,
+            session=roles.SESSION,
+            connector=connector,
+            own_login=settings.own_logins,
+        )
+        engine = await stack.enter_async_context(
+            opened(settings.database_url, role=roles.APP, connections=settings.database_connections)
+        )
         # A pool of their own: the transactions of seats never wait behind other users of the database.
         lanes_engine = await stack.enter_async_context(
             opened(
+                settings.database_url,
                 role=roles.APP,
                 connections=settings.lane_transactions + settings.lane_patient_transactions,
                 pool_name=_LANES_POOL,
             )
         )
-        jobs_engine = await stack.enter_async_context(opened(role=roles.JOBS, connections=_JOBS_CONNECTIONS))
-        await must_connect(engine)
+        jobs_engine = await stack.enter_async_context(
+            opened(settings.jobs_url, role=roles.JOBS, connections=settings.database_jobs_connections)
+        )
+        await require_sessions(engine, variable="DATABASE_URL")
+        await require_sessions(jobs_engine, variable=settings.jobs_variable)
+        # A connector of its own: a server that ends the listener's connection says nothing about the pool's.
+        listen_connector = settings.connector()
+        await require_direct(
+            listen_connector, connection_parameters(settings.listen_url), variable="DATABASE_DIRECT_URL"
+        )
         await require_row_security(engine, roles.TABLES, migrate="python -m ticketcap_registration migrate")
         directory = Directory(jobs_engine)
         stack.push_async_callback(directory.close)
@@ -107,11 +120,10 @@ async def running(
         stack.push_async_callback(hold_expiry.close)
         watchers = Watchers()
         listener = AnnouncementListener(
-            connection_parameters(settings.database_url),
+            connection_parameters(settings.listen_url),
             watchers,
             AnnouncementTelemetry(telemetry),
-            # A connector of its own: a server that ends the listener's connection says nothing about the pool's.
-            settings.connector(),
+            listen_connector,
             check_seconds=settings.announcement_check_seconds,
             on_stale=connector.replace_connections,
         )

@@ -3,14 +3,14 @@
 from typing import Final
 
 from pydantic import Field
-from ticketcap_chassis.database.settings import DATABASE_RULES, DatabaseSettings, DatabaseUrl
+from ticketcap_chassis.database.settings import DatabaseSettings, OptionalDatabaseUrl, database_rules
 from ticketcap_chassis.identity.identity_settings import IDENTITY_RULES, IdentitySettings
 from ticketcap_chassis.production import differs_from, secret_rules
 from ticketcap_chassis.settings import Address, OptionalAddress, Secret, ServedSettings
 
 PRODUCTION_RULES: Final = (
     *IDENTITY_RULES,
-    *DATABASE_RULES,
+    *database_rules("database_url", "database_jobs_url", "database_direct_url"),
     *secret_rules("manage_token_secret"),
     *secret_rules("manage_token_secret_old"),
     differs_from("manage_token_secret", "jwt_secret", "manage_token_secret_old"),
@@ -25,14 +25,13 @@ class Settings(IdentitySettings, ServedSettings, DatabaseSettings):
 
     listen_address: Address = "127.0.0.1:50051"
     metrics_address: OptionalAddress = "127.0.0.1:9461"
-    database_url: DatabaseUrl
-    """As libpq reads it: postgresql://user:password@host:port/database; the login that ran the migrations."""
+    database_direct_url: OptionalDatabaseUrl = ""
+    """Leads to PostgreSQL itself, for LISTEN; needed when ``database_url`` leads through a pooler."""
     manage_token_secret: Secret
     """The key of manage tokens and pay tokens."""
     manage_token_secret_old: Secret | None = None
     """Still accepted after MANAGE_TOKEN_SECRET was replaced."""
 
-    database_connections: int = Field(default=8, ge=2, le=100)
     lane_queue: int = Field(default=4096, ge=1, le=100_000)
     """Requests that wait for one event; more are refused with RESOURCE_EXHAUSTED."""
     lane_batch: int = Field(default=256, ge=1, le=1000)
@@ -52,3 +51,14 @@ class Settings(IdentitySettings, ServedSettings, DatabaseSettings):
     """How often the gauges of open events are read."""
     idempotency_days: float = Field(default=7.0, gt=0, le=365)
     change_log_days: float = Field(default=7.0, gt=0, le=365)
+
+    @property
+    def listen_url(self) -> str:
+        """The connection string of the listener of seat announcements."""
+        return self.database_direct_url or self.database_url
+
+    @property
+    def most_connections(self) -> int:
+        """The most database connections of this process: its three pools, and the one that listens."""
+        lanes = self.lane_transactions + self.lane_patient_transactions
+        return self.database_connections + lanes + self.database_jobs_connections + 1

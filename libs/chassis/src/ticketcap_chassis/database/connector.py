@@ -114,8 +114,12 @@ class Connector:
     One event loop uses it, and no method but ``connect`` awaits: each change of its state is one step.
     """
 
-    def __init__(self, limits: PoolLimits) -> None:
+    def __init__(self, limits: PoolLimits, *, pooler_prepares: bool = False) -> None:
         self.limits = limits
+        self.pooler_prepares = pooler_prepares
+        """Whether a pooler in front tracks prepared statements."""
+        self.prepares = True
+        """Whether new connections prepare statements: a pooler may run them in a session that has not prepared them."""
         self.generation = 0
         """The pool replaces connections of an earlier generation before it lends them."""
         self._answered_at = time.monotonic()
@@ -184,4 +188,6 @@ class Connector:
         except TimeoutError:
             raise psycopg.OperationalError(f"no connection to the database within {limit:.1f} s") from None
         connection.connector = self
+        if not self.prepares:
+            connection.prepare_threshold = None
         return connection

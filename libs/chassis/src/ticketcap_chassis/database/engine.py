@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import URL, event
@@ -16,7 +16,18 @@ from ticketcap_chassis.database.limits import PoolLimits
 
 _NO_SETTINGS: Final[Mapping[str, str]] = {}
 _CONNECTOR: Final = "ticketcap_connector"
+_SESSIONS: Final = "ticketcap_sessions"
 _GENERATION: Final = "ticketcap_generation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sessions:
+    """The sessions that an engine was made for: they act as ``role`` with the server's ``settings``."""
+
+    role: str
+    settings: Mapping[str, object]
+    own_login: bool
+    """True when the login is the role and carries the settings (``logins``); else each session begins with them."""
 
 
 def driver_url(database_url: str) -> URL:
@@ -36,15 +47,17 @@ def create_engine(
     telemetry: Telemetry,
     session: Mapping[str, str] = _NO_SETTINGS,
     connector: Connector | None = None,
+    own_login: bool = False,
 ) -> AsyncEngine:
     """Return an engine whose connections act as ``role`` with the server's settings in ``session``.
 
     Engines of one database share a ``connector``: a failure that one engine meets replaces the connections of all.
-    The role is the session's default, so that RESET ROLE leads back to it and not to the login, which may own the
-    tables.
+    Without ``own_login`` each session begins with role and settings. The role is then the session's default, so that
+    RESET ROLE leads back to it and not to the login, which may own the tables.
     """
     url = driver_url(database_url)
     connector = connector or Connector(limits)
+    sessions = Sessions(role=role, settings={**limits.of_session(), **session}, own_login=own_login)
     engine = create_async_engine(
         url,
         pool_size=limits.size,
@@ -53,12 +66,12 @@ def create_engine(
         pool_recycle=1800,
         # Errors' texts go into logs and spans: never with a statement's values.
         hide_parameters=True,
-        execution_options={_CONNECTOR: connector},
+        execution_options={_CONNECTOR: connector, _SESSIONS: sessions},
         connect_args={
             "async_creator_fn": connector.connect,
             "application_name": f"ticketcap-{pool_name}",
-            # The last value of a repeated option counts: the service's options follow the connection string's.
-            "options": f"{url.query.get('options', '')} {_session_options(role, limits, session)}",
+            # A pooler refuses options; the last value of a repeated one counts.
+            **({} if own_login else {"options": f"{url.query.get('options', '')} {_options(sessions)}"}),
         },
     )
     _replace_old_connections(engine, connector)
@@ -72,6 +85,12 @@ def connector_of(engine: AsyncEngine) -> Connector:
     return connector
 
 
+def sessions_of(engine: AsyncEngine) -> Sessions:
+    """Return the sessions of an engine that ``create_engine`` made."""
+    sessions: Sessions = engine.sync_engine.get_execution_options()[_SESSIONS]
+    return sessions
+
+
 @asynccontextmanager
 async def open_engine(
     database_url: str,
@@ -81,6 +100,7 @@ async def open_engine(
     telemetry: Telemetry,
     connector: Connector,
     session: Mapping[str, str] = _NO_SETTINGS,
+    own_login: bool = False,
     pool_name: str = "",
 ) -> AsyncIterator[AsyncEngine]:
     """Hold an engine of at most ``connections`` connections as ``role`` while the code inside runs.
@@ -95,6 +115,7 @@ async def open_engine(
         telemetry=telemetry,
         session=session,
         connector=connector,
+        own_login=own_login,
     )
     try:
         yield engine
@@ -119,6 +140,5 @@ def _replace_old_connections(engine: AsyncEngine, connector: Connector) -> None:
     event.listen(engine.sync_engine, "checkout", checkout)
 
 
-def _session_options(role: str, limits: PoolLimits, session: Mapping[str, str]) -> str:
-    options = {"role": role, "timezone": "UTC", **limits.of_session(), **session}
-    return " ".join(f"-c {name}={value}" for name, value in options.items())
+def _options(sessions: Sessions) -> str:
+    return " ".join(f"-c {name}={value}" for name, value in {"role": sessions.role, **sessions.settings}.items())

@@ -42,8 +42,9 @@ class PoolLimits:
         }
 
     def of_session(self) -> Mapping[str, object]:
-        """Return the server's settings with which it ends slow statements and sessions without a client."""
+        """Return the settings of every session: the server ends slow statements and sessions without a client."""
         return {
+            "timezone": "UTC",
             "statement_timeout": round(self.server_timeout * 1000),
             "lock_timeout": round(self.lock_timeout * 1000),
             "idle_in_transaction_session_timeout": round(self.server_timeout * 1000),

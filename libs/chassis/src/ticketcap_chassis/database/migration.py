@@ -11,16 +11,17 @@ from psycopg.conninfo import make_conninfo
 from ticketcap_chassis.database.connection_string import connection_parameters
 
 
-def migrate(database_url: str, migrations: Path, *, lock: int) -> None:
+def migrate(database_url: str, migrations: Path, *, lock: int, variable: str = "DATABASE_URL") -> None:
     """Run the missing migrations of the folder ``migrations`` as the login of ``database_url``.
 
     Several replicas may run it at once. ``lock`` is a number that no other code in this database locks. A missing
-    database is created where the login may do that. A failure to connect ends the process in one line.
+    database is created where the login may do that. A failure to connect ends the process in one line that names
+    ``variable``.
     """
     if not _is_newest(database_url, head(migrations)):
         from ticketcap_chassis.database.upgrade import upgrade
 
-        upgrade(database_url, migrations, lock=lock)
+        upgrade(database_url, migrations, lock=lock, variable=variable)
 
 
 def head(migrations: Path) -> str:

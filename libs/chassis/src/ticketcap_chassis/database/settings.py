@@ -20,11 +20,18 @@ def _check(value: str) -> str:
     return value
 
 
+def _check_if_set(value: str) -> str:
+    return _check(value) if value else value
+
+
 DatabaseUrl = Annotated[str, Field(repr=False), AfterValidator(_check)]
 """A connection string that libpq reads; never printed, because it may hold a password."""
 
+OptionalDatabaseUrl = Annotated[str, Field(repr=False), AfterValidator(_check_if_set)]
+"""A connection string, or empty."""
 
-class DatabaseSettings(BaseSettings):
+
+class SessionSettings(BaseSettings):
     """The two limits from which all other limits of waits for the database follow (``PoolLimits``)."""
 
     database_answer_seconds: float = Field(default=2.5, ge=0.5, le=60)
@@ -32,15 +39,45 @@ class DatabaseSettings(BaseSettings):
     database_connect_seconds: float = Field(default=2.0, ge=0.1, le=60)
     """Longest time to open a connection."""
 
+    def limits(self) -> PoolLimits:
+        """Return the limits of every connection."""
+        return PoolLimits(
+            checkout_timeout=self.database_answer_seconds + 0.5,
+            connect_timeout=self.database_connect_seconds,
+            answer_timeout=self.database_answer_seconds,
+        )
+
+
+class DatabaseSettings(SessionSettings):
+    """The connection strings of a service's roles, and the number of its connections."""
+
+    database_url: DatabaseUrl
+    """As libpq reads it: the login that ran the migrations or, with ``database_jobs_url``, that of the role APP."""
+    database_jobs_url: OptionalDatabaseUrl = ""
+    """The login of the role JOBS. Unset, sessions of ``database_url`` begin by assuming the roles."""
+    database_pooler_prepares: bool = False
+    """Whether a pooler in front tracks prepared statements, as PgBouncer does since 1.22."""
+    database_connections: int = Field(default=8, ge=2, le=100)
+    database_jobs_connections: int = Field(default=4, ge=2, le=100)
+
+    @property
+    def own_logins(self) -> bool:
+        """Whether each role has a login of its own."""
+        return bool(self.database_jobs_url)
+
+    @property
+    def jobs_url(self) -> str:
+        """The connection string of the role JOBS."""
+        return self.database_jobs_url or self.database_url
+
+    @property
+    def jobs_variable(self) -> str:
+        """The variable that ``jobs_url`` comes from."""
+        return "DATABASE_JOBS_URL" if self.database_jobs_url else "DATABASE_URL"
+
     def connector(self) -> Connector:
         """Return a connector with these limits; all engines of a process share one."""
-        return Connector(
-            PoolLimits(
-                checkout_timeout=self.database_answer_seconds + 0.5,
-                connect_timeout=self.database_connect_seconds,
-                answer_timeout=self.database_answer_seconds,
-            )
-        )
+        return Connector(self.limits(), pooler_prepares=self.database_pooler_prepares)
 
 
 def _is_encrypted(parameters: Mapping[str, str]) -> bool:
@@ -48,32 +85,51 @@ def _is_encrypted(parameters: Mapping[str, str]) -> bool:
     return all(map(is_local, hosts)) or parameters.get("sslmode") in _ENCRYPTED
 
 
-def _parameters(settings: Any) -> Iterator[Mapping[str, str]]:
-    """Yield libpq's parameters, or nothing for an unreadable address, which the setting's own check rejects."""
+def _parameters(url: str) -> Iterator[Mapping[str, str]]:
+    """Yield libpq's parameters, or nothing for an unset or unreadable address, which the setting's check rejects."""
     try:
-        yield connection_parameters(settings.database_url)
+        yield connection_parameters(url)
     except WrongConnectionString:
         return
 
 
-DATABASE_RULES: Final = (
-    Rule(
-        "DATABASE_URL",
-        "must ask for encryption (sslmode=require, verify-ca or verify-full) unless its host is local",
-        lambda settings: all(map(_is_encrypted, _parameters(settings))),
-    ),
-    Rule(
-        "DATABASE_URL",
-        "must not hold a password that is published with the source",
-        lambda settings: all(found.get("password") not in PUBLISHED for found in _parameters(settings)),
-    ),
-)
-"""The rules of production for every service with a database."""
+def database_rules(*fields: str) -> tuple[Rule, ...]:
+    """Return the rules of production for the connection strings in ``fields``."""
+    return tuple(rule for field in fields for rule in _rules(field))
 
 
-class MigrateSettings(ServiceSettings):
+def _rules(field: str) -> tuple[Rule, Rule]:
+    def holds(settings: Any, good: Any) -> bool:
+        return all(map(good, _parameters(getattr(settings, field))))
+
+    return (
+        Rule(
+            field.upper(),
+            "must ask for encryption (sslmode=require, verify-ca or verify-full) unless its host is local",
+            lambda settings: holds(settings, _is_encrypted),
+        ),
+        Rule(
+            field.upper(),
+            "must not hold a password that is published with the source",
+            lambda settings: holds(settings, lambda found: found.get("password") not in PUBLISHED),
+        ),
+    )
+
+
+class MigrateSettings(ServiceSettings, DatabaseSettings):
     """The settings of the command ``migrate``."""
 
-    production_rules = DATABASE_RULES
+    production_rules = database_rules("database_url", "database_jobs_url", "database_owner_url")
 
-    database_url: DatabaseUrl
+    database_owner_url: OptionalDatabaseUrl = ""
+    """The login that owns the tables. Unset, it is that of ``database_url``."""
+
+    @property
+    def owner_url(self) -> str:
+        """The connection string of the tables' owner."""
+        return self.database_owner_url or self.database_url
+
+    @property
+    def owner_variable(self) -> str:
+        """The variable that ``owner_url`` comes from."""
+        return "DATABASE_OWNER_URL" if self.database_owner_url else "DATABASE_URL"

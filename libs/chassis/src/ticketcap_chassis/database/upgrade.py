@@ -20,13 +20,13 @@ _LOCK_SECONDS: Final = 120
 _log = get_logger(__name__)
 
 
-def upgrade(database_url: str, migrations: Path, *, lock: int) -> None:
+def upgrade(database_url: str, migrations: Path, *, lock: int, variable: str) -> None:
     """Create the database if it is missing, and run the missing migrations; see ``migration.migrate``."""
     url = driver_url(database_url)
     _create_database(url)
-    with _connected(create_engine(url, poolclass=NullPool)) as connection:
+    with _connected(create_engine(url, poolclass=NullPool), variable) as connection:
         # The lock below belongs to a session: a pooler would leave it behind in a session of another client.
-        must_be_direct(connection)
+        must_be_direct(connection, variable)
         # For the lock below and for each table's: a migration that waits for a table delays every later statement.
         connection.execute(text(f"SET lock_timeout = '{_LOCK_SECONDS}s'"))
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": lock})
@@ -35,11 +35,11 @@ def upgrade(database_url: str, migrations: Path, *, lock: int) -> None:
         connection.commit()
 
 
-def _connected(engine: Engine) -> Connection:
+def _connected(engine: Engine, variable: str) -> Connection:
     try:
         return engine.connect()
     except DBAPIError as error:
-        sys.exit(why_not(error))
+        sys.exit(why_not(error, variable))
 
 
 def _create_database(url: URL) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 from ticketcap_observability.schema.kinds import EVERY, GATEWAY, PAYMENT, REGISTRATION, WITH_DATABASE, LogEvent
 
 EVENTS: Final = (
-    LogEvent("service.ready", "info", WITH_DATABASE, "The service listens.", ("port",)),
+    LogEvent("service.ready", "info", WITH_DATABASE, "The service listens.", ("port", "database_connections")),
     LogEvent("service.draining", "info", WITH_DATABASE, "SIGTERM arrived.", ("seconds",)),
     LogEvent(
         "database.not_made",

@@ -309,6 +309,13 @@ DB_CLIENT_WAIT: Final = HistogramMetric(
     (Label("db.client.connection.pool.name", limit=10), Label("error.type", limit=40)),
     QUERY_BUCKETS,
 )
+DB_CLIENT_MOST_CONNECTIONS: Final = GaugeMetric(
+    "db.client.connection.max",
+    "{connection}",
+    EVERY,
+    "The most connections of one pool; the listener counts as one.",
+    (Label("db.client.connection.pool.name", limit=10),),
+)
 DB_CLIENT_CONNECTIONS: Final = GaugeMetric(
     "db.client.connection.count",
     "{connection}",

@@ -23,3 +23,7 @@ JOBS_NEEDS: Final = {
     "DELETE": ("outbox",),
 }
 """The privileges that each role needs; the health check verifies them."""
+
+# Every statement finds its rows by an index: one plan serves all values, and compiling it never pays.
+SESSION: Final = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
+"""The settings of every session of the service."""

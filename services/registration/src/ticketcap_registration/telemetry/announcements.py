@@ -12,6 +12,8 @@ class AnnouncementTelemetry:
         self._telemetry = telemetry
         self._delay = telemetry.histogram(schema.PROMOTION_DELAY)
         self._lost = telemetry.counter(schema.DB_CONNECTION_ERRORS)
+        pool = {"db.client.connection.pool.name": "announcements"}
+        telemetry.gauge(schema.DB_CLIENT_MOST_CONNECTIONS, lambda: [(1, pool)])
 
     def observe_age(self, age: Callable[[], float]) -> None:
         """Read the seconds since the last check whenever metrics are read."""
