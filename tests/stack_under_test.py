@@ -111,13 +111,15 @@ def straight(_folder: Path, sink_url: str) -> AbstractContextManager[str]:
     return nullcontext(sink_url)
 
 
-DatabaseWay = Callable[[EmbeddedPostgres], AbstractContextManager[Callable[[str], str]]]
-"""Given the server: what runs before it, and what makes a database's URL lead through that."""
+DatabaseWay = Callable[[EmbeddedPostgres], AbstractContextManager[Callable[[str], Mapping[str, str]]]]
+"""Given the server: what runs before it, and the settings with which the service of a database's URL connects.
+
+With DATABASE_OWNER_URL among the settings the service's roles get logins of their own."""
 
 
-def at_its_own_address(_postgres: EmbeddedPostgres) -> AbstractContextManager[Callable[[str], str]]:
+def at_its_own_address(_postgres: EmbeddedPostgres) -> AbstractContextManager[Callable[[str], Mapping[str, str]]]:
     """Connect to the server itself."""
-    return nullcontext(lambda url: url)
+    return nullcontext(lambda url: {"DATABASE_URL": url})
 
 
 @contextmanager
@@ -141,7 +143,7 @@ def stack(
         running.callback(postgres.stop)
         for name in ("registration", "payment"):
             postgres.create_database(name)
-        database_url = running.enter_context(database_way(postgres))
+        database = running.enter_context(database_way(postgres))
         sink, sink_url = running.enter_context(_sink(folder))
         common = {
             "JWT_SECRET": SECRET,
@@ -151,14 +153,14 @@ def stack(
             **(settings or {}),
         }
         registration = running.enter_context(
-            _registration(folder, database_url(postgres.url("registration")), common, started)
+            _registration(folder, database(postgres.url("registration")), common, started)
         )
         gateway_address = f"127.0.0.1:{free_port()}"
         simulator_url = running.enter_context(_simulator(folder, f"http://{gateway_address}"))
         payment = running.enter_context(
             _payment(
                 folder,
-                database_url(postgres.url("payment")),
+                database(postgres.url("payment")),
                 registration.address,
                 simulator_url,
                 common,
@@ -221,20 +223,25 @@ def _sink(folder: Path) -> Iterator[tuple[ServiceProcess, str]]:
 
 @contextmanager
 def _registration(
-    folder: Path, database_url: str, common: dict[str, str], started: Callable[[str], list[str]]
+    folder: Path, database: Mapping[str, str], common: dict[str, str], started: Callable[[str], list[str]]
 ) -> Iterator[_Served]:
     address = f"127.0.0.1:{free_port()}"
     env = {
         **common,
-        "DATABASE_URL": database_url,
+        **database,
         "MANAGE_TOKEN_SECRET": SECRET,
         "LISTEN_ADDRESS": address,
         "METRICS_ADDRESS": _page(common),
     }
     argv = started("ticketcap_registration")
-    subprocess.run([*as_it_is("ticketcap_registration"), "migrate"], env={**os.environ, **env}, check=True)
+    _migrate("ticketcap_registration", env)
     with ServiceProcess("registration", argv, env, ready=lambda: serves(address), folder=folder) as process:
         yield _Served(process, address)
+
+
+def _migrate(module: str, env: Mapping[str, str]) -> None:
+    logins = ["--logins"] if "DATABASE_OWNER_URL" in env else []
+    subprocess.run([*as_it_is(module), "migrate", *logins], env={**os.environ, **env}, check=True)
 
 
 @contextmanager
@@ -254,7 +261,7 @@ def _simulator(folder: Path, gateway_url: str) -> Iterator[str]:
 @contextmanager
 def _payment(
     folder: Path,
-    database_url: str,
+    database: Mapping[str, str],
     registration: str,
     simulator_url: str,
     common: dict[str, str],
@@ -263,7 +270,7 @@ def _payment(
     address = f"127.0.0.1:{free_port()}"
     env = {
         **common,
-        "DATABASE_URL": database_url,
+        **database,
         "LISTEN_ADDRESS": address,
         "REGISTRATION_TARGET": registration,
         "YAADPAY_BASE_URL": f"{simulator_url}/p/",
@@ -274,7 +281,7 @@ def _payment(
         "METRICS_ADDRESS": _page(common),
     }
     argv = started("ticketcap_payment")
-    subprocess.run([*as_it_is("ticketcap_payment"), "migrate"], env={**os.environ, **env}, check=True)
+    _migrate("ticketcap_payment", env)
     with ServiceProcess("payment", argv, env, ready=lambda: serves(address), folder=folder) as process:
         yield _Served(process, address)
 

@@ -6,7 +6,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,10 +33,10 @@ def broken_way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack
     ways: list[SilentProxy] = []
 
     @contextmanager
-    def through_a_proxy(postgres: EmbeddedPostgres) -> Iterator[Callable[[str], str]]:
+    def through_a_proxy(postgres: EmbeddedPostgres) -> Iterator[Callable[[str], Mapping[str, str]]]:
         with SilentProxy(postgres.port) as proxy:
             ways.append(proxy)
-            yield proxy.led
+            yield lambda url: {"DATABASE_URL": proxy.led(url)}
 
     with run_stack(tmp_path_factory.mktemp("stack"), database_way=through_a_proxy) as running:
         for number in range(_EVENTS):

@@ -47,6 +47,8 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("JWT_JWKS_URL", {"jwt_jwks_url": "http://login.example.org/jwks"}),
     ("JWT_AUDIENCE", {"jwt_audience": ""}),
     ("JWT_ISSUER", {"jwt_issuer": ""}),
+    ("DATABASE_JOBS_URL", {"database_jobs_url": "postgresql://login:hunter2@db.example.org/d?sslmode=disable"}),
+    ("DATABASE_JOBS_URL", {"database_jobs_url": "postgresql://login:local-development@127.0.0.1/d"}),
     ("DATABASE_URL", {"database_url": "postgresql://login:hunter2@db/payment?sslmode=disable"}),
     ("DATABASE_URL", {"database_url": "postgresql://login:local-development@127.0.0.1/payment"}),
 ]

@@ -51,6 +51,30 @@ def migrated_template(server: EmbeddedPostgres, migrate: Callable[[str], None]) 
     return name
 
 
+def connection_forms(server: EmbeddedPostgres, database: str, folder: Path) -> list[tuple[str, dict[str, str]]]:
+    """Return the forms of a connection string that lead to ``database``, each with the variables that it needs.
+
+    A second host refuses every connection, and a file in ``folder`` names the service.
+    """
+    url = server.url(database)
+    login, _, place = url.removeprefix("postgresql://").partition("@")
+    user, _, password = login.partition(":")
+    refuses = free_port()
+    file = folder / "pg_service.conf"
+    here = {"host": "127.0.0.1", "port": str(server.port), "user": user, "password": password, "dbname": database}
+    file.write_text("[here]\n" + "".join(f"{key}={value}\n" for key, value in here.items()))
+    two = f"127.0.0.1:{refuses},{place.partition('/')[0]}"
+    hosts = f"host=127.0.0.1,127.0.0.1 port={refuses},{server.port} user={user} password={password} dbname={database}"
+    forms = [
+        url,
+        f"postgresql://{login}@{two}/{database}?target_session_attrs=read-write",
+        f"postgresql+psycopg://{login}@/{database}?host=127.0.0.1:{refuses}&host=127.0.0.1:{server.port}",
+        f"{url}?options=-c%20work_mem%3D5MB",
+        hosts,
+    ]
+    return [*((form, {}) for form in forms), ("service=here", {"PGSERVICEFILE": str(file)})]
+
+
 @contextmanager
 def fresh_database(server: EmbeddedPostgres, *, template: str = "template1") -> Iterator[str]:
     """Yield the URL of a new database, a copy of ``template``; drop it afterwards."""
