@@ -1,4 +1,4 @@
-"""Test the whole system through a PgBouncer in transaction mode, with a login for each role."""
+"""Test the whole system through a PgBouncer in transaction mode."""
 
 import asyncio
 import secrets

@@ -49,7 +49,7 @@ def pgbouncer(
         for path, bits in ((Path(folder), 0o755), (users, 0o644), (file, 0o644)):
             path.chmod(bits)
         user = ["-u", "nobody"] if os.geteuid() == 0 else []
-        command = [program("pgbouncer"), "-q", *user, file]
+        command = [program("pgbouncer"), "-q", *user, str(file)]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             try:
                 _await_listener(process, port)

@@ -30,12 +30,12 @@ def test_the_owner_is_an_option() -> None:
 
 
 def test_psql_takes_every_form_of_a_connection_string(tmp_path: Path) -> None:
-    """Each one reaches the database as the role for jobs, whatever role the string's own options name."""
+    """Each one reaches the database as the role for jobs, also when the string's own options name another."""
     with postgres_server() as server:
         server.create_database("registration")
         with psycopg.connect(server.url("registration"), autocommit=True) as owner:
             owner.execute("CREATE ROLE registration_jobs")
-        other_role = (f"{server.url('registration')}?options=-c%20role%3Dpg_monitor", {})
+        other_role: tuple[str, dict[str, str]] = (f"{server.url('registration')}?options=-c%20role%3Dpg_monitor", {})
         for form, variables in [*connection_forms(server, "registration", tmp_path), other_role]:
             settings = StackSettings(database_url=form)
             program, arguments, environment = psql(

@@ -1,4 +1,4 @@
-"""Check that unfit sessions and absent servers stop a service in one line."""
+"""Check that poolers and absent servers stop a service in one line."""
 
 import os
 import subprocess

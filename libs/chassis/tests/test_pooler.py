@@ -8,10 +8,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from ticketcap_chassis.database.connection_string import connection_parameters
 from ticketcap_chassis.database.connector import Connector
 from ticketcap_chassis.database.engine import connector_of, create_engine
 from ticketcap_chassis.database.first_connection import require_direct, require_sessions
@@ -151,18 +152,21 @@ async def repeat(engine: AsyncEngine) -> None:
 
 
 async def test_nothing_is_prepared_behind_a_pooler_that_does_not_track_it(pooled: Pooled) -> None:
-    """Two clients prepare under the same names in one session: with preparing they would fail."""
-    for looks in (True, False):
-        async with engine_at(pooled.url(APP)) as first, engine_at(pooled.url(APP)) as second:
+    """The negative control claims that it does: two clients then prepare under the same name in one session."""
+    for tracks in (False, True):
+        connectors = [Connector(LIMITS, pooler_prepares=tracks) for _ in range(2)]
+        async with (
+            engine_at(pooled.url(APP), connector=connectors[0]) as first,
+            engine_at(pooled.url(APP), connector=connectors[1]) as second,
+        ):
             for engine in (first, second):
-                if looks:
-                    await require_sessions(engine, variable="DATABASE_URL")
+                await require_sessions(engine, variable="DATABASE_URL")
             await repeat(first)
-            if looks:
-                await repeat(second)
-            else:
+            if tracks:
                 with pytest.raises(DBAPIError, match="already exists"):
                     await repeat(second)
+            else:
+                await repeat(second)
 
 
 async def test_a_wrong_login_stops_the_process(pooled: Pooled, postgres: EmbeddedPostgres) -> None:
@@ -186,7 +190,7 @@ async def test_a_wrong_login_stops_the_process(pooled: Pooled, postgres: Embedde
 async def test_listen_needs_a_direct_connection(pooled: Pooled) -> None:
     """Through the pooler it would deliver nothing."""
     connector = Connector(replace(LIMITS, connect_timeout=20))
-    direct, behind = (conninfo_to_dict(pooled.url(APP, direct=direct)) for direct in (True, False))
+    direct, behind = (connection_parameters(pooled.url(APP, direct=direct)) for direct in (True, False))
     await require_direct(connector, direct, variable="DATABASE_DIRECT_URL")
     with pytest.raises(SystemExit, match="DATABASE_DIRECT_URL: must lead past the connection pooler"):
         await require_direct(connector, behind, variable="DATABASE_DIRECT_URL")

@@ -57,7 +57,7 @@ def _program(
     parameters: dict[str, Any] = conninfo_to_dict(database_url(settings, service))
     password = parameters.pop("password", None)
     if options:
-        # The last of a repeated option counts: the role stands, whatever the string's own options are.
+        # The last of a repeated option counts: the string's own options can't replace the role.
         parameters["options"] = f"{parameters.get('options', '')} {options}".strip()
     path = str(binaries() / name)
     secret = {} if password is None else {"PGPASSWORD": str(password)}

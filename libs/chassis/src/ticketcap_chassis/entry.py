@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def run(name: str, *, serve: Callable[[], None], migrate: Callable[[bool], None]) -> None:
-    """Do what the command line of ``python -m ticketcap_NAME`` says; ``migrate`` is told whether to create logins.
+    """Do what the command line of ``python -m ticketcap_NAME`` says; ``migrate`` receives whether to create logins.
 
     Both callables import their parts when they are called: gRPC, telemetry and Alembic are large, and each command
     needs only some of them.

@@ -1,4 +1,4 @@
-"""Prove at start that each connection string leads to the sessions that its user needs.
+"""Prove at start that connection strings lead to fitting sessions.
 
 A pooler such as PgBouncer lends one session of PostgreSQL to many clients. It refuses or drops the options with which
 a session begins, delivers no LISTEN, and leaves a migration's lock behind for another client. So pools may lead through
