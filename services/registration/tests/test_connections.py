@@ -36,7 +36,7 @@ async def test_every_form_serves_pools_listener_and_migrations(
         async with replica(form) as running, asyncio.timeout(60):
             await running.open()
             watch = running.stub.WatchEvent(pb.WatchEventRequest(school="herzl", event="spring-match"))
-            confirmed = []
+            confirmed: list[int] = []
             async for change in watch:
                 if not confirmed:
                     assert (await running.register(1)).status == pb.REGISTRATION_STATUS_CONFIRMED
