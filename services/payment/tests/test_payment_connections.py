@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from payment_under_test import OWNER, World
+from payment_under_test import World
+from service_under_test import OWNER
 from ticketcap.payment.v1 import payment_pb2 as pb
 
 POOLS = {"payment_app": 3, "payment_jobs": 2}
