@@ -1,4 +1,4 @@
-"""Check that the number of payment's connections is bounded and told."""
+"""Check that the number of payment's connections is bounded and published."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ COUNT = """SELECT replace(application_name, 'ticketcap-', '') AS pool, count(*):
 
 
 @pytest.mark.ground(payment={"database_connections": 3, "database_jobs_connections": 2})
-async def test_under_load_it_opens_as_many_connections_as_it_tells(here: World) -> None:
+async def test_under_load_it_opens_as_many_connections_as_it_publishes(here: World) -> None:
     """Both pools are full then, and neither has more; the metric says the same."""
     hold = await here.hold()
 
@@ -37,5 +37,5 @@ async def test_under_load_it_opens_as_many_connections_as_it_tells(here: World) 
         task.cancel()
     await asyncio.wait(load)
     assert most == POOLS
-    told = here.telemetry.points("db.client.connection.max")
-    assert {point.attributes["db.client.connection.pool.name"]: point.value for point in told} == POOLS
+    points = here.telemetry.points("db.client.connection.max")
+    assert {point.attributes["db.client.connection.pool.name"]: point.value for point in points} == POOLS

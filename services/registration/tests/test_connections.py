@@ -47,7 +47,7 @@ async def test_every_form_serves_pools_listener_and_migrations(
             assert confirmed[0] == 0
 
 
-async def test_under_load_it_opens_as_many_connections_as_it_tells(postgres: EmbeddedPostgres) -> None:
+async def test_under_load_it_opens_as_many_connections_as_it_publishes(postgres: EmbeddedPostgres) -> None:
     """All of its pools are full then, and none has more; the metric and the log line say the same."""
     with migrated_database(postgres) as url:
         async with replica(url, **SMALL) as running, await psycopg.AsyncConnection.connect(url) as locker:
@@ -61,8 +61,8 @@ async def test_under_load_it_opens_as_many_connections_as_it_tells(postgres: Emb
             load.cancel()
             await asyncio.wait([load])
         assert most == POOLS
-        told = running.telemetry.points("db.client.connection.max")
-        assert {point.attributes["db.client.connection.pool.name"]: point.value for point in told} == POOLS
+        points = running.telemetry.points("db.client.connection.max")
+        assert {point.attributes["db.client.connection.pool.name"]: point.value for point in points} == POOLS
         assert settings(url, **SMALL).most_connections == sum(POOLS.values())
 
 
