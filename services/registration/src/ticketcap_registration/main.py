@@ -112,7 +112,7 @@ async def running(
             listen_connector, connection_parameters(settings.listen_url), variable="DATABASE_DIRECT_URL"
         )
         await require_row_security(engine, roles.TABLES, migrate="python -m ticketcap_registration migrate")
-        directory = Directory(jobs_engine)
+        directory = Directory(engine, jobs_engine)
         stack.push_async_callback(directory.close)
         watchkeeping = Watchkeeping(jobs_engine)
         lanes = _lanes(settings, lanes_engine, LaneTelemetry(telemetry))

@@ -75,9 +75,12 @@ class Access:
         return await self._event_of_organiser(registration, principal, roles), False
 
     async def _event_of_organiser(self, registration: str, principal: Principal, roles: frozenset[Role]) -> EventKey:
-        event = await self._event_of(registration)
-        if not principal.belongs_to(event.school.slug):
-            raise RegistrationNotFound(registration)
+        if principal.school is None:
+            event = await self._event_of(registration)
+        else:
+            # Only the organiser's own school is asked: another school's registration is not found like a missing one.
+            event = await self._directory.registration_of(principal.school, parse_registration_id(registration))
+            set_school(event.school.slug, event.school.id, event.school.synthetic)
         principal.require(roles)
         return event
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from uuid import UUID
 
 from google.rpc import status_pb2
 from ticketcap.registration.v1 import registration_pb2 as pb
@@ -10,8 +11,8 @@ from ticketcap_chassis.concurrency.slices import in_slices
 from ticketcap_chassis.errors import InternalError, ServiceError
 from ticketcap_chassis.rpc.status import to_status
 from ticketcap_chassis.rpc.validation import validate
+from ticketcap_chassis.tagged_ids import tagged_uuid7
 from ticketcap_observability import get_logger, traceparent_of
-from uuid_utils.compat import uuid7
 
 from ticketcap_registration.domain.commands import Claim
 from ticketcap_registration.domain.confirmation_code import new_code
@@ -43,7 +44,7 @@ class Claims:
         with self.telemetry.claim(request.school, request.spots, traceparent) as observed:
             event = await self.directory.event(request.school, request.event)
             observed.event_found(event)
-            claim = _claim(request)
+            claim = _claim(request, event.school.id)
             with observed.transaction():
                 applied = await self.lanes.submit(event, claim)
                 answer = applied.outcome
@@ -75,12 +76,12 @@ class Claims:
         return pb.RegisterBatchResponse.Result(response=response)
 
 
-def _claim(request: pb.RegisterRequest) -> Claim:
+def _claim(request: pb.RegisterRequest, school_id: UUID) -> Claim:
     person = Person.parse(
         name=request.name, phone=request.phone, email=request.email if request.HasField("email") else None
     )
     body = {"name": person.name, "phone": person.phone, "email": person.email, "spots": request.spots}
-    registration_id = uuid7()
+    registration_id = tagged_uuid7(school_id)
     return Claim(
         id=registration_id,
         confirmation_code=new_code(),

@@ -9,6 +9,7 @@ import grpc.aio
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
 from ticketcap_chassis.identity.roles import ADMINS, MANAGERS, VIEWERS
+from ticketcap_chassis.tagged_ids import tagged_uuid7
 from ticketcap_observability import set_school, traceparent_of
 from uuid_utils.compat import uuid7
 
@@ -90,7 +91,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         school = await self.access.school(request.school, ADMINS)
         fields = translate.event_fields(request.fields)
         event = Event.create(
-            event_id=uuid7(),
+            event_id=tagged_uuid7(school.id),
             school_id=school.id,
             spare_slug=f"event-{new_code().lower()}",
             now=datetime.now(UTC),

@@ -48,6 +48,9 @@ class SchoolRow(Base):
     created_at: Mapped[datetime]
     synthetic: Mapped[bool] = mapped_column(server_default=text("false"))
 
+    # The school's tag, with which its ids end.
+    __table_args__ = (Index("schools_by_tag", text("right(id::text, 4)")),)
+
 
 class EventRow(Base):
     """An event and the counters of its seats, in spots."""
