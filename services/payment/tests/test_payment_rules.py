@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ticketcap_chassis.tagged_ids import tag_of
 from ticketcap_payment.domain.errors import (
     ForbiddenTransition,
     FreeEvent,
@@ -17,7 +18,7 @@ from ticketcap_payment.domain.errors import (
     RefundTooLarge,
 )
 from ticketcap_payment.domain.hold import Hold
-from ticketcap_payment.domain.order import new_order
+from ticketcap_payment.domain.order import is_untagged_order, new_order, tag_of_order
 from ticketcap_payment.domain.payment import Payment
 from ticketcap_payment.domain.refund import ISRAEL, CancelRule, Method, Refund, due_on_cancellation
 from ticketcap_payment.domain.states import CHARGED, TRANSITIONS, PaymentState, RefundReason, RefundState
@@ -32,7 +33,7 @@ def a_payment(amount_agorot: int = 4990) -> Payment:
         school_slug="herzl",
         registration_id=UUID(int=2),
         event_id=UUID(int=3),
-        order=new_order(),
+        order=new_order(uuid4()),
         masof="0010131918",
         amount_agorot=amount_agorot,
         currency="ILS",
@@ -107,6 +108,7 @@ def test_what_is_to_be_paid(price: int, spots: int, status: str) -> None:
         registration_id=NOTHING,
         event_id=NOTHING,
         school_slug="herzl",
+        school_id=NOTHING,
         status=status,
         spots=spots,
         price_agorot=price,
@@ -162,6 +164,29 @@ def test_what_never_left_does_not_count_as_tried() -> None:
 
 def test_orders_are_plain_and_never_the_same() -> None:
     """20 letters and digits: YaadPay may drop everything else."""
-    orders = {new_order() for _ in range(2000)}
+    school_id = uuid4()
+    orders = {new_order(school_id) for _ in range(2000)}
     assert len(orders) == 2000
     assert all(len(order) == 20 and order.isalnum() and order.isascii() for order in orders)
+
+
+@given(st.uuids())
+def test_an_order_tells_its_schools_tag(school_id: UUID) -> None:
+    """And is none of a release before tags."""
+    order = new_order(school_id)
+    assert tag_of_order(order) == tag_of(school_id)
+    assert not is_untagged_order(order)
+
+
+@given(st.text("ABCDEFGHJKLMNPQRSTUVWXYZ23456789", min_size=18, max_size=18))
+def test_an_order_of_before_tags_has_none(letters: str) -> None:
+    """Earlier releases made TC and 18 letters and digits, without I, O, 0 and 1."""
+    assert tag_of_order(f"TC{letters}") is None
+    assert is_untagged_order(f"TC{letters}")
+
+
+@pytest.mark.parametrize("order", ["", "A1001", "TC", "TC0ABCD", "tc0abcd23456789ABCDE", "TCABCDEFGHJKLMNPQRST1"])
+def test_other_texts_are_no_order(order: str) -> None:
+    """They are not looked up at all."""
+    assert tag_of_order(order) is None
+    assert not is_untagged_order(order)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import product
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -74,7 +75,7 @@ def a_payment(**changes: Any) -> Payment:
         school_slug="herzl",
         registration_id=uuid7(),
         event_id=uuid7(),
-        order=new_order(),
+        order=new_order(uuid4()),
         masof="0010131918",
         amount_agorot=4990,
         currency="ILS",
@@ -135,7 +136,7 @@ def shared(postgres: Any, money_template: str) -> Iterator[Connection]:
 async def test_one_running_payment_per_registration(app: AsyncEngine) -> None:
     """Two first payments at once: one is stored, the database refuses the other."""
     one = a_payment()
-    other = replace(one, id=uuid7(), order=new_order(), idempotency_key="other")
+    other = replace(one, id=uuid7(), order=new_order(uuid4()), idempotency_key="other")
 
     async def store(payment: Payment) -> str:
         try:
@@ -164,7 +165,7 @@ async def test_without_the_index_two_would_run(app: AsyncEngine, database: str) 
             await payments.add(connection, payment)
             await asyncio.sleep(0.05)
 
-    await asyncio.gather(store(one), store(replace(one, id=uuid7(), order=new_order(), idempotency_key="other")))
+    await asyncio.gather(store(one), store(replace(one, id=uuid7(), order=new_order(uuid4()), idempotency_key="other")))
     with owner(database) as connection:
         connection.execute(text("SELECT set_config('ticketcap.school', 'herzl', false)"))
         assert connection.execute(text("SELECT count(*) FROM payments")).scalar() == 2

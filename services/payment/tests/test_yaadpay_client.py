@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 from payment_under_test import GOOD_CARD, KEY, MASOF, PASSP, Simulator, simulator_client
@@ -57,7 +58,7 @@ async def client(simulator: Simulator, telemetry: InMemoryTelemetry) -> AsyncIte
 
 def a_page(**changes: object) -> Page:
     plain = {
-        "order": new_order(),
+        "order": new_order(UUID(int=0)),
         "amount_agorot": 4990,
         "currency": "ILS",
         "info": "טיול #1",
@@ -197,7 +198,14 @@ async def test_a_capture_whose_answer_was_lost_is_unknown(client: YaadPayClient,
 async def held(client: YaadPayClient, simulator: Simulator, card: str) -> CardHold:
     """Take a J5 hold: a page that asks for one, signed by the same terminal."""
     page = {"J5": "True", "Postpone": "False", "MoreData": "True", "Sign": "True", "UTF8": "True", "UTF8out": "True"}
-    plain = {"Masof": MASOF, "Amount": "49.90", "Order": new_order(), "Info": "x", "ClientName": "Dana", "Coin": "1"}
+    plain = {
+        "Masof": MASOF,
+        "Amount": "49.90",
+        "Order": new_order(UUID(int=0)),
+        "Info": "x",
+        "ClientName": "Dana",
+        "Coin": "1",
+    }
     secret = {"action": "APISign", "What": "SIGN", "KEY": KEY, "PassP": PASSP}
     signed = (await simulator.http.post("/p/", data={**page, **plain, **secret})).text.strip()
     came = await simulator.customer(f"{simulator.url}/p/?{signed}", card)

@@ -41,6 +41,7 @@ from ticketcap_payment.store.directory import Directory
 from ticketcap_payment.store.escalations import Escalations
 from ticketcap_payment.store.feed_cursor import FeedCursor
 from ticketcap_payment.store.outbox import Outbox, Topic
+from ticketcap_payment.store.schools import Schools
 from ticketcap_payment.telemetry import PaymentTelemetry
 from ticketcap_payment.yaadpay.client import Terminal, YaadPayClient
 
@@ -98,8 +99,11 @@ async def running(
         payment_telemetry = PaymentTelemetry(telemetry)
         yaadpay = _yaadpay(settings, payment_telemetry)
         stack.push_async_callback(yaadpay.close)
+        schools = Schools(engine)
+        stack.push_async_callback(schools.close)
         saga = Saga(
             engine=engine,
+            schools=schools,
             yaadpay=yaadpay,
             registration=registration,
             telemetry=payment_telemetry,
@@ -107,7 +111,7 @@ async def running(
             steps=steps or NoSteps(),
         )
         outbox = Outbox(engine, jobs_engine, lease_seconds=settings.outbox_lease_seconds)
-        directory = Directory(jobs_engine)
+        directory = Directory(engine, jobs_engine)
         verifier = settings.verifier()
         service, deliveries = _service(saga, outbox, directory, Escalations(jobs_engine), verifier)
         server = GrpcServer(telemetry=telemetry, verifier=verifier)

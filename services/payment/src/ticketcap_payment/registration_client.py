@@ -158,8 +158,7 @@ def _hold(response: pb.GetHoldResponse) -> Hold:
         registration_id=UUID(registration.id),
         event_id=UUID(event.id),
         school_slug=registration.school,
-        # Empty from a registration service of an earlier release.
-        school_id=UUID(registration.school_id) if registration.school_id else None,
+        school_id=_school_id(registration.school_id),
         school_synthetic=registration.school_synthetic,
         status=_status(registration.status),
         spots=registration.spots,
@@ -181,6 +180,15 @@ def _change(message: pb.RegistrationChange) -> Change:
         price_agorot=message.price_agorot,
         refund_agorot=message.refund_agorot if message.HasField("refund_agorot") else None,
     )
+
+
+def _school_id(text: str) -> UUID:
+    if not text:
+        raise Unavailable(
+            "the registration service does not name the school's id; upgrade it to this release first",
+            reason="REGISTRATION_OUTDATED",
+        )
+    return UUID(text)
 
 
 def _status(status: pb.RegistrationStatus) -> str:

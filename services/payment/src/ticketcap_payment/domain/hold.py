@@ -16,7 +16,7 @@ class Hold:
     registration_id: UUID
     event_id: UUID
     school_slug: str
-    school_id: UUID | None = None
+    school_id: UUID
     school_synthetic: bool = False
     status: str
     spots: int

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ticketcap_payment.registration_client import RegistrationClient
 from ticketcap_payment.settings import Settings
 from ticketcap_payment.steps import NoSteps, Steps
+from ticketcap_payment.store.schools import Schools
 from ticketcap_payment.store.transactions import school_transaction
 from ticketcap_payment.telemetry import PaymentTelemetry
 from ticketcap_payment.yaadpay.client import YaadPayClient
@@ -25,6 +26,7 @@ class Saga:
     """The parts of the saga. No step calls ``yaadpay`` or ``registration`` inside a transaction."""
 
     engine: AsyncEngine
+    schools: Schools
     yaadpay: YaadPayClient
     registration: RegistrationClient
     telemetry: PaymentTelemetry

@@ -7,8 +7,8 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
+from ticketcap_chassis.tagged_ids import tagged_uuid7
 from ticketcap_observability import get_logger
-from uuid_utils.compat import uuid7
 
 from ticketcap_payment.domain.errors import (
     IdempotencyInFlight,
@@ -75,6 +75,7 @@ class Creation:
         """
         with self._saga.telemetry.creation():
             describe_school(hold.school_slug, hold.school_id, hold.school_synthetic)
+            await self._saga.schools.store(hold.school_id, hold.school_slug, synthetic=hold.school_synthetic)
             async with self._saga.transaction(hold.school_slug) as connection:
                 opened = await self._find_or_add(connection, hold, request)
             describe_payment(opened.payment)
@@ -130,13 +131,13 @@ class Creation:
     def _new(self, hold: Hold, request: PaymentRequest) -> Payment:
         now = self._saga.now()
         return Payment(
-            id=uuid7(),
+            id=tagged_uuid7(hold.school_id),
             school_slug=hold.school_slug,
             school_id=hold.school_id,
             school_synthetic=hold.school_synthetic,
             registration_id=hold.registration_id,
             event_id=hold.event_id,
-            order=new_order(),
+            order=new_order(hold.school_id),
             masof=self._saga.yaadpay.masof,
             amount_agorot=hold.amount_to_pay(now),
             currency=hold.currency,

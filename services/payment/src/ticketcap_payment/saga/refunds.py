@@ -10,8 +10,8 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
+from ticketcap_chassis.tagged_ids import tagged_uuid7
 from ticketcap_observability import get_logger
-from uuid_utils.compat import uuid7
 
 from ticketcap_payment.domain.errors import IdempotencyKeyReused
 from ticketcap_payment.domain.payment import Payment, PaymentKey
@@ -72,7 +72,7 @@ async def owe(
     if reason is not RefundReason.SURPLUS:
         payment = payment.refund_requested(amount_agorot)
         await payments.save(connection, payment)
-    refund_id = uuid7()
+    refund_id = tagged_uuid7(payment.school_id or payment.id)
     refund = Refund(
         id=refund_id,
         school_slug=payment.school_slug,

@@ -272,6 +272,27 @@ class EscalationRow(Base):
     )
 
 
+class SchoolRow(Base):
+    """A school with payments or escalations. Reference data, for every school to see."""
+
+    __tablename__ = "schools"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(unique=True)
+    synthetic: Mapped[bool]
+
+    # The school's tag, with which its ids end.
+    __table_args__ = (Index("schools_by_tag", text("right(id::text, 4)")),)
+
+
+class UntaggedIdsRow(Base):
+    """Until when ids without a school's tag were made. No row: never."""
+
+    __tablename__ = "untagged_ids"
+
+    made_until: Mapped[datetime] = mapped_column(primary_key=True)
+
+
 class CursorRow(Base):
     """The position up to which a change feed is processed."""
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
-from uuid_utils.compat import uuid7
+from ticketcap_chassis.tagged_ids import tagged_uuid7
 
 from ticketcap_payment.domain.errors import TooManyReturns
 from ticketcap_payment.domain.payment import Payment
@@ -45,7 +45,7 @@ async def store(connection: AsyncConnection, payment: Payment, message: str, now
         if (count or 0) >= _LIMIT:
             raise TooManyReturns(payment.id, _LIMIT)
         row = {
-            "id": uuid7(),
+            "id": tagged_uuid7(payment.school_id or payment.id),
             "school_slug": payment.school_slug,
             "payment_id": payment.id,
             "digest": digest,

@@ -12,12 +12,12 @@ TABLES: Final = ("payments", "transactions", "returns", "refunds", "outbox", "es
 """The tables whose rows belong to one school."""
 
 APP_NEEDS: Final = {
-    "SELECT": TABLES,
-    "INSERT": TABLES,
+    "SELECT": (*TABLES, "schools"),
+    "INSERT": (*TABLES, "schools"),
     "UPDATE": ("payments", "returns", "refunds", "outbox", "escalations"),
 }
 JOBS_NEEDS: Final = {
-    "SELECT": (*TABLES, "cursors"),
+    "SELECT": (*TABLES, "schools", "cursors", "untagged_ids"),
     "INSERT": ("cursors",),
     "UPDATE": ("outbox", "cursors"),
     "DELETE": ("outbox",),
