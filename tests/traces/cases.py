@@ -59,6 +59,8 @@ _BATCH = "span registration.batch event.id school.id school.slug=herzl batch.siz
 
 _SEAT = """
     rpc registration {rpc} OK school.id school.slug=herzl
+      ? sql directory.tagged
+      sql tenant.enter
       sql directory.registration
       span registration.batch event.id school.id school.slug=herzl batch.size=1 batch.wait_ms -> {rpc}
         sql seats.lock
@@ -88,6 +90,8 @@ PARTS = {
     """,
     "hold": """
         rpc registration GetHold OK school.id school.slug=herzl
+          ? sql directory.tagged
+          sql tenant.enter
           sql directory.registration
           sql tenant.enter
           sql SELECT events

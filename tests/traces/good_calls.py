@@ -414,6 +414,9 @@ def goes_well_____(world: World) -> Answered:
     """
     http GET /api/v1/registrations/{id} 200
       rpc registration GetRegistration OK school.id school.slug=herzl
+        ? sql directory.school
+        ? sql directory.tagged
+        sql tenant.enter
         sql directory.registration
         use rows
     """,
@@ -440,8 +443,8 @@ def with_the_wrong_token(world: World) -> Answered:
     404,
     """
     http GET /api/v1/registrations/{id} 404
-      rpc registration GetRegistration NOT_FOUND school.id school.slug=herzl
-        sql directory.registration
+      rpc registration GetRegistration NOT_FOUND
+        sql directory.school
     """,
 )
 def by_another_schools_organiser(world: World) -> Answered:
@@ -455,6 +458,9 @@ def by_another_schools_organiser(world: World) -> Answered:
     """
     http POST /api/v1/registrations/{id}/cancel 200
       rpc registration CancelRegistration OK school.id school.slug=herzl
+        ? sql directory.school
+        ? sql directory.tagged
+        sql tenant.enter
         sql directory.registration
         span registration.cancel event.id school.id school.slug=herzl
           span registration.batch event.id school.id school.slug=herzl batch.size=1 batch.wait_ms -> registration.cancel
@@ -478,6 +484,9 @@ def makes_room_for_who_waits(world: World) -> Answered:
     """
     http POST /api/v1/registrations/{id}/cancel 409
       rpc registration CancelRegistration FAILED_PRECONDITION school.id school.slug=herzl
+        ? sql directory.school
+        ? sql directory.tagged
+        sql tenant.enter
         sql directory.registration
         span registration.cancel event.id school.id school.slug=herzl
           span registration.batch event.id school.id school.slug=herzl batch.size=1 batch.wait_ms -> registration.cancel
@@ -497,6 +506,9 @@ def of_what_is_cancelled(world: World) -> Answered:
     """
     http POST /api/v1/registrations/{id}/cancel 403
       rpc registration CancelRegistration PERMISSION_DENIED school.id school.slug=herzl
+        ? sql directory.school
+        ? sql directory.tagged
+        sql tenant.enter
         sql directory.registration
     """,
 )
@@ -512,6 +524,9 @@ def who_chooses_ones_own_refund(world: World) -> Answered:
     """
     http POST /api/v1/registrations/{id}/cancel 422
       rpc registration CancelRegistration INVALID_ARGUMENT school.id school.slug=herzl
+        ? sql directory.school
+        ? sql directory.tagged
+        sql tenant.enter
         sql directory.registration
         span registration.cancel event.id school.id school.slug=herzl
           span registration.batch event.id school.id school.slug=herzl batch.size=1 batch.wait_ms -> registration.cancel
@@ -625,6 +640,7 @@ OPENED = """
         use hold
         span payment.create school.id school.slug=herzl payment.id=$payment \
 payment.amount_agorot=4990 payment.state=REDIRECTED
+          ? sql schools.store
           use row of payment
           sql INSERT payments
           yaadpay SIGN 200
@@ -647,6 +663,7 @@ def is_opened(world: World) -> Answered:
       rpc payment CreatePayment ALREADY_EXISTS
         use hold
         span payment.create school.id school.slug=herzl
+          ? sql schools.store
           use row of payment
     """,
 )
@@ -664,6 +681,7 @@ def while_another_runs(world: World) -> Answered:
       rpc payment CreatePayment FAILED_PRECONDITION
         use hold
         span payment.create school.id school.slug=herzl
+          ? sql schools.store
           use row of payment
     """,
 )
@@ -694,6 +712,7 @@ def with_the_wrong_token__(world: World) -> Answered:
         serve payment CreatePayment UNAVAILABLE
           use hold
           span payment.create school.id school.slug=herzl payment.id=$payment payment.amount_agorot=4990
+            ? sql schools.store
             use row of payment
             sql INSERT payments
             yaadpay SIGN 500
@@ -704,6 +723,7 @@ def with_the_wrong_token__(world: World) -> Answered:
           use hold
           span payment.create school.id school.slug=herzl payment.id=$payment \
 payment.amount_agorot=4990 payment.state=REDIRECTED
+            ? sql schools.store
             use row of payment
             yaadpay SIGN 200
             sql tenant.enter
@@ -726,6 +746,7 @@ def is_tried_again_when_yaadpay_was_broken(world: World) -> Answered:
         serve payment CreatePayment UNAVAILABLE
           use hold
           span payment.create school.id school.slug=herzl payment.id payment.amount_agorot=4990
+            ? sql schools.store
             use row of payment
             sql INSERT payments
             yaadpay SIGN - ! ReadError
@@ -735,6 +756,7 @@ def is_tried_again_when_yaadpay_was_broken(world: World) -> Answered:
         * serve payment CreatePayment UNAVAILABLE
           use hold
           span payment.create school.id school.slug=herzl payment.id payment.amount_agorot=4990
+            ? sql schools.store
             use row of payment
             yaadpay SIGN - ! ReadError
             yaadpay SIGN - ! ReadError
@@ -778,6 +800,8 @@ def while_registration_is_down(world: World) -> Answered:
     """
     http GET /api/v1/payments/{id} 200
       rpc payment GetPayment OK school.id school.slug=herzl
+        ? sql directory.tagged
+        sql tenant.enter
         sql directory.payment
         use hold
         use money
@@ -795,6 +819,8 @@ def by_its_holder_(world: World) -> Answered:
     """
     http GET /api/v1/payments/{id} 200
       rpc payment GetPayment OK school.id school.slug=herzl
+        ? sql directory.tagged
+        sql tenant.enter
         sql directory.payment
         use money
     """,
@@ -810,6 +836,8 @@ def by_an_organiser(world: World) -> Answered:
     """
     http GET /api/v1/payments/{id} 404
       rpc payment GetPayment NOT_FOUND
+        ? sql directory.tagged
+        sql tenant.enter
         sql directory.payment
     """,
 )
@@ -821,6 +849,8 @@ SETTLED = """
     http GET /api/v1/payments/yaadpay/return {status}
       rpc payment SettleReturn OK
         span payment.return school.id school.slug=herzl payment.id=$payment payment.state=CAPTURED -> $opened
+          sql directory.tagged
+          sql tenant.enter
           sql directory.order
           sql tenant.enter
           sql SELECT payments
@@ -900,6 +930,8 @@ def a_program_is_told(world: World) -> Answered:
     http GET /api/v1/payments/yaadpay/return 303
       rpc payment SettleReturn OK
         span payment.return school.id school.slug=herzl payment.id=$payment payment.state=CAPTURED -> $opened
+          sql directory.tagged
+          sql tenant.enter
           sql directory.order
           sql tenant.enter
           sql SELECT payments
@@ -927,6 +959,8 @@ def the_same_comes_again(world: World) -> Answered:
     http GET /api/v1/payments/yaadpay/return 400
       rpc payment SettleReturn FAILED_PRECONDITION
         span payment.return school.id school.slug=herzl
+          sql directory.tagged
+          sql tenant.enter
           sql directory.order
           sql tenant.enter
           sql SELECT payments
@@ -976,6 +1010,8 @@ def too_many_that_are_none(world: World) -> Answered:
     """
     http POST /api/v1/payments/{id}/refunds 201
       rpc payment RefundPayment OK school.id school.slug=herzl
+        ? sql directory.tagged
+        sql tenant.enter
         sql directory.payment
         use row of payment
         sql SELECT refunds
@@ -1010,6 +1046,8 @@ def of_a_part(world: World) -> Answered:
 REFUSED_REFUND = """
     http POST /api/v1/payments/{id}/refunds %s
       rpc payment RefundPayment %s school.id school.slug=herzl
+        ? sql directory.tagged
+        sql tenant.enter
         sql directory.payment
         use row of payment
         sql SELECT refunds
@@ -1034,7 +1072,9 @@ def of_what_was_not_paid(world: World) -> Answered:
     404,
     """
     http POST /api/v1/payments/{id}/refunds 404
-      rpc payment RefundPayment NOT_FOUND school.id school.slug=herzl
+      rpc payment RefundPayment NOT_FOUND
+        ? sql directory.tagged
+        sql tenant.enter
         sql directory.payment
     """,
 )
@@ -1159,6 +1199,7 @@ def leads_to_yaadpay(world: World) -> Answered:
       rpc payment CreatePayment ABORTED
         use hold
         span payment.create school.id school.slug=herzl
+          ? sql schools.store
           use row of payment
     """,
 )
@@ -1183,6 +1224,7 @@ def while_the_first_press_is_under_way(world: World) -> Answered:
       rpc payment CreatePayment FAILED_PRECONDITION
         use hold
         span payment.create school.id school.slug=herzl
+          ? sql schools.store
           use row of payment
     """,
 )
@@ -1220,6 +1262,8 @@ def too_often_from_one_address___(world: World) -> Answered:
     """
     http GET /payments/{id} 200
       rpc payment GetPaymentResult OK school.id school.slug=herzl
+        ? sql directory.tagged
+        sql tenant.enter
         sql directory.payment
         sql tenant.enter
         sql SELECT payments
@@ -1235,7 +1279,8 @@ def says_how_it_stands(world: World) -> Answered:
     """
     http GET /payments/{id} 404
       rpc payment GetPaymentResult NOT_FOUND
-        sql directory.payment
+        sql directory.tagged
+        sql directory.untagged_until
     """,
 )
 def of_none_(world: World) -> Answered:

@@ -13,10 +13,10 @@ SCHOOLS = st.uuids()
 @given(SCHOOLS)
 def test_an_id_is_a_uuid7_of_now_with_its_schools_tag(school_id: UUID) -> None:
     """Version, variant, time and tag."""
-    made = tagged_uuid7(school_id)
-    assert (made.version, made.variant) == (7, RFC_4122)
-    assert tag_of(made) == tag_of(school_id) == str(school_id)[-4:]
-    at = time_of(made)
+    new_id = tagged_uuid7(school_id)
+    assert (new_id.version, new_id.variant) == (7, RFC_4122)
+    assert tag_of(new_id) == tag_of(school_id) == str(school_id)[-4:]
+    at = time_of(new_id)
     assert at is not None
     assert abs(at - datetime.now(UTC)) < timedelta(minutes=1)
 
@@ -24,16 +24,16 @@ def test_an_id_is_a_uuid7_of_now_with_its_schools_tag(school_id: UUID) -> None:
 @given(st.lists(SCHOOLS, min_size=2, max_size=50))
 def test_ids_are_sorted_by_the_time_of_their_making(school_ids: list[UUID]) -> None:
     """Also within a millisecond, and over schools: the tag stands behind the counter."""
-    made = [tagged_uuid7(school_id) for school_id in school_ids]
-    assert made == sorted(made)
+    new_ids = [tagged_uuid7(school_id) for school_id in school_ids]
+    assert new_ids == sorted(new_ids)
 
 
 def test_many_ids_of_one_school_are_unique_and_sorted() -> None:
     """A hundred thousand at full speed: hundreds share each millisecond."""
     school_id = uuid4()
-    made = [tagged_uuid7(school_id) for _ in range(100_000)]
-    assert made == sorted(set(made))
-    assert len({time_of(one) for one in made}) < len(made) / 20
+    new_ids = [tagged_uuid7(school_id) for _ in range(100_000)]
+    assert new_ids == sorted(set(new_ids))
+    assert len({time_of(one) for one in new_ids}) < len(new_ids) / 20
 
 
 def test_sixteen_bits_between_counter_and_tag_stay_random() -> None:

@@ -1,4 +1,4 @@
-"""Test that a look-up by a bare id asks the school of its tag, and that ids of before tags still work."""
+"""Test that a look-up by a bare id asks one school."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -39,10 +39,10 @@ class Ids:
 
     def untagged(self, registration: pb.RegisterResponse) -> pb.RegisterResponse:
         """Give a registration an id with a tag of no school, as an earlier release would."""
-        made = f"{registration.id[:-4]}{int(registration.id[-4:], 16) ^ 1:04x}"
-        self._owner.execute("UPDATE registrations SET id = %s WHERE id = %s", (made, registration.id))
-        token_of_id = HolderTokens(Purpose.MANAGE, (SECRET,)).issue(UUID(made))
-        return pb.RegisterResponse(id=made, manage_token=token_of_id)
+        new_id = f"{registration.id[:-4]}{int(registration.id[-4:], 16) ^ 1:04x}"
+        self._owner.execute("UPDATE registrations SET id = %s WHERE id = %s", (new_id, registration.id))
+        token_of_id = HolderTokens(Purpose.MANAGE, (SECRET,)).issue(UUID(new_id))
+        return pb.RegisterResponse(id=new_id, manage_token=token_of_id)
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ async def test_an_id_of_before_tags_still_works(service: Replica, ids: Ids) -> N
 
 
 async def test_guesses_reach_no_other_school(service: Replica, ids: Ids) -> None:
-    """An organiser asks the own school, a wrong token asks no one; unknown and foreign ids answer alike."""
+    """An organiser asks the own school, a wrong token asks no school; unknown and foreign ids answer alike."""
     await service.open()
     await service.school("other")
     mine = await service.register(1)

@@ -1,4 +1,4 @@
-"""Make the Order, TicketCap's reference of one payment at YaadPay, and read its school's tag.
+"""Make the Order, a payment's reference at YaadPay; read its tag.
 
 Letters and digits only, and 20 of them: YaadPay may drop every other character, and may cut a longer Order.
 """

@@ -1,4 +1,4 @@
-"""Store the schools that have payments or escalations, and find them by their slug."""
+"""Store the schools that have payments, and find their ids."""
 
 from typing import Final
 from uuid import UUID
