@@ -150,9 +150,7 @@ class Resolution:
         await outbox.put(connection, payment, Topic.REFUND, refund.id)
         return payment
 
-    async def _record_charge_number(
-        self, connection: AsyncConnection, payment: Payment, finding: Finding
-    ) -> Payment:
+    async def _record_charge_number(self, connection: AsyncConnection, payment: Payment, finding: Finding) -> Payment:
         """Give the payment the number of its charge: its other refunds need it too."""
         if payment.yaadpay_id:
             raise InvalidInput.of("yaadpay_id", f"is not this payment's charge, which is {payment.yaadpay_id}")
