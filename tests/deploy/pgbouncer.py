@@ -15,6 +15,8 @@ from ticketcap_testing.stack import free_port
 
 from tests.deploy.debian import program
 
+_UNPRIVILEGED = "nobody"
+
 
 @contextmanager
 def pgbouncer(
@@ -33,7 +35,7 @@ def pgbouncer(
     behind = conninfo_to_dict(server.url())
     port = free_port()
     owner = "" if passwords else f" user={behind['user']} password={behind['password']}"
-    # In a folder that the user can enter whom PgBouncer becomes: it does not run as root.
+    # PgBouncer does not run as root: it changes to a user without rights, which must be able to enter the folder.
     with tempfile.TemporaryDirectory(prefix="ticketcap-bouncer-") as folder:
         users = Path(folder) / "users.txt"
         quoted = {name: word.replace('"', '""') for name, word in (passwords or {}).items()}
@@ -48,7 +50,7 @@ def pgbouncer(
         )
         for path, bits in ((Path(folder), 0o755), (users, 0o644), (file, 0o644)):
             path.chmod(bits)
-        user = ["-u", "nobody"] if os.geteuid() == 0 else []
+        user = ["-u", _UNPRIVILEGED] if os.geteuid() == 0 else []
         command = [program("pgbouncer"), "-q", *user, str(file)]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             try:

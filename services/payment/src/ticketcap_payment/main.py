@@ -6,11 +6,10 @@ No other module builds parts out of settings.
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import Final
 
 from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
-from ticketcap_chassis.database.engine import open_engine
+from ticketcap_chassis.database.engine import engine_opener
 from ticketcap_chassis.database.first_connection import require_sessions
 from ticketcap_chassis.database.row_security import require_row_security
 from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
@@ -76,14 +75,7 @@ async def running(
 ) -> AsyncIterator[int]:
     """Run the service for the length of the block; yield its port. ``stop`` must end the block."""
     async with AsyncExitStack() as stack:
-        connector = settings.connector()
-        opened = partial(
-            open_engine,
-            telemetry=telemetry,
-            session=roles.SESSION,
-            connector=connector,
-            own_login=settings.own_logins,
-        )
+        opened = engine_opener(settings, telemetry, roles.SESSION)
         engine = await stack.enter_async_context(
             opened(settings.database_url, role=roles.APP, connections=settings.database_connections)
         )

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap.registration.v1 import registration_pb2_grpc as pb_grpc
 from ticketcap_chassis.concurrency.fair_semaphore import FairSemaphore
 from ticketcap_chassis.database.connection_string import connection_parameters
-from ticketcap_chassis.database.engine import open_engine
+from ticketcap_chassis.database.engine import connector_of, engine_opener
 from ticketcap_chassis.database.first_connection import require_direct, require_sessions
 from ticketcap_chassis.database.row_security import require_row_security
 from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
@@ -81,14 +81,7 @@ async def running(
 ) -> AsyncIterator[int]:
     """Run the service while the code inside runs; yield its port. ``stop`` must end the code inside."""
     async with AsyncExitStack() as stack:
-        connector = settings.connector()
-        opened = partial(
-            open_engine,
-            telemetry=telemetry,
-            session=roles.SESSION,
-            connector=connector,
-            own_login=settings.own_logins,
-        )
+        opened = engine_opener(settings, telemetry, roles.SESSION)
         engine = await stack.enter_async_context(
             opened(settings.database_url, role=roles.APP, connections=settings.database_connections)
         )
@@ -125,7 +118,7 @@ async def running(
             AnnouncementTelemetry(telemetry),
             listen_connector,
             check_seconds=settings.announcement_check_seconds,
-            on_stale=connector.replace_connections,
+            on_stale=connector_of(engine).replace_connections,
         )
         verifier = settings.verifier()
         server = GrpcServer(telemetry=telemetry, verifier=verifier)

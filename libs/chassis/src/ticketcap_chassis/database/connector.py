@@ -117,9 +117,9 @@ class Connector:
     def __init__(self, limits: PoolLimits, *, pooler_prepares: bool = False) -> None:
         self.limits = limits
         self.pooler_prepares = pooler_prepares
-        """Whether a pooler in front tracks prepared statements."""
+        """True when a pooler in front tracks prepared statements."""
         self.prepares = True
-        """Whether new connections prepare statements: a pooler may run them in a session that has not prepared them."""
+        """False when new connections prepare no statements: a pooler may run one in a session that does not know it."""
         self.generation = 0
         """The pool replaces connections of an earlier generation before it lends them."""
         self._answered_at = time.monotonic()

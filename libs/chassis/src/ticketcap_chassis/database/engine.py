@@ -1,8 +1,9 @@
 """Create bounded pools of PostgreSQL connections under a role."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import URL, event
@@ -13,11 +14,15 @@ from ticketcap_observability import Telemetry, instrument_engine
 from ticketcap_chassis.database.connection_string import connection_parameters
 from ticketcap_chassis.database.connector import Connector
 from ticketcap_chassis.database.limits import PoolLimits
+from ticketcap_chassis.database.settings import DatabaseSettings
 
 _NO_SETTINGS: Final[Mapping[str, str]] = {}
 _CONNECTOR: Final = "ticketcap_connector"
 _SESSIONS: Final = "ticketcap_sessions"
 _GENERATION: Final = "ticketcap_generation"
+
+EngineOpener = Callable[..., AbstractAsyncContextManager[AsyncEngine]]
+"""``open_engine`` with most of its parameters; a caller adds the connection string, role and size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +126,17 @@ async def open_engine(
         yield engine
     finally:
         await engine.dispose()
+
+
+def engine_opener(settings: DatabaseSettings, telemetry: Telemetry, session: Mapping[str, str]) -> EngineOpener:
+    """Return ``open_engine`` for engines that share one connector, with the server's settings in ``session``."""
+    return partial(
+        open_engine,
+        telemetry=telemetry,
+        session=session,
+        connector=settings.connector(),
+        own_login=settings.own_logins,
+    )
 
 
 def _replace_old_connections(engine: AsyncEngine, connector: Connector) -> None:

@@ -56,13 +56,13 @@ class DatabaseSettings(SessionSettings):
     database_jobs_url: OptionalDatabaseUrl = ""
     """The login of the role JOBS. Unset, sessions of ``database_url`` begin by assuming the roles."""
     database_pooler_prepares: bool = False
-    """Whether a pooler in front tracks prepared statements, as PgBouncer does since 1.22."""
+    """True when a pooler in front tracks prepared statements, as PgBouncer does since 1.22."""
     database_connections: int = Field(default=8, ge=2, le=100)
     database_jobs_connections: int = Field(default=4, ge=2, le=100)
 
     @property
     def own_logins(self) -> bool:
-        """Whether each role has a login of its own."""
+        """True when each role has a login of its own."""
         return bool(self.database_jobs_url)
 
     @property

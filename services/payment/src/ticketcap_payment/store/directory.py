@@ -21,9 +21,9 @@ from ticketcap_payment.domain.payment import PaymentKey
 from ticketcap_payment.store.transactions import read, school_transaction
 
 _FAN_OUTS: Final = 2
-"""Look-ups in all schools at the same time: anybody can guess an old reference."""
+"""Look-ups in all schools at the same time: any caller can guess an old reference."""
 _FOUND_FOR: Final = timedelta(days=365)
-"""How long references without a tag are found after the last one was made; organisers find theirs for ever."""
+"""Time after the last reference without a tag was made, in which customers find one; organisers have no limit."""
 
 _TAGGED: Final = text("""-- directory.tagged: List the schools with a tag.
 SELECT slug FROM schools WHERE right(id::text, 4) = :tag""")
