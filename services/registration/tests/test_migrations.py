@@ -1,6 +1,7 @@
 """Test migrations on filled databases, and beside the release before them."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -32,6 +33,16 @@ def renamed(postgres: EmbeddedPostgres) -> Iterator[psycopg.Connection[Any]]:
             owner.execute(INSERT.encode())
             migrate(login)
             yield owner
+
+
+def test_replicas_that_migrate_at_once_wait_for_each_other(postgres: EmbeddedPostgres) -> None:
+    """CREATE INDEX CONCURRENTLY waits for older snapshots: those that wait for its migration hold none."""
+    with fresh_database(postgres) as url:
+        login = plain_login(url)
+        migrate_to(login, "0005")
+        with ThreadPoolExecutor() as pool:
+            for migration in [pool.submit(migrate, login) for _ in range(4)]:
+                migration.result()
 
 
 def test_schools_of_before_are_ordinary(postgres: EmbeddedPostgres) -> None:

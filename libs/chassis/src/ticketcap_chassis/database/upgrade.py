@@ -1,6 +1,7 @@
 """Upgrade a service's schema with Alembic, one process at a time."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,8 @@ from ticketcap_chassis.database.first_connection import must_be_direct, why_not
 _MAINTENANCE: Final = "postgres"
 _LOCK_SECONDS: Final = 120
 """How long an upgrade waits for another process's locks before it fails."""
+_LOOK_SECONDS: Final = 0.1
+"""Pause between two looks at another process's lock."""
 
 _log = get_logger(__name__)
 
@@ -29,10 +32,25 @@ def upgrade(database_url: str, migrations: Path, *, lock: int, variable: str) ->
         must_be_direct(connection, variable)
         # For the lock below and for each table's: a migration that waits for a table delays every later statement.
         connection.execute(text(f"SET lock_timeout = '{_LOCK_SECONDS}s'"))
-        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": lock})
         connection.commit()
+        _take_lock(connection, lock)
         command.upgrade(configuration(connection, migrations), "head")
         connection.commit()
+
+
+def _take_lock(connection: Connection, lock: int) -> None:
+    """Wait for another process's upgrade, each look in a transaction of its own; stop the process after a limit.
+
+    A session that waits inside of pg_advisory_lock holds a snapshot. CREATE INDEX CONCURRENTLY in the other process's
+    upgrade waits until older snapshots are gone: each of the two would wait for the other.
+    """
+    until = time.monotonic() + _LOCK_SECONDS
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": lock}):
+        connection.commit()
+        if time.monotonic() > until:
+            sys.exit(f"another process still upgrades this database after {_LOCK_SECONDS} s; end it and start again")
+        time.sleep(_LOOK_SECONDS)
+    connection.commit()
 
 
 def _connected(engine: Engine, variable: str) -> Connection:
