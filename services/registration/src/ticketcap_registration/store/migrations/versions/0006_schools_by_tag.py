@@ -6,7 +6,7 @@ an invalid index, which the next attempt replaces.
 
 from alembic import op
 
-revision = "0009"
+revision = "0006"
 down_revision = "0005"
 
 

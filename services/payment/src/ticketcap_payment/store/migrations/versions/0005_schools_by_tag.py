@@ -6,7 +6,7 @@ this release or comes back: a database with payments counts 30 days on them, an 
 
 from alembic import op
 
-revision = "0008"
+revision = "0005"
 down_revision = "0004"
 
 
