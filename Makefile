@@ -45,7 +45,7 @@ endif
 
 .PHONY: unit
 unit: install ## Run the tests without database, process or socket, with coverage (30 seconds)
-	$(BIN)/python -m pytest --unit -q -n $(JOBS) --cov --cov-report= libs services deploy/local tests/docs
+	$(BIN)/python -m pytest --unit -q -n 2 --cov --cov-report= libs services deploy/local tests/docs
 	@$(BIN)/python tools/coverage_floor.py
 
 .PHONY: lint
