@@ -150,6 +150,8 @@ def stack(
             "OTEL_EXPORTER_OTLP_ENDPOINT": running.enter_context(way(folder, sink_url)),
             "DEPLOYMENT_ENVIRONMENT": "development",
             "DRAIN_SECONDS": "10",
+            # The jobs of a process that a test kills continue soon.
+            "JOB_LEASE_SECONDS": "2",
             **(settings or {}),
         }
         registration = running.enter_context(

@@ -23,7 +23,10 @@ LANES: Final = board(
     stats(
         "Open events",
         "Open events of all schools, and events that filled up within a day.",
-        {"open": "sum(school_active_events)", "filled up": "sum(increase(event_capacity_reached_total[1d]))"},
+        {
+            "open": "sum(max by (school_id) (school_active_events))",
+            "filled up": "sum(increase(event_capacity_reached_total[1d]))",
+        },
         [(None, "blue")],
     ),
     time_series(
@@ -63,6 +66,11 @@ LANES: Final = board(
         {"{{instance}}": "max by (job, instance) (seat_announcement_age_seconds)"},
         unit="s",
         limit=60,
+    ),
+    time_series(
+        "Replicas that run a job",
+        "One for each job that one replica runs for all. Zero: the job rests, for 15 seconds at most after a crash.",
+        {"{{job}} {{leased_job}}": "sum by (job, leased_job) (job_lease)"},
     ),
     percentiles(
         "Time on the waitlist", "Waiting time of promoted registrations.", "waitlist_wait_seconds", window="1h"

@@ -11,13 +11,16 @@ PAYMENTS: Final = board(
     stats(
         "Unsettled for more than an hour",
         "Neither captured nor refunded. The reconciler should have settled them.",
-        {"{{kind}}": 'sum by (kind) (payment_unsettled{age!~"under_1m|under_10m|under_1h"})'},
+        {
+            "{{kind}}": "sum by (kind) (max by (kind, age, school_synthetic) "
+            '(payment_unsettled{age!~"under_1m|under_10m|under_1h"}))'
+        },
         [(None, "green"), (1, "red")],
     ),
     stats(
         "Wait for a person",
         "Escalations: outcomes that the reconciler can't settle.",
-        {"{{kind}}": "sum by (kind) (payment_escalated)"},
+        {"{{kind}}": "sum by (kind) (max by (kind, school_synthetic) (payment_escalated))"},
         [(None, "green"), (1, "red")],
     ),
     stats(
@@ -53,7 +56,7 @@ PAYMENTS: Final = board(
     time_series(
         "Unsettled by kind and age",
         "Young ones are in progress; old ones are stuck.",
-        {"{{kind}} {{age}}": "sum by (kind, age) (payment_unsettled)"},
+        {"{{kind}} {{age}}": "sum by (kind, age) (max by (kind, age, school_synthetic) (payment_unsettled))"},
         stacked=True,
     ),
     time_series(

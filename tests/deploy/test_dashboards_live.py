@@ -25,8 +25,8 @@ _TROUBLE_ONLY: Final = {
     "sum(tenant_isolation_violation_total)",
     "60 * sum(rate(hold_expired_total[5m]))",
     "sum by (job, signal) (increase(telemetry_dropped_total[10m]))",
-    'sum by (kind) (payment_unsettled{age!~"under_1m|under_10m|under_1h"})',
-    "sum by (kind, age) (payment_unsettled)",
+    'sum by (kind) (max by (kind, age, school_synthetic) (payment_unsettled{age!~"under_1m|under_10m|under_1h"}))',
+    "sum by (kind, age) (max by (kind, age, school_synthetic) (payment_unsettled))",
 }
 """Empty while nothing is wrong and no hold expires. The drills and the rules' own tests fill them."""
 QUERIES: Final = sorted(

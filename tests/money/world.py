@@ -167,6 +167,7 @@ def _commands(
         "DATABASE_URL": postgres.url("registration"),
         "MANAGE_TOKEN_SECRET": secrets.token_hex(32),
         "HOLD_EXPIRY_SECONDS": "0.2",
+        "JOB_LEASE_SECONDS": "1",
         "METRICS_ADDRESS": "",
     }
     payment = {
@@ -181,6 +182,7 @@ def _commands(
         "YAADPAY_SECONDS": "0.8",
         "YAADPAY_MONEY_SECONDS": "0.8",
         "YAADPAY_CANCEL_CUTOFF": "23:59:59",
+        "JOB_LEASE_SECONDS": "1",
         "OUTBOX_LEASE_SECONDS": "1.2",
         "OUTBOX_POLL_SECONDS": "0.1",
         "FEED_POLL_SECONDS": "0.1",

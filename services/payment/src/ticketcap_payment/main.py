@@ -6,17 +6,19 @@ No other module builds parts out of settings.
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
 from ticketcap_chassis.database.engine import engine_opener
 from ticketcap_chassis.database.first_connection import require_sessions
+from ticketcap_chassis.database.job_leases import JobLeases
 from ticketcap_chassis.database.row_security import require_row_security
 from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
 from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_memory_back, stop_requested
 from ticketcap_chassis.rpc.server import GrpcServer
-from ticketcap_observability import Telemetry, get_logger
+from ticketcap_observability import Telemetry, get_logger, schema
 
 from ticketcap_payment.jobs.reconciler import Reconciler
 from ticketcap_payment.jobs.registration_changes import RegistrationChanges
@@ -51,6 +53,9 @@ _MEASURE_SECONDS: Final = 5.0
 _CLEAN_SECONDS: Final = 300.0
 _LONG_TURN_SECONDS: Final = 600.0
 """The limit of a turn over many payments; each of its waits is short."""
+_BACKLOG: Final = "backlog"
+_LEASED_JOBS: Final = (_BACKLOG, "housekeeping", "reconciler", "registration_changes")
+"""The jobs that one replica runs for all. Due rows of the outbox are leased one by one, to every replica."""
 
 _log = get_logger(__name__)
 
@@ -88,7 +93,12 @@ async def running(
         registration = await stack.enter_async_context(
             open_registration(settings.registration_target, settings.identity(_NAME), telemetry)
         )
-        payment_telemetry = PaymentTelemetry(telemetry)
+        leases = JobLeases(jobs_engine, _LEASED_JOBS, seconds=settings.job_lease_seconds)
+        await leases.renew()
+        # Before the jobs start, so after they have ended: no turn runs under a lease that was given back.
+        stack.push_async_callback(leases.release)
+        telemetry.gauge(schema.JOB_LEASES, leases.reading)
+        payment_telemetry = PaymentTelemetry(telemetry, shows_backlog=partial(leases.holds, _BACKLOG))
         yaadpay = _yaadpay(settings, payment_telemetry)
         stack.push_async_callback(yaadpay.close)
         schools = Schools(engine)
@@ -120,12 +130,14 @@ async def running(
             ("health", _HEALTH_SECONDS, TURN_SECONDS, health.check),
             ("identity", _IDENTITY_SECONDS, TURN_SECONDS, identity.check),
             ("outbox", settings.outbox_poll_seconds, TURN_SECONDS, deliveries.start_due),
+            ("job_leases", leases.renewal_seconds, TURN_SECONDS, leases.renew),
             ("registration_changes", settings.feed_poll_seconds, _LONG_TURN_SECONDS, changes.follow),
             ("reconciler", settings.reconcile_seconds, _LONG_TURN_SECONDS, reconciler.reconcile),
-            ("backlog", _MEASURE_SECONDS, TURN_SECONDS, reconciler.measure),
+            (_BACKLOG, _MEASURE_SECONDS, TURN_SECONDS, reconciler.measure),
             ("housekeeping", _CLEAN_SECONDS, _LONG_TURN_SECONDS, reconciler.clean),
         ):
-            await stack.enter_async_context(background(every(seconds, work, name=name, limit=limit), stop, name=name))
+            turn = leases.turn(name, work) if name in _LEASED_JOBS else work
+            await stack.enter_async_context(background(every(seconds, turn, name=name, limit=limit), stop, name=name))
         await stack.enter_async_context(background(telemetry.watch_loop(), stop, name="loop watch"))
         port = await server.start(settings.listen_address, [SERVICE])
         try:

@@ -4,7 +4,7 @@ The other modules call one-line helpers of this one; only ``main`` also touches 
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -100,9 +100,12 @@ class YaadPayCall:
 
 
 class PaymentTelemetry:
-    """The service's spans and instruments. A span ends with its ``with`` block; an event is counted at once."""
+    """The service's spans and instruments. A span ends with its ``with`` block; an event is counted at once.
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    ``shows_backlog`` says whether this replica's gauges show the backlog, which is that of all replicas.
+    """
+
+    def __init__(self, telemetry: Telemetry, *, shows_backlog: Callable[[], bool] = lambda: True) -> None:
         self._tracer = telemetry.tracer
         self._created = telemetry.counter(schema.PAYMENT_CREATED)
         self._completed = telemetry.counter(schema.PAYMENT_COMPLETED)
@@ -120,6 +123,7 @@ class PaymentTelemetry:
             lambda: [
                 (number, {"kind": kind, "age": age, **synthetic_label(synthetic)})
                 for (kind, age, synthetic), number in self._unsettled.items()
+                if shows_backlog()
             ],
         )
         # A kind without escalations reports 0: an alert needs to see the value fall.
@@ -129,9 +133,10 @@ class PaymentTelemetry:
                 (self._escalated.get((kind, synthetic), 0), {"kind": kind, **synthetic_label(synthetic)})
                 for kind in _ESCALATED
                 for synthetic in (False, True)
+                if shows_backlog()
             ],
         )
-        telemetry.gauge(schema.OUTBOX_LAG, lambda: [(self._lag, {})])
+        telemetry.gauge(schema.OUTBOX_LAG, lambda: [(self._lag, {})] if shows_backlog() else [])
         telemetry.gauge(schema.FEED_AGE, lambda: [(time.monotonic() - self._feed_read_at, {})])
 
     # Spans

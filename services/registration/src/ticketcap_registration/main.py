@@ -11,12 +11,13 @@ from ticketcap_chassis.concurrency.fair_semaphore import FairSemaphore
 from ticketcap_chassis.database.connection_string import connection_parameters
 from ticketcap_chassis.database.engine import connector_of, engine_opener
 from ticketcap_chassis.database.first_connection import require_direct, require_sessions
+from ticketcap_chassis.database.job_leases import JobLeases
 from ticketcap_chassis.database.row_security import require_row_security
 from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
 from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_memory_back, stop_requested
 from ticketcap_chassis.rpc.server import GrpcServer
-from ticketcap_observability import Telemetry, get_logger
+from ticketcap_observability import Telemetry, get_logger, schema
 
 from ticketcap_registration.announcements.check import AnnouncementCheck
 from ticketcap_registration.announcements.listener import AnnouncementListener
@@ -61,6 +62,9 @@ _IDENTITY_SECONDS: Final = 1.0
 _LONG_TURN_SECONDS: Final = 600.0
 """How long a turn over all events, or all aged rows, may take; each of its statements is short."""
 _DAY_SECONDS: Final = 86_400
+_GAUGES: Final = "gauges"
+_LEASED_JOBS: Final = ("audit", _GAUGES, "hold_expiry", "housekeeping")
+"""The jobs that one replica runs for all; each of the others looks at its own replica."""
 
 _log = get_logger(__name__)
 
@@ -125,7 +129,12 @@ async def running(
         service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, watchers, verifier)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
 
-        job_telemetry = JobTelemetry(telemetry)
+        leases = JobLeases(jobs_engine, _LEASED_JOBS, seconds=settings.job_lease_seconds)
+        await leases.renew()
+        # Before the jobs start, so after they have ended: no turn runs under a lease that was given back.
+        stack.push_async_callback(leases.release)
+        telemetry.gauge(schema.JOB_LEASES, leases.reading)
+        job_telemetry = JobTelemetry(telemetry, shows_events=partial(leases.holds, _GAUGES))
         isolation = IsolationProbe(engine, service.events, job_telemetry)
         # Not the lanes' pool: it shares role and connector with the first, and a check would wait behind busy lanes.
         needs = {engine: roles.APP_NEEDS, jobs_engine: roles.JOBS_NEEDS}
@@ -141,13 +150,15 @@ async def running(
             ("announcement_health", _ANNOUNCEMENT_HEALTH_SECONDS, TURN_SECONDS, check.report),
             # ``announce`` waits until a check is due.
             ("announcement_check", 0.0, TURN_SECONDS, check.announce),
+            ("job_leases", leases.renewal_seconds, TURN_SECONDS, leases.renew),
             ("hold_expiry", settings.hold_expiry_seconds, TURN_SECONDS, hold_expiry.look),
             ("audit", settings.audit_seconds, _LONG_TURN_SECONDS, Audit(watchkeeping, job_telemetry).run),
             ("isolation", settings.audit_seconds, TURN_SECONDS, isolation.run),
-            ("gauges", settings.gauges_seconds, TURN_SECONDS, partial(count_open_events, watchkeeping, job_telemetry)),
+            (_GAUGES, settings.gauges_seconds, TURN_SECONDS, partial(count_open_events, watchkeeping, job_telemetry)),
             ("housekeeping", settings.housekeeping_seconds, _LONG_TURN_SECONDS, _housekeeping(settings, watchkeeping)),
         ):
-            await stack.enter_async_context(background(every(seconds, work, name=name, limit=limit), stop, name=name))
+            turn = leases.turn(name, work) if name in _LEASED_JOBS else work
+            await stack.enter_async_context(background(every(seconds, turn, name=name, limit=limit), stop, name=name))
         await stack.enter_async_context(background(listener.run(), stop, name="announcements"))
         await stack.enter_async_context(background(telemetry.watch_loop(), stop, name="loop watch"))
         port = await server.start(settings.listen_address, [SERVICE])

@@ -59,6 +59,8 @@ class DatabaseSettings(SessionSettings):
     """True when a pooler in front tracks prepared statements, as PgBouncer does since 1.22."""
     database_connections: int = Field(default=8, ge=2, le=100)
     database_jobs_connections: int = Field(default=4, ge=2, le=100)
+    job_lease_seconds: float = Field(default=10.0, ge=0.5, le=60)
+    """How long the jobs of a replica that died wait for another replica, at most; a third more for the renewal."""
 
     @property
     def own_logins(self) -> bool:

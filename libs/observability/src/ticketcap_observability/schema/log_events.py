@@ -194,6 +194,17 @@ EVENTS: Final = (
         "A signal's exporter could not be made; the signal is not exported.",
         ("signal", "error_type"),
     ),
+    LogEvent("job.lease_taken", "info", WITH_DATABASE, "This replica runs the job from now on.", ("job",)),
+    LogEvent(
+        "job.lease_lost", "warning", WITH_DATABASE, "Another replica runs the job: this one was silent.", ("job",)
+    ),
+    LogEvent(
+        "job.leases_kept",
+        "warning",
+        WITH_DATABASE,
+        "This replica could not give its leases back; they expire by themselves.",
+        ("reason",),
+    ),
     LogEvent(
         "job.failed", "error", EVERY, "A run of a job failed; the next run follows.", ("job", "error_type", "exc_info")
     ),

@@ -7,6 +7,7 @@ from ticketcap_observability.schema.kinds import (
     GATEWAY,
     PAYMENT,
     REGISTRATION,
+    WITH_DATABASE,
     CounterMetric,
     GaugeMetric,
     HistogramMetric,
@@ -308,6 +309,13 @@ DB_CLIENT_WAIT: Final = HistogramMetric(
     "Wait of a caller for a connection of the pool.",
     (Label("db.client.connection.pool.name", limit=10), Label("error.type", limit=40)),
     QUERY_BUCKETS,
+)
+JOB_LEASES: Final = GaugeMetric(
+    "job.lease",
+    "{lease}",
+    WITH_DATABASE,
+    "1 in the replica that runs the job, 0 in the others; no 1 for a job over all replicas: it rests.",
+    (Label("leased_job", limit=20),),
 )
 DB_CLIENT_MOST_CONNECTIONS: Final = GaugeMetric(
     "db.client.connection.max",

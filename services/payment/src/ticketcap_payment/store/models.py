@@ -301,3 +301,13 @@ class CursorRow(Base):
     feed: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[str]
     read_at: Mapped[datetime]
+
+
+class JobLeaseRow(Base):
+    """The replica that runs a job; another one takes the job when the lease expires."""
+
+    __tablename__ = "job_leases"
+
+    job: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[UUID]
+    expires_at: Mapped[datetime]

@@ -17,9 +17,9 @@ APP_NEEDS: Final = {
     "UPDATE": ("payments", "returns", "refunds", "outbox", "escalations"),
 }
 JOBS_NEEDS: Final = {
-    "SELECT": (*TABLES, "schools", "cursors", "untagged_ids"),
-    "INSERT": ("cursors",),
-    "UPDATE": ("outbox", "cursors"),
+    "SELECT": (*TABLES, "schools", "cursors", "job_leases", "untagged_ids"),
+    "INSERT": ("cursors", "job_leases"),
+    "UPDATE": ("outbox", "cursors", "job_leases"),
     "DELETE": ("outbox",),
 }
 """The privileges that each role needs; the health check verifies them."""

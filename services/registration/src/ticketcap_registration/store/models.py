@@ -194,3 +194,13 @@ class RegistrationChangeRow(Base):
         Index("registration_changes_age", "created_at"),
         Index("registration_changes_order", "transaction", "id"),
     )
+
+
+class JobLeaseRow(Base):
+    """The replica that runs a job; another one takes the job when the lease expires."""
+
+    __tablename__ = "job_leases"
+
+    job: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[UUID]
+    expires_at: Mapped[datetime]

@@ -6,7 +6,7 @@ APP: Final = "registration_app"
 """Sees and writes one school at a time."""
 
 JOBS: Final = "registration_jobs"
-"""Sees ids and counts of all schools, no personal data; deletes aged rows."""
+"""Sees ids and counts of all schools, no personal data; deletes aged rows; holds the leases of jobs."""
 
 TABLES: Final = ("schools", "events", "registrations", "idempotency_keys", "registration_changes")
 """Tables whose rows belong to one school each."""
@@ -17,7 +17,12 @@ APP_NEEDS: Final = {
     "UPDATE": ("events", "registrations"),
     "DELETE": ("events",),
 }
-JOBS_NEEDS: Final = {"SELECT": TABLES, "DELETE": ("idempotency_keys", "registration_changes")}
+JOBS_NEEDS: Final = {
+    "SELECT": (*TABLES, "job_leases"),
+    "INSERT": ("job_leases",),
+    "UPDATE": ("job_leases",),
+    "DELETE": ("idempotency_keys", "registration_changes"),
+}
 """The privileges that each role needs; the health check looks for them."""
 
 # Every statement finds rows by an index, so one plan serves all values and all sizes of a table. It is made once per

@@ -17,15 +17,18 @@ _log = get_logger(__name__)
 
 
 class JobTelemetry:
-    """Holds the newest findings for the gauges, which are read in another thread."""
+    """Holds the newest findings for the gauges, which are read in another thread.
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    ``shows_events`` says whether this replica's gauges show the open events, which are those of all replicas.
+    """
+
+    def __init__(self, telemetry: Telemetry, *, shows_events: Callable[[], bool]) -> None:
         self._telemetry = telemetry
         self._violations = telemetry.counter(schema.ISOLATION_VIOLATION)
         self._utilization: list[_Reading] = []
         self._active: list[_Reading] = []
-        telemetry.gauge(schema.CAPACITY_UTILIZATION, lambda: self._utilization)
-        telemetry.gauge(schema.ACTIVE_EVENTS, lambda: self._active)
+        telemetry.gauge(schema.CAPACITY_UTILIZATION, lambda: self._utilization if shows_events() else [])
+        telemetry.gauge(schema.ACTIVE_EVENTS, lambda: self._active if shows_events() else [])
 
     def observe_drift(self, drifting: Callable[[], int]) -> None:
         """Read the number of events whose counters and rows disagree whenever metrics are read."""
