@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -19,13 +20,14 @@ from ticketcap_chassis.database.engine import driver_url
 from ticketcap_chassis.database.limits import PoolLimits
 from ticketcap_observability import Telemetry
 from ticketcap_registration.jobs import housekeeping
+from ticketcap_registration.jobs.audit import find_drift
 from ticketcap_registration.main import running
 from ticketcap_registration.store import roles, seats
 from ticketcap_registration.store import watchkeeping as watchkeeping_module
 from ticketcap_registration.store.migrate import migrate
 from ticketcap_registration.store.models import Base
 from ticketcap_registration.store.transactions import school_transaction
-from ticketcap_registration.store.watchkeeping import Watchkeeping
+from ticketcap_registration.store.watchkeeping import BEFORE_ALL, Watchkeeping
 
 
 @pytest.fixture
@@ -181,7 +183,7 @@ async def test_a_storm_over_two_replicas_leaves_counters_and_rows_equal(
 
         for start in range(0, 200, 40):
             await asyncio.gather(*(act(number) for number in range(start, start + 40)), return_exceptions=True)
-            assert await watchkeeping.drift() == []
+            assert await find_drift(watchkeeping) == []
         assert len(responses) > 40, f"seed {seed}: the storm did nothing"
         final = await service.seats()
         request = pb.ListRegistrationsRequest(
@@ -195,10 +197,10 @@ async def test_the_audit_finds_drift(service: Replica, watchkeeping: Watchkeepin
     """Counters that were tampered with are found, with both sides of the difference."""
     await service.open()
     await service.register(1, spots=2)
-    assert await watchkeeping.drift() == []
+    assert await find_drift(watchkeeping) == []
     with psycopg.connect(service.database) as owner:
         owner.execute("UPDATE events SET confirmed = 5")
-    [drift] = await watchkeeping.drift()
+    [drift] = await find_drift(watchkeeping)
     assert (drift.confirmed, drift.rows_confirmed) == (5, 2)
 
 
@@ -206,14 +208,53 @@ async def test_the_audit_looks_at_every_event(
     service: Replica, watchkeeping: Watchkeeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Portion by portion, to the last one."""
-    small = text(watchkeeping_module._NEXT_EVENTS.text.replace("LIMIT 500", "LIMIT 2"))
-    monkeypatch.setattr(watchkeeping_module, "_NEXT_EVENTS", small)
+    small = text(watchkeeping_module._CHANGED.text.replace("LIMIT 500", "LIMIT 2"))
+    monkeypatch.setattr(watchkeeping_module, "_CHANGED", small)
     await service.school()
     for number in range(5):
         await service.event(slug=f"event-{number}")
     with psycopg.connect(service.database) as owner:
         owner.execute("UPDATE events SET confirmed = 1")
-    assert len(await watchkeeping.drift()) == 5
+    assert len(await find_drift(watchkeeping)) == 5
+
+
+async def test_an_event_is_audited_when_it_changes_and_once_a_day(service: Replica, watchkeeping: Watchkeeping) -> None:
+    """Not in each round; an event that drifts is, until it is corrected."""
+    event = await service.open()
+    place = (UUID(event.school_id), UUID(event.id))
+
+    async def changed() -> bool:
+        return await watchkeeping.changed_events(BEFORE_ALL) == [place]
+
+    def run(statement: str) -> None:
+        with psycopg.connect(service.database) as owner:
+            owner.execute(statement.encode())
+
+    assert await changed()
+    assert await find_drift(watchkeeping) == []
+    assert not await changed()
+    await service.register(1)
+    assert await changed(), "a registration changes its event"
+    assert await find_drift(watchkeeping) == []
+    run("UPDATE events SET confirmed = 4")
+    assert await changed(), "so does a hand that leaves the version as it is"
+    for _ in range(2):
+        assert [counts.confirmed for counts in await find_drift(watchkeeping)] == [4]
+    run("UPDATE events SET confirmed = 1")
+    assert await find_drift(watchkeeping) == []
+    assert not await changed()
+    run("UPDATE event_audits SET audited_at = now() - interval '25 hours'")
+    assert await changed()
+
+
+async def test_the_audit_of_a_deleted_event_goes_with_it(service: Replica, watchkeeping: Watchkeeping) -> None:
+    """Its rows are deleted under the role of the app, which has no privilege on audits."""
+    event = await service.open()
+    assert await find_drift(watchkeeping) == []
+    request = pb.DeleteEventRequest(school="herzl", event=event.slug)
+    await service.stub.DeleteEvent(request, metadata=OWNER)
+    with psycopg.connect(service.database) as owner:
+        assert owner.execute("SELECT count(*) FROM event_audits").fetchone() == (0,)
 
 
 async def test_housekeeping_goes_on_while_portions_are_full(

@@ -100,6 +100,26 @@ class EventRow(Base):
     )
 
 
+class EventAuditRow(Base):
+    """The counters with which an event passed its last audit."""
+
+    __tablename__ = "event_audits"
+
+    school_id: Mapped[UUID] = mapped_column(primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger)
+    capacity: Mapped[int]
+    confirmed: Mapped[int]
+    held: Mapped[int]
+    waitlisted: Mapped[int]
+    waitlist_length: Mapped[int]
+    audited_at: Mapped[datetime]
+
+    __table_args__ = (
+        ForeignKeyConstraint(["school_id", "event_id"], ["events.school_id", "events.id"], ondelete="CASCADE"),
+    )
+
+
 class RegistrationRow(Base):
     """One person's spots in one event."""
 

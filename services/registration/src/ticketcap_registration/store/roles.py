@@ -6,21 +6,22 @@ APP: Final = "registration_app"
 """Sees and writes one school at a time."""
 
 JOBS: Final = "registration_jobs"
-"""Sees ids and counts of all schools, no personal data; deletes aged rows; holds the leases of jobs."""
+"""Sees ids and counts of all schools, no personal data; deletes aged rows; stores audits and leases of jobs."""
 
-TABLES: Final = ("schools", "events", "registrations", "idempotency_keys", "registration_changes")
+_APP_TABLES: Final = ("schools", "events", "registrations", "idempotency_keys", "registration_changes")
+TABLES: Final = (*_APP_TABLES, "event_audits")
 """Tables whose rows belong to one school each."""
 
 APP_NEEDS: Final = {
-    "SELECT": TABLES,
-    "INSERT": TABLES,
+    "SELECT": _APP_TABLES,
+    "INSERT": _APP_TABLES,
     "UPDATE": ("events", "registrations"),
     "DELETE": ("events",),
 }
 JOBS_NEEDS: Final = {
     "SELECT": (*TABLES, "job_leases"),
-    "INSERT": ("job_leases",),
-    "UPDATE": ("job_leases",),
+    "INSERT": ("event_audits", "job_leases"),
+    "UPDATE": ("event_audits", "job_leases"),
     "DELETE": ("idempotency_keys", "registration_changes"),
 }
 """The privileges that each role needs; the health check looks for them."""

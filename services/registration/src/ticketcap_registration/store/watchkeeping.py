@@ -1,7 +1,7 @@
 """Read and clean up for the jobs, over all schools."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,9 +12,12 @@ from ticketcap_chassis.database.transactions import open_connection, open_transa
 from ticketcap_registration.domain.keys import EventKey, SchoolKey
 from ticketcap_registration.store.models import COUNTED_STATUSES
 
+_Place = tuple[UUID, UUID]
+"""A school's id and an event's: the order in which events are audited."""
+BEFORE_ALL: Final[_Place] = (UUID(int=0), UUID(int=0))
+
 _EVENTS_AT_ONCE: Final = 200
 _AUDITED_AT_ONCE: Final = 500
-_BEFORE_ALL: Final = UUID(int=0)
 DELETED_AT_ONCE: Final = 5000
 """Rows that one statement deletes at most."""
 
@@ -25,24 +28,41 @@ FROM (SELECT DISTINCT event_id FROM registrations
         AND event_id <> ALL(CAST(:but AS uuid[])) LIMIT {_EVENTS_AT_ONCE}) AS due
 JOIN events ON events.id = due.event_id JOIN schools ON schools.id = events.school_id""")
 
+_CHANGED: Final = text(f"""-- watchkeeping.changed_events: Find events that changed since, or a day after, their audit.
+SELECT events.school_id, events.id
+FROM events LEFT JOIN event_audits AS audit ON audit.school_id = events.school_id AND audit.event_id = events.id
+WHERE (events.school_id, events.id) > (:school_id, :event_id)
+  AND ((events.version, events.capacity, events.confirmed, events.held, events.waitlisted, events.waitlist_length)
+       IS DISTINCT FROM
+       (audit.version, audit.capacity, audit.confirmed, audit.held, audit.waitlisted, audit.waitlist_length)
+       OR audit.audited_at < statement_timestamp() - interval '1 day')
+ORDER BY events.school_id, events.id LIMIT {_AUDITED_AT_ONCE}""")
+
 # One statement sees one moment, so a transaction that still runs never looks like drift.
-_DRIFT: Final = text(f"""-- watchkeeping.drift: Compare the counters of some events with their rows.
-SELECT events.id AS event_id, school_id, schools.slug AS school_slug, confirmed, held, waitlisted, capacity,
-       rows_confirmed, rows_held, rows_waitlisted, rows_waiting
-FROM events JOIN schools ON schools.id = school_id JOIN LATERAL (
+_COUNTS: Final = text(f"""-- watchkeeping.counts: Read the counters of some events, and count their rows.
+SELECT events.id AS event_id, events.school_id, schools.slug AS school_slug, version, capacity,
+       confirmed, held, waitlisted, waitlist_length, rows_confirmed, rows_held, rows_waitlisted, rows_waiting
+FROM unnest(CAST(:school_ids AS uuid[]), CAST(:event_ids AS uuid[])) AS changed (school_id, event_id)
+JOIN events ON events.school_id = changed.school_id AND events.id = changed.event_id
+JOIN schools ON schools.id = events.school_id JOIN LATERAL (
   SELECT coalesce(sum(spots) FILTER (WHERE status = 'CONFIRMED'), 0) AS rows_confirmed,
          coalesce(sum(spots) FILTER (WHERE status = 'PENDING_PAYMENT'), 0) AS rows_held,
          coalesce(sum(spots) FILTER (WHERE status = 'WAITLISTED'), 0) AS rows_waitlisted,
          count(*) FILTER (WHERE status = 'WAITLISTED') AS rows_waiting
-  FROM registrations WHERE event_id = events.id AND status IN ({COUNTED_STATUSES}, 'WAITLISTED')
+  FROM registrations WHERE registrations.school_id = events.school_id AND event_id = events.id
+    AND status IN ({COUNTED_STATUSES}, 'WAITLISTED')
 ) AS totals ON true
-WHERE events.id = ANY(:event_ids) AND (
-  (confirmed, held, waitlisted, waitlist_length) <> (rows_confirmed, rows_held, rows_waitlisted, rows_waiting)
-  OR rows_confirmed + rows_held > capacity)
-ORDER BY events.id""")
+ORDER BY events.school_id, events.id""")
 
-_NEXT_EVENTS: Final = text(f"""-- watchkeeping.next_events: Read the ids of the next events to audit.
-SELECT id FROM events WHERE id > :after ORDER BY id LIMIT {_AUDITED_AT_ONCE}""")
+# One row in each statement: where tables are spread over nodes, each goes to the node of its school.
+_AUDITED: Final = text("""-- watchkeeping.audited: Note the counters with which an event passed its audit.
+INSERT INTO event_audits
+  (school_id, event_id, version, capacity, confirmed, held, waitlisted, waitlist_length, audited_at)
+VALUES (:school_id, :event_id, :version, :capacity, :confirmed, :held, :waitlisted, :waitlist_length,
+        statement_timestamp())
+ON CONFLICT (school_id, event_id) DO UPDATE
+SET version = excluded.version, capacity = excluded.capacity, confirmed = excluded.confirmed, held = excluded.held,
+    waitlisted = excluded.waitlisted, waitlist_length = excluded.waitlist_length, audited_at = excluded.audited_at""")
 
 _FULLEST: Final = text("""-- watchkeeping.fullest_events: Find the open events with the highest utilization.
 SELECT events.id, events.school_id, schools.slug AS school, schools.synthetic,
@@ -70,20 +90,29 @@ DELETE FROM {table} WHERE ctid = ANY(ARRAY(
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
-    """An event whose counters differ from its rows, or that is oversold. All in spots but ``rows_waiting``."""
+class EventCounts:
+    """An event's counters and what its rows add up to, at one moment. All in spots but ``…waiting`` and ``…length``."""
 
     event_id: UUID
     school_id: UUID
     school_slug: str
+    version: int
+    capacity: int
     confirmed: int
     held: int
     waitlisted: int
-    capacity: int
+    waitlist_length: int
     rows_confirmed: int
     rows_held: int
     rows_waitlisted: int
     rows_waiting: int
+
+    @property
+    def drifts(self) -> bool:
+        """True when a counter differs from the rows, or the rows reserve more than the capacity."""
+        counters = (self.confirmed, self.held, self.waitlisted, self.waitlist_length)
+        rows = (self.rows_confirmed, self.rows_held, self.rows_waitlisted, self.rows_waiting)
+        return counters != rows or self.rows_confirmed + self.rows_held > self.capacity
 
 
 class Watchkeeping:
@@ -98,19 +127,24 @@ class Watchkeeping:
             rows = (await connection.execute(_DUE, {"but": list(but)})).all()
         return [EventKey(row.id, _school(row)) for row in rows]
 
-    async def drift(self) -> list[Drift]:
-        """Return the events whose counters and rows disagree; there should be none. Reads them in portions."""
-        found: list[Drift] = []
-        after = _BEFORE_ALL
-        while True:
-            # A connection per portion: the audit must not hold one of the few from the other jobs.
-            async with open_connection(self._engine) as connection:
-                event_ids = (await connection.execute(_NEXT_EVENTS, {"after": after})).scalars().all()
-                if not event_ids:
-                    return found
-                rows = await connection.execute(_DRIFT, {"event_ids": list(event_ids)})
-                found += [Drift(**row) for row in rows.mappings()]
-                after = event_ids[-1]
+    async def changed_events(self, after: _Place) -> list[_Place]:
+        """Return the next events that changed since their audit, or were not audited for a day; a bounded number."""
+        async with open_connection(self._engine) as connection:
+            rows = await connection.execute(_CHANGED, {"school_id": after[0], "event_id": after[1]})
+            return [(row.school_id, row.id) for row in rows]
+
+    async def counts(self, events: Sequence[_Place]) -> list[EventCounts]:
+        """Return the counters and the rows' sums of ``events``, each pair of one moment."""
+        school_ids, event_ids = [school_id for school_id, _ in events], [event_id for _, event_id in events]
+        async with open_connection(self._engine) as connection:
+            rows = await connection.execute(_COUNTS, {"school_ids": school_ids, "event_ids": event_ids})
+            return [EventCounts(**row) for row in rows.mappings()]
+
+    async def audited(self, passed: Sequence[EventCounts]) -> None:
+        """Note the counters of events that passed their audit: they are audited again when they change."""
+        if passed:
+            async with open_transaction(self._engine) as connection:
+                await connection.execute(_AUDITED, [asdict(counts) for counts in passed])
 
     async def fullest_events(self, limit: int) -> list[tuple[EventKey, float]]:
         """Return at most ``limit`` open events, the fullest first, each with the reserved share of its capacity."""
