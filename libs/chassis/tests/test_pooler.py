@@ -98,8 +98,9 @@ async def test_a_login_has_its_role_and_limits_with_and_without_pooler(pooled: P
             assert connector_of(engine).prepares is direct
             async with engine.connect() as connection:
                 names = "current_user, session_user, current_setting('statement_timeout'), current_setting('jit')"
-                found = await connection.execute(text(f"SELECT {names}, current_setting('timezone')"))
-                assert tuple(found.one()) == (role, role, "2s", "off", "UTC")
+                plans = "current_setting('timezone'), current_setting('plan_cache_mode')"
+                found = await connection.execute(text(f"SELECT {names}, {plans}"))
+                assert tuple(found.one()) == (role, role, "2s", "off", "UTC", "force_generic_plan")
 
 
 async def test_the_server_gets_verifiers_and_no_password(pooled: Pooled) -> None:

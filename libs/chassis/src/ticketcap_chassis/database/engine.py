@@ -14,6 +14,7 @@ from ticketcap_observability import Telemetry, instrument_engine
 from ticketcap_chassis.database.connection_string import connection_parameters
 from ticketcap_chassis.database.connector import Connector
 from ticketcap_chassis.database.limits import PoolLimits
+from ticketcap_chassis.database.set_local import send_literals
 from ticketcap_chassis.database.settings import DatabaseSettings
 
 _NO_SETTINGS: Final[Mapping[str, str]] = {}
@@ -80,6 +81,7 @@ def create_engine(
         },
     )
     _replace_old_connections(engine, connector)
+    send_literals(engine)
     instrument_engine(engine, telemetry, pool_name=pool_name)
     return engine
 
@@ -129,11 +131,11 @@ async def open_engine(
 
 
 def engine_opener(settings: DatabaseSettings, telemetry: Telemetry, session: Mapping[str, str]) -> EngineOpener:
-    """Return ``open_engine`` for engines that share one connector, with the server's settings in ``session``."""
+    """Return ``open_engine`` for engines that share one connector, with the server's settings in ``session`` too."""
     return partial(
         open_engine,
         telemetry=telemetry,
-        session=session,
+        session={**settings.planner(), **session},
         connector=settings.connector(),
         own_login=settings.own_logins,
     )

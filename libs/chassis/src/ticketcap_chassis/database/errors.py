@@ -12,6 +12,7 @@ ServiceError
 └─ ConstraintViolated   the database refused a row; ``constraint`` names the rule
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -141,6 +142,9 @@ and stays the driver's error.
 # A row that row-level security rejects has the SQLSTATE of a missing privilege, but is this service's fault. The
 # server's message may be in any language; the name of its function never changes.
 _ROW_SECURITY: Final = "ExecWithCheckOptions"
+# A node of a distributed database tells a violation in its message only, and names the shard's constraint.
+_CONSTRAINT: Final = re.compile(r'constraint "([^"]+)"')
+_SHARD: Final = re.compile(r"_[0-9]{6,}$")
 _LENGTHS: Final = tuple(sorted({len(prefix) for prefix in STATES}, reverse=True))
 
 
@@ -162,6 +166,19 @@ def meaning_of(error: BaseException | None) -> ServiceError | None:
     """Return the ServiceError that a driver's error means; None if it means none."""
     if state := state_of(error):
         return state.error()
-    if isinstance(error, psycopg.errors.IntegrityError) and error.diag.constraint_name:
-        return ConstraintViolated(error.diag.constraint_name)
+    if constraint := constraint_of(error):
+        return ConstraintViolated(constraint)
     return None
+
+
+def constraint_of(error: BaseException | None) -> str | None:
+    """Return the name of the constraint that an error of class 23 tells, as the schema spells it; else None.
+
+    On a shard, a constraint's name ends with the shard's number, which has six digits or more.
+    """
+    if not isinstance(error, psycopg.errors.IntegrityError):
+        return None
+    name = error.diag.constraint_name
+    if name is None and (quote := _CONSTRAINT.search(error.diag.message_primary or "")):
+        name = quote[1]
+    return name and _SHARD.sub("", name)

@@ -31,7 +31,8 @@ def create_logins(settings: MigrateSettings, *, app: str, jobs: str, session: Ma
     for variable, (role, parameters) in logins.items():
         if parameters.get("user") != role:
             sys.exit(f"{variable}: its login must be {role}")
-    values = {name: str(value) for name, value in {**settings.limits().of_session(), **session}.items()}
+    sessions = {**settings.limits().of_session(), **settings.planner(), **session}
+    values = {name: str(value) for name, value in sessions.items()}
     try:
         with psycopg.connect(make_conninfo(**connection_parameters(settings.database_owner_url))) as connection:
             connection.execute(_LOCK, (lock,))

@@ -38,6 +38,15 @@ class SessionSettings(BaseSettings):
     """Silence after which a connection is closed; the server's own limits are shorter."""
     database_connect_seconds: float = Field(default=2.0, ge=0.1, le=60)
     """Longest time to open a connection."""
+    database_generic_plans: bool = True
+    """False where a plan without values can't be made: on a database that is spread over machines (Citus)."""
+
+    def planner(self) -> Mapping[str, str]:
+        """Return how every session plans its statements.
+
+        A generic plan is made once per connection, and serves all values.
+        """
+        return {"plan_cache_mode": "force_generic_plan" if self.database_generic_plans else "auto"}
 
     def limits(self) -> PoolLimits:
         """Return the limits of every connection."""

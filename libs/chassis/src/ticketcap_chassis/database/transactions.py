@@ -6,10 +6,9 @@ Every context manager here raises the errors of ``database.errors`` in place of 
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
+from typing import Any
 
 import psycopg
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -22,9 +21,7 @@ from ticketcap_chassis.database.errors import (
     StoreUnavailable,
     meaning_of,
 )
-
-_ENTER: Final = text("""-- tenant.enter: Set the tenant that row-level security reads, until the transaction ends.
-SELECT set_config(:variable, :tenant, true)""")
+from ticketcap_chassis.database.set_local import enter_tenant
 
 
 @asynccontextmanager
@@ -48,7 +45,7 @@ async def open_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection
 async def open_tenant_transaction(engine: AsyncEngine, variable: str, tenant: str) -> AsyncIterator[AsyncConnection]:
     """Open a transaction in which ``variable``, which row-level security reads, is ``tenant``; commit as above."""
     async with open_transaction(engine) as connection:
-        await connection.execute(_ENTER, {"variable": variable, "tenant": tenant})
+        await enter_tenant(connection, variable, tenant)
         yield connection
 
 

@@ -25,5 +25,5 @@ JOBS_NEEDS: Final = {
 """The privileges that each role needs; the health check verifies them."""
 
 # Every statement finds its rows by an index: one plan serves all values, and compiling it never pays.
-SESSION: Final = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
-"""The settings of every session of the service."""
+SESSION: Final = {"jit": "off"}
+"""The settings of every session of the service, beside those of its ``DatabaseSettings``."""

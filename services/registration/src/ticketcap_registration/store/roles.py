@@ -26,7 +26,7 @@ JOBS_NEEDS: Final = {
 }
 """The privileges that each role needs; the health check looks for them."""
 
-# Every statement finds rows by an index, so one plan serves all values and all sizes of a table. It is made once per
-# connection, never scans a table that was nearly empty then, and is never compiled.
-SESSION: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
-"""The settings of every session of the service."""
+# Every statement finds rows by an index, so one plan serves all values and all sizes of a table. It never scans a table
+# that was nearly empty when it was made, and is never compiled.
+SESSION: Final = {"enable_seqscan": "off", "jit": "off"}
+"""The settings of every session of the service, beside those of its ``DatabaseSettings``."""

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap_chassis.database.connector import LimitedConnection
+from ticketcap_chassis.database.set_local import execute_set_local
 from ticketcap_chassis.database.transactions import open_driver_connection, unknown_when_lost
 from ticketcap_observability import SqlTelemetry
 
@@ -33,6 +34,7 @@ from ticketcap_registration.domain.waitlist import Candidates
 from ticketcap_registration.store.changes import topic
 from ticketcap_registration.store.models import LIVE_STATUSES, EventRow, RegistrationRow
 from ticketcap_registration.store.rows import event_of
+from ticketcap_registration.store.transactions import SCHOOL_SETTING
 
 CHANNEL: Final = "ticketcap_seats"
 """The channel of seat announcements (NOTIFY). Releases share it."""
@@ -51,10 +53,6 @@ _RECORD: Final = ", ".join(
 )
 _TERMS: Final = ("price_agorot", "currency", "cancellation_deadline_hours")
 _UPDATED: Final = ("status", "hold_expires_at", "cancelled_at", "cancel_reason", *_TERMS)
-
-# The transaction sees one school, and no statement of it waits longer than this for a lock.
-ENTER: Final = """SELECT set_config('ticketcap.school_id', %(school_id)s, true),
-  set_config('lock_timeout', %(lock_timeout)s, true)"""
 
 LOCK: Final = f"""-- seats.lock: Lock the event's row until the transaction ends.
 SELECT {_EVENT} FROM events WHERE id = %(event_id)s FOR NO KEY UPDATE"""
@@ -157,9 +155,9 @@ class SeatConnection:
             # committed before it began: LOAD begins under the lock, so it sees all that the lock's last holder wrote.
             async with self._connection.pipeline():
                 await self._connection.limit_transaction()
-                await self._connection.execute(
-                    ENTER, {"school_id": str(key.school.id), "lock_timeout": f"{round(lock_seconds * 1000)}ms"}
-                )
+                # The transaction sees one school, and no statement of it waits longer than this for a lock.
+                await execute_set_local(self._connection, SCHOOL_SETTING, str(key.school.id))
+                await execute_set_local(self._connection, "lock_timeout", f"{round(lock_seconds * 1000)}ms")
                 locked = self._connection.cursor(row_factory=dict_row)
                 await locked.execute(LOCK, {"event_id": key.id})
                 loaded = await self._connection.execute(LOAD, _named(key, commands))
