@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import jwt
@@ -39,6 +40,13 @@ class Stack:
     metrics: Mapping[str, str] = field(default_factory=dict)
     """Where each service's page for Prometheus is."""
     tokens: "Tokens"
+    replicas: Mapping[str, Sequence[ServiceProcess]] = field(default_factory=dict)
+    """All processes of each service, the ones above first."""
+
+    @property
+    def urls(self) -> list[str]:
+        """The address of each gateway."""
+        return [f"http://{address_of(gateway)}" for gateway in self.replicas["gateway"]]
 
     def token(self, role: str, school: str | None = "herzl") -> dict[str, str]:
         """Return the header of an organiser."""
@@ -122,6 +130,18 @@ def at_its_own_address(_postgres: EmbeddedPostgres) -> AbstractContextManager[Ca
     return nullcontext(lambda url: {"DATABASE_URL": url})
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReplicaCounts:
+    """How many processes of each service run."""
+
+    registration: int = 1
+    payment: int = 1
+    gateway: int = 1
+
+
+_ONE_OF_EACH: Final = ReplicaCounts()
+
+
 @contextmanager
 def stack(
     folder: Path,
@@ -130,12 +150,14 @@ def stack(
     way: Way = straight,
     database_way: DatabaseWay = at_its_own_address,
     tokens: Tokens | None = None,
+    counts: ReplicaCounts = _ONE_OF_EACH,
 ) -> Iterator[Stack]:
     """Run the system in ``folder`` on any free ports; nothing is left of it afterwards.
 
     ``settings`` are for all three services; ``started`` says how the one of a module is run; ``way`` is how telemetry
     comes to the sink, ``database_way`` how the services come to PostgreSQL; ``tokens`` are an identity provider's,
-    where the settings name one. A setting METRICS_ADDRESS without a port gives each a page of its own.
+    where the settings name one. A setting METRICS_ADDRESS without a port gives each a page of its own. ``counts`` runs
+    several processes of a service, which share its database; the callers find them through gRPC's own resolver.
     """
     with ExitStack() as running:
         postgres = EmbeddedPostgres(folder / "postgres" / "data", free_port())
@@ -154,63 +176,102 @@ def stack(
             "JOB_LEASE_SECONDS": "2",
             **(settings or {}),
         }
-        registration = running.enter_context(
-            _registration(folder, database(postgres.url("registration")), common, started)
+        registrations = running.enter_context(
+            _registration(folder, database(postgres.url("registration")), common, started, counts.registration)
         )
         gateway_address = f"127.0.0.1:{free_port()}"
         simulator_url = running.enter_context(_simulator(folder, f"http://{gateway_address}"))
-        payment = running.enter_context(
+        payments = running.enter_context(
             _payment(
                 folder,
                 database(postgres.url("payment")),
-                registration.address,
+                target_of(registrations),
                 simulator_url,
                 common,
                 started,
+                counts.payment,
             )
         )
         targets = {
             **common,
-            "REGISTRATION_TARGET": registration.address,
-            "PAYMENT_TARGET": payment.address,
+            "REGISTRATION_TARGET": target_of(registrations),
+            "PAYMENT_TARGET": target_of(payments),
             "PUBLIC_URL": f"http://{gateway_address}",
-            "LISTEN_ADDRESS": gateway_address,
-            "METRICS_ADDRESS": _page(common),
         }
-        gateway, url = running.enter_context(_gateway(folder, targets, started))
+        gateways = running.enter_context(_gateway(folder, targets, started, gateway_address, counts.gateway))
+        url = f"http://{gateway_address}"
         client = running.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False))
         stack = Stack(
             url=url,
             postgres=postgres,
-            registration=registration.process,
-            payment=payment.process,
+            registration=registrations[0],
+            payment=payments[0],
             simulator_url=simulator_url,
-            gateway=gateway,
-            registration_address=registration.address,
-            payment_address=payment.address,
+            gateway=gateways[0],
+            registration_address=address_of(registrations[0]),
+            payment_address=address_of(payments[0]),
             sink=sink,
             sink_url=sink_url,
             client=client,
             tokens=tokens or bearer,
             metrics={
                 process.name: f"http://{address}/metrics"
-                for process in (registration.process, payment.process, gateway)
+                for process in (*registrations, *payments, *gateways)
                 if (address := process.settings["METRICS_ADDRESS"])
             },
+            replicas={"registration": registrations, "payment": payments, "gateway": gateways},
         )
         stack.open_school()
         yield stack
 
 
-def _page(common: Mapping[str, str]) -> str:
-    host = common.get("METRICS_ADDRESS", "")
+def _page(env: Mapping[str, str]) -> str:
+    host = env.get("METRICS_ADDRESS", "")
     return f"{host}:{free_port()}" if host else ""
 
 
-@dataclass(frozen=True)
-class _Served:
-    process: ServiceProcess
-    address: str
+def address_of(process: ServiceProcess) -> str:
+    """Return where a service listens."""
+    return process.settings["LISTEN_ADDRESS"]
+
+
+def target_of(processes: Sequence[ServiceProcess]) -> str:
+    """Return the target with which gRPC's own resolver finds every one of ``processes``."""
+    addresses = ",".join(address_of(process) for process in processes)
+    return addresses if len(processes) == 1 else f"ipv4:{addresses}"
+
+
+@contextmanager
+def _replicas(
+    name: str,
+    argv: list[str],
+    env: Mapping[str, str],
+    addresses: Sequence[str],
+    *,
+    ready: Callable[[str], bool],
+    folder: Path,
+) -> Iterator[list[ServiceProcess]]:
+    processes = [
+        ServiceProcess(
+            name if number == 1 else f"{name}-{number}",
+            argv,
+            {**env, "LISTEN_ADDRESS": address, "METRICS_ADDRESS": _page(env)},
+            ready=partial(ready, address),
+            folder=folder,
+        )
+        for number, address in enumerate(addresses, 1)
+    ]
+    with ExitStack() as running:
+        for process in processes:
+            running.callback(process.kill)
+            process.launch()
+        for process in processes:
+            process.wait_until_ready()
+        yield processes
+
+
+def _addresses(count: int) -> list[str]:
+    return [f"127.0.0.1:{free_port()}" for _ in range(count)]
 
 
 @contextmanager
@@ -225,20 +286,13 @@ def _sink(folder: Path) -> Iterator[tuple[ServiceProcess, str]]:
 
 @contextmanager
 def _registration(
-    folder: Path, database: Mapping[str, str], common: dict[str, str], started: Callable[[str], list[str]]
-) -> Iterator[_Served]:
-    address = f"127.0.0.1:{free_port()}"
-    env = {
-        **common,
-        **database,
-        "MANAGE_TOKEN_SECRET": SECRET,
-        "LISTEN_ADDRESS": address,
-        "METRICS_ADDRESS": _page(common),
-    }
+    folder: Path, database: Mapping[str, str], common: dict[str, str], started: Callable[[str], list[str]], count: int
+) -> Iterator[list[ServiceProcess]]:
+    env = {**common, **database, "MANAGE_TOKEN_SECRET": SECRET}
     argv = started("ticketcap_registration")
     _migrate("ticketcap_registration", env)
-    with ServiceProcess("registration", argv, env, ready=lambda: serves(address), folder=folder) as process:
-        yield _Served(process, address)
+    with _replicas("registration", argv, env, _addresses(count), ready=serves, folder=folder) as processes:
+        yield processes
 
 
 def _migrate(module: str, env: Mapping[str, str]) -> None:
@@ -268,34 +322,36 @@ def _payment(
     simulator_url: str,
     common: dict[str, str],
     started: Callable[[str], list[str]],
-) -> Iterator[_Served]:
-    address = f"127.0.0.1:{free_port()}"
+    count: int,
+) -> Iterator[list[ServiceProcess]]:
     env = {
         **common,
         **database,
-        "LISTEN_ADDRESS": address,
         "REGISTRATION_TARGET": registration,
         "YAADPAY_BASE_URL": f"{simulator_url}/p/",
         # The vendor's public test terminal.
         "YAADPAY_MASOF": "0010131918",
         "YAADPAY_KEY": common.get("YAADPAY_KEY", YAADPAY_KEY),
         "YAADPAY_PASSP": common.get("YAADPAY_PASSP", "yaad"),
-        "METRICS_ADDRESS": _page(common),
     }
     argv = started("ticketcap_payment")
     _migrate("ticketcap_payment", env)
-    with ServiceProcess("payment", argv, env, ready=lambda: serves(address), folder=folder) as process:
-        yield _Served(process, address)
+    with _replicas("payment", argv, env, _addresses(count), ready=serves, folder=folder) as processes:
+        yield processes
 
 
 @contextmanager
 def _gateway(
-    folder: Path, env: dict[str, str], started: Callable[[str], list[str]]
-) -> Iterator[tuple[ServiceProcess, str]]:
+    folder: Path, env: dict[str, str], started: Callable[[str], list[str]], first: str, count: int
+) -> Iterator[list[ServiceProcess]]:
+    addresses = [first, *_addresses(count - 1)]
     argv = started("ticketcap_gateway")
-    url = f"http://{env['LISTEN_ADDRESS']}"
-    with ServiceProcess("gateway", argv, env, ready=lambda: answers(f"{url}/readyz"), folder=folder) as process:
-        yield process, url
+    with _replicas("gateway", argv, env, addresses, ready=_is_ready, folder=folder) as processes:
+        yield processes
+
+
+def _is_ready(gateway_address: str) -> bool:
+    return answers(f"http://{gateway_address}/readyz")
 
 
 def bearer(role: str, school: str | None = "herzl") -> dict[str, str]:

@@ -134,6 +134,11 @@ class ServiceProcess:
 
     def start(self) -> None:
         """Start and wait until it is ready; raise RuntimeError with the end of its log after ``start_seconds``."""
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start and return at once, so that several processes can start side by side."""
         prefix = ["setpriv", "--pdeathsig", "KILL", "--"] if sys.platform == "linux" else []
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the test names the command
@@ -144,9 +149,12 @@ class ServiceProcess:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def wait_until_ready(self) -> None:
+        """Wait for a launched process; raise RuntimeError with the end of its log after ``start_seconds``."""
         deadline = time.monotonic() + self._start_seconds
         while not self._ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if not self.runs or time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"{self.name} was not ready in time:\n{self.output()[-3000:]}")
             time.sleep(_POLL_SECONDS)
