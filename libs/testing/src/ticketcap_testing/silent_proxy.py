@@ -27,6 +27,7 @@ class SilentProxy:
         self._target = target
         self._loop = asyncio.new_event_loop()
         self._connections: set[_Connection] = set()
+        self._swallows = False
         self._thread = threading.Thread(target=self._run, name="silent-proxy", daemon=True)
         self._server: asyncio.Server | None = None
 
@@ -59,6 +60,16 @@ class SilentProxy:
             return len(self._connections)
 
         return self._do(silence)
+
+    def swallow(self) -> None:
+        """Silence every open connection and every later one: the target seems to accept them and never answers."""
+
+        def swallow() -> None:
+            self._swallows = True
+            for connection in self._connections:
+                connection.silent |= {"answers", "requests"}
+
+        self._do(swallow)
 
     def lead_to(self, target: int) -> None:
         """Lead new connections to another port; open connections stay."""
@@ -98,6 +109,8 @@ class SilentProxy:
             writer.close()
             return
         connection = _Connection((reader, writer), onwards)
+        if self._swallows:
+            connection.silent |= {"answers", "requests"}
         self._connections.add(connection)
         # The proxy cancels this handler when it ends; asyncio logs a cancelled handler as an error.
         with contextlib.suppress(asyncio.CancelledError):
