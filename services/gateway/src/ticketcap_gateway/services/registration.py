@@ -16,6 +16,7 @@ from ticketcap_chassis.rpc.status import to_status
 from ticketcap_observability import Telemetry
 
 from ticketcap_gateway import telemetry
+from ticketcap_gateway.services.affinity import event_key
 from ticketcap_gateway.services.client import ServiceClient
 
 SERVICE: Final = "ticketcap.registration.v1.RegistrationService"
@@ -33,8 +34,13 @@ RETRIED: Final = (
 
 
 def open_registration_channel(target: str, identity: ServiceIdentity, telemetry: Telemetry) -> grpc.aio.Channel:
-    """Return the channel of a RegistrationClient; the caller closes it."""
-    return open_channel(target, service=SERVICE, retried=RETRIED, telemetry=telemetry, identity=identity)
+    """Return the channel of a RegistrationClient; the caller closes it.
+
+    An event's calls go to one replica, so that its claims share transactions instead of waiting for its row.
+    """
+    return open_channel(
+        target, service=SERVICE, retried=RETRIED, telemetry=telemetry, identity=identity, affinity=event_key
+    )
 
 
 class RegistrationClient(ServiceClient):
