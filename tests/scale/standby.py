@@ -6,55 +6,86 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from ticketcap_local.postgres import EmbeddedPostgres, binaries
+from ticketcap_testing.silent_proxy import SilentProxy
 from ticketcap_testing.stack import free_port
 
 _SECONDS: Final = 60.0
 
 
-class Standby:
-    """The standby of ``primary``. A commit at the primary waits for it, so it holds every acknowledged write."""
+class Cluster:
+    """A primary and its synchronous standby, each behind a network of its own.
 
-    def __init__(self, primary: EmbeddedPostgres, server: EmbeddedPostgres) -> None:
-        self._primary = primary
-        self.server = server
+    A commit at the primary waits for the standby, so the standby holds every acknowledged write.
+    """
+
+    def __init__(self, primary: EmbeddedPostgres, folder: Path, running: ExitStack) -> None:
+        self._folder = folder
+        self._running = running
+        self.primary = primary
+        self.standby = self._standby_at(free_port())
+        self._ways = {
+            server.port: running.enter_context(SilentProxy(server.port)) for server in (self.standby, primary)
+        }
+        self._needs_standby = False
+
+    def url(self, url: str) -> str:
+        """Return the connection string of a database at both hosts, the first standby before the first primary."""
+        ports = ",".join(str(way.port) for way in self._ways.values())
+        return make_conninfo(url, host="127.0.0.1,127.0.0.1", port=ports, target_session_attrs="read-write")
 
     def stop_primary_at_once(self) -> None:
-        """End the primary as pg_ctl's immediate stop does: no client hears of it and nothing is written."""
-        pid = self._primary.pid
+        """End the primary as pg_ctl's immediate stop does: nothing more is written."""
+        pid = self.primary.pid
         assert pid is not None
         os.kill(pid, signal.SIGQUIT)
-        _wait_until(lambda: self._primary.pid is None, "the primary did not end")
+        _wait_until(lambda: self.primary.pid is None, "the primary did not end")
+
+    def silence_primary(self) -> None:
+        """Let the network swallow every byte to the primary, of open and of later connections."""
+        self._ways[self.primary.port].swallow()
 
     def promote(self) -> float:
-        """Make the standby a primary; return the moment when it is one, on the monotonic clock."""
-        with psycopg.connect(self.server.url(), autocommit=True) as owner:
-            row = owner.execute("SELECT pg_promote(wait_seconds => 60)").fetchone()
-            assert row == (True,), "the standby was not promoted"
-        return time.monotonic()
+        """Make the standby the primary; return the moment when it is one, on the monotonic clock."""
+        with psycopg.connect(self.standby.url(), autocommit=True) as owner:
+            assert owner.execute("SELECT pg_promote(wait_seconds => 60)").fetchone() == (True,)
+        promoted = time.monotonic()
+        self.primary, self.standby = self.standby, self.primary
+        self._needs_standby = True
+        return promoted
 
+    def repair(self) -> None:
+        """Put a standby in the place of a failed primary, if one failed."""
+        if self._needs_standby:
+            self.standby.stop()
+            self.standby = self._standby_at(self.standby.port)
+            self._ways[self.standby.port].carry()
+            self._needs_standby = False
 
-@contextmanager
-def with_standby(primary: EmbeddedPostgres, folder: Path) -> Iterator[Standby]:
-    """Run a standby over a copy of ``primary``, and make the primary's commits wait for it."""
-    server = EmbeddedPostgres(folder / "data", free_port())
-    _copy(primary, server)
-    server.start()
-    try:
-        with psycopg.connect(primary.url(), autocommit=True) as owner:
-            # After the copy: the promoted standby has no standby of its own and must not wait for one.
+    def _standby_at(self, port: int) -> EmbeddedPostgres:
+        server = EmbeddedPostgres(self._folder / f"standby-{time.monotonic_ns()}" / "data", port)
+        _copy(self.primary, server)
+        server.start()
+        self._running.callback(server.stop)
+        with psycopg.connect(self.primary.url(), autocommit=True) as owner:
+            # After the copy: a promoted standby has no standby of its own and must not wait for one.
             owner.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
             owner.execute("SELECT pg_reload_conf()")
             _wait_until(lambda: _is_synchronous(owner), "the standby did not become synchronous")
-        yield Standby(primary, server)
-    finally:
-        server.stop()
+        return server
+
+
+@contextmanager
+def cluster(primary: EmbeddedPostgres, folder: Path) -> Iterator[Cluster]:
+    """Run a standby of ``primary`` while the code inside runs."""
+    with ExitStack() as running:
+        yield Cluster(primary, folder, running)
 
 
 def _copy(primary: EmbeddedPostgres, server: EmbeddedPostgres) -> None:
@@ -74,12 +105,3 @@ def _wait_until(holds: Callable[[], bool], otherwise: str) -> None:
     while not holds():
         assert time.monotonic() < deadline, otherwise
         time.sleep(0.02)
-
-
-def both_hosts(url: str, *ports: int) -> str:
-    """Return the connection string of a database that names a host for each port, and wants the writable one."""
-    parts = conninfo_to_dict(url)
-    hosts = ",".join(["127.0.0.1"] * len(ports))
-    return make_conninfo(
-        url, host=hosts, port=",".join(map(str, ports)), dbname=parts["dbname"], target_session_attrs="read-write"
-    )

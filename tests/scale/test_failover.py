@@ -5,17 +5,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
 from ticketcap_local.postgres import EmbeddedPostgres
-from ticketcap_testing.silent_proxy import SilentProxy
 
 from tests.scale.exactness import assert_exact
 from tests.scale.parents import Outcome, rush, wait_for
-from tests.scale.standby import Standby, both_hosts, with_standby
+from tests.scale.standby import Cluster, cluster
 from tests.stack_under_test import Stack
 from tests.stack_under_test import stack as run_stack
 from tests.test_end_to_end import watching
@@ -29,29 +27,35 @@ _BUSY_MACHINE_SECONDS: Final = 15.0
 Report = Callable[[str, float], None]
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A system on a primary and its standby, and the network before the primary."""
+    """A system on a primary and its standby."""
 
     stack: Stack
-    standby: Standby
-    way: SilentProxy
+    cluster: Cluster
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    ways: list[tuple[Standby, SilentProxy]] = []
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("failover")
+    clusters: list[Cluster] = []
 
     @contextmanager
     def to_both(primary: EmbeddedPostgres) -> Iterator[Callable[[str], Mapping[str, str]]]:
-        with with_standby(primary, tmp_path / "standby") as standby, SilentProxy(primary.port) as way:
-            ways.append((standby, way))
-            yield lambda url: {"DATABASE_URL": both_hosts(url, way.port, standby.server.port)}
+        with cluster(primary, folder) as running:
+            clusters.append(running)
+            yield lambda url: {"DATABASE_URL": running.url(url)}
 
     # A client that left is noticed at the next heartbeat, so a watch ends soon.
-    with run_stack(tmp_path, {"HEARTBEAT_SECONDS": "1"}, database_way=to_both) as running:
-        [(standby, way)] = ways
-        yield Pair(stack=running, standby=standby, way=way)
+    with run_stack(folder, {"HEARTBEAT_SECONDS": "1"}, database_way=to_both) as running:
+        yield Pair(stack=running, cluster=clusters[0])
+
+
+@pytest.fixture
+def pair(system: Pair) -> Pair:
+    """The system, with a new standby in the place of a primary that a test before has lost."""
+    system.cluster.repair()
+    return system
 
 
 @dataclass
@@ -95,20 +99,20 @@ def wait_for_status(ready: Readiness, status: int, *, at_most: float) -> float:
     return time.monotonic() - began
 
 
-def fail_over(pair: Pair, fail: Callable[[], None], seed: int, report: Report) -> tuple[Outcome, float]:
+def fail_over(pair: Pair, event: str, fail: Callable[[], None], seed: int, report: Report) -> tuple[Outcome, float]:
     """Run a rush in which the primary fails and the standby is promoted.
 
     Return the answers and the seconds from the promotion to the first of them. The open stream must tell the end of it.
     """
     stack = pair.stack
-    stack.open_event("failover", capacity=CAPACITY)
-    with readiness(stack.url) as ready, watching(stack, "failover") as seen:
+    stack.open_event(event, capacity=CAPACITY)
+    with readiness(stack.url) as ready, watching(stack, event) as seen:
         wait_for_status(ready, 200, at_most=5)
-        with rush([stack.url], "failover", PARENTS, seed=seed, slots=20) as outcome:
+        with rush([stack.url], event, PARENTS, seed=seed, slots=20) as outcome:
             wait_for(outcome, PARENTS // 4)
             fail()
             report("/readyz 503 after", wait_for_status(ready, 503, at_most=5))
-            promoted = pair.standby.promote()
+            promoted = pair.cluster.promote()
             report("/readyz 200 after the promotion", wait_for_status(ready, 200, at_most=_SILENCE_SECONDS))
         assert ready.statuses()[:3] == [200, 503, 200]
         first = outcome.first_after(promoted)
@@ -122,21 +126,21 @@ def fail_over(pair: Pair, fail: Callable[[], None], seed: int, report: Report) -
     return outcome, first
 
 
-def assert_nothing_lost(pair: Pair, outcome: Outcome) -> None:
+def assert_nothing_lost(pair: Pair, event: str, outcome: Outcome) -> None:
     """Every parent has a final answer that the new primary holds; rows are exact."""
     assert len(outcome.answers) == PARENTS, outcome.refusals
-    assert_exact(pair.stack, "failover", outcome.answers.values(), capacity=CAPACITY)
+    assert_exact(pair.stack, event, outcome.answers.values(), capacity=CAPACITY)
 
 
 def test_a_primary_stopped_at_once(pair: Pair, seed: int, report: Report) -> None:
     """Immediate stop: registrations continue within seconds of the promotion; nothing acknowledged is lost."""
-    outcome, first = fail_over(pair, pair.standby.stop_primary_at_once, seed, report)
-    assert_nothing_lost(pair, outcome)
+    outcome, first = fail_over(pair, "stop", pair.cluster.stop_primary_at_once, seed, report)
+    assert_nothing_lost(pair, "stop", outcome)
     assert first < _FIRST_SUCCESS_SECONDS + _BUSY_MACHINE_SECONDS
 
 
 def test_a_primary_that_falls_silent(pair: Pair, seed: int, report: Report) -> None:
     """The network swallows every byte to the primary, of old and new connections: the services leave it."""
-    outcome, first = fail_over(pair, pair.way.swallow, seed, report)
-    assert_nothing_lost(pair, outcome)
+    outcome, first = fail_over(pair, "silence", pair.cluster.silence_primary, seed, report)
+    assert_nothing_lost(pair, "silence", outcome)
     assert first < _SILENCE_SECONDS + _BUSY_MACHINE_SECONDS

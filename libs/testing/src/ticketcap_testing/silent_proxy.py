@@ -71,6 +71,14 @@ class SilentProxy:
 
         self._do(swallow)
 
+    def carry(self) -> None:
+        """Forward the bytes of later connections again."""
+
+        def carry() -> None:
+            self._swallows = False
+
+        self._do(carry)
+
     def lead_to(self, target: int) -> None:
         """Lead new connections to another port; open connections stay."""
 
