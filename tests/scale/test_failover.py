@@ -118,9 +118,11 @@ def fail_over(pair: Pair, event: str, fail: Callable[[], None], seed: int, repor
         first = outcome.first_after(promoted)
         assert first, "the rush was over before the promotion"
         report("first registration after the promotion", first)
+        began = time.monotonic()
         frames: list[dict[str, Any]] = []
         while not frames or frames[-1]["waitlisted"] != PARENTS - CAPACITY:
             frames.append(seen.get(timeout=15 + _BUSY_MACHINE_SECONDS))
+        report("stream complete after the rush", time.monotonic() - began)
     versions = [frame["version"] for frame in frames]
     assert versions == sorted(set(versions))
     return outcome, first
