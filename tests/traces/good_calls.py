@@ -25,6 +25,7 @@ REGISTRATIONS = "/api/v1/schools/{school}/events/{event}/registrations"
     """
     http POST /api/v1/schools 201
       rpc registration CreateSchool OK
+        sql tenant.enter
         sql idempotency.find
         sql tenant.enter
         sql INSERT schools
@@ -42,9 +43,14 @@ def goes_well(world: World) -> Answered:
     """
     http POST /api/v1/schools 409
       rpc registration CreateSchool ALREADY_EXISTS
+        sql tenant.enter
         sql idempotency.find
         sql tenant.enter
         sql INSERT schools ! 23505
+        sql tenant.enter
+        sql idempotency.find
+        sql schools.id
+        sql tenant.enter
         sql idempotency.find
     """,
 )
@@ -103,6 +109,7 @@ def of_no_school(world: World) -> Answered:
     http POST /api/v1/schools/{school}/events 201 school.slug=herzl
       rpc registration CreateEvent OK school.id school.slug=herzl
         ? sql directory.school
+        sql tenant.enter
         sql idempotency.find
         sql tenant.enter
         sql INSERT events
@@ -121,9 +128,11 @@ def goes_well__(world: World) -> Answered:
     http POST /api/v1/schools/{school}/events 409 school.slug=herzl
       rpc registration CreateEvent ALREADY_EXISTS school.id school.slug=herzl
         ? sql directory.school
+        sql tenant.enter
         sql idempotency.find
         sql tenant.enter
         sql INSERT events ! 23505
+        sql tenant.enter
         sql idempotency.find
     """,
 )
@@ -211,6 +220,7 @@ def to_less_than_is_sold(world: World) -> Answered:
         use event
         use rows
         sql DELETE events
+        sql events.announce
     """,
 )
 def goes____well(world: World) -> Answered:

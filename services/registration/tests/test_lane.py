@@ -24,6 +24,7 @@ from ticketcap_registration.lanes import batch as batch_module
 from ticketcap_registration.lanes.batch import Batches
 from ticketcap_registration.lanes.lane import LaneLimits
 from ticketcap_registration.lanes.lanes import Lanes
+from ticketcap_registration.store.models import CODE_TAKEN
 from ticketcap_registration.telemetry.lanes import LaneTelemetry
 
 KEY = EventKey(uuid(1), SchoolKey(uuid(2), "herzl"))
@@ -132,7 +133,7 @@ async def test_a_taken_confirmation_code_is_drawn_anew(lanes: Lanes, hand: HandH
     def clash(commands: Sequence[Command]) -> None:
         seen.extend(command.confirmation_code for command in commands if isinstance(command, Claim))
         if len(seen) == 1:
-            raise ConstraintViolated("registrations_confirmation_code_key")
+            raise ConstraintViolated(CODE_TAKEN)
 
     hand.before = clash
     answers = await settled(submit(lanes, claim(1)))

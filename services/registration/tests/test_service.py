@@ -303,6 +303,33 @@ async def test_schools_and_events_are_made_once_per_key(service: Replica) -> Non
     assert (await refused(service.stub.CreateEvent(make, metadata=OWNER)))[1] == "IDEMPOTENCY_KEY_REUSED"
 
 
+async def test_one_key_opens_one_school(service: Replica) -> None:
+    """Also when requests arrive together, with another slug, and after the first answer is deleted."""
+    request = pb.CreateSchoolRequest(slug="herzl", name="Herzl", idempotency_key="k")
+    other = pb.CreateSchoolRequest(slug="rabin", name="Herzl", idempotency_key="k")
+    results = await asyncio.gather(*(service.stub.CreateSchool(request, metadata=SUPER_ADMIN) for _ in range(8)))
+    assert len({result.school.id for result in results}) == 1
+    assert [result.replayed for result in results].count(False) == 1
+    assert (await refused(service.stub.CreateSchool(other, metadata=SUPER_ADMIN)))[1] == "IDEMPOTENCY_KEY_REUSED"
+    with psycopg.connect(service.database) as owner:
+        owner.execute("DELETE FROM idempotency_keys")
+    assert (await refused(service.stub.CreateSchool(request, metadata=SUPER_ADMIN)))[1] == "SLUG_TAKEN"
+    assert (await refused(service.stub.CreateSchool(other, metadata=SUPER_ADMIN)))[1] == "IDEMPOTENCY_KEY_REUSED"
+
+
+async def test_a_key_that_the_release_before_answered_has_its_answer(service: Replica) -> None:
+    """That release chose a school's id at random; the slug leads to the school and its key."""
+    request = pb.CreateSchoolRequest(slug="herzl", name="Herzl", idempotency_key="k")
+    first = await service.stub.CreateSchool(request, metadata=SUPER_ADMIN)
+    with psycopg.connect(service.database) as owner:
+        owner.execute("UPDATE schools SET id = gen_random_uuid()")
+        owner.execute("UPDATE idempotency_keys SET school_id = (SELECT id FROM schools)")
+    again = await service.stub.CreateSchool(request, metadata=SUPER_ADMIN)
+    assert (again.school, again.replayed) == (first.school, True)
+    request.name = "Rabin"
+    assert (await refused(service.stub.CreateSchool(request, metadata=SUPER_ADMIN)))[1] == "IDEMPOTENCY_KEY_REUSED"
+
+
 async def test_an_event_changes_within_its_rules(service: Replica) -> None:
     """Capacity not below the reserved spots, a slug not taken twice, times in order, required fields."""
     await service.open(capacity=2)

@@ -144,7 +144,9 @@ def test_rows_of_before_get_terms(postgres: EmbeddedPostgres) -> None:
         with psycopg.connect(url) as owner:
             rows = owner.execute(ROWS).fetchall()
             seats = owner.execute("SELECT slug, confirmed, held, version FROM events ORDER BY slug").fetchall()
-            count = owner.execute("SELECT topic, refund_agorot FROM registration_changes ORDER BY id").fetchall()
+            count = owner.execute(
+                "SELECT topic, refund_agorot FROM registration_changes ORDER BY transaction, id"
+            ).fetchall()
     assert rows == [
         *(("freed", status, price) for status, price in FREED),
         *(("paid", status, price) for status, price in PAID),

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg.rows import dict_row
+from ticketcap_chassis.database.set_local import set_local
 
 from ticketcap_local.errors import CommandError
 
@@ -20,15 +21,15 @@ _COUNTERS: Final = "confirmed, held, waitlisted, waitlist_length"
 _SCHOOL: Final = b"""-- corrections.school: Find the school of an event.
 SELECT school_id, schools.slug FROM events JOIN schools ON schools.id = school_id WHERE events.id = %s"""
 _LOCK: Final = f"""-- corrections.lock: Lock the event's row until the transaction ends.
-SELECT {_COUNTERS} FROM events WHERE id = %s FOR UPDATE""".encode()  # noqa: S608 - a constant
+SELECT {_COUNTERS} FROM events WHERE school_id = %s AND id = %s FOR UPDATE""".encode()  # noqa: S608 - a constant
 _RECOUNT: Final = f"""-- corrections.recount: Set an event's counters to what its registrations add up to.
 UPDATE events SET ({_COUNTERS}) = (
   SELECT coalesce(sum(spots) FILTER (WHERE status = 'CONFIRMED'), 0),
          coalesce(sum(spots) FILTER (WHERE status = 'PENDING_PAYMENT'), 0),
          coalesce(sum(spots) FILTER (WHERE status = 'WAITLISTED'), 0),
          count(*) FILTER (WHERE status = 'WAITLISTED')
-  FROM registrations WHERE event_id = events.id)
-WHERE id = %s RETURNING {_COUNTERS}""".encode()  # noqa: S608 - a constant
+  FROM registrations WHERE registrations.school_id = events.school_id AND event_id = events.id)
+WHERE school_id = %s AND id = %s RETURNING {_COUNTERS}""".encode()  # noqa: S608 - a constant
 
 _SESSION: Final = b"""-- corrections.session: Describe a session of this database.
 SELECT usename, application_name, state, wait_event_type, now() - xact_start AS transaction, left(query, 80) AS query
@@ -56,9 +57,10 @@ def recount(url: str, event_id: UUID, *, apply: bool, say: Say) -> None:
         if school is None:
             raise CorrectionFailed(f"event {event_id} not found")
         connection.execute("SET LOCAL ROLE registration_app")
-        connection.execute("SELECT set_config('ticketcap.school_id', %s, true)", (str(school["school_id"]),))
-        stored = connection.execute(_LOCK, (event_id,)).fetchone()
-        counted = connection.execute(_RECOUNT, (event_id,)).fetchone()
+        connection.execute(set_local("ticketcap.school_id", str(school["school_id"])))
+        event = (school["school_id"], event_id)
+        stored = connection.execute(_LOCK, event).fetchone()
+        counted = connection.execute(_RECOUNT, event).fetchone()
         if stored is None or counted is None:
             raise CorrectionFailed(f"event {event_id} was deleted meanwhile")
         say(f"event {event_id} of school {school['slug']}")

@@ -205,7 +205,7 @@ def _service(
         access=Access(verifier, directory, manage_tokens=manage_tokens, pay_tokens=pay_tokens),
         directory=directory,
         schools=Schools(engine, jobs_engine),
-        events=Events(engine, jobs_engine, writes),
+        events=Events(engine, writes),
         registrations=Registrations(engine, writes),
         changes=ChangeLog(jobs_engine),
         lanes=lanes,

@@ -4,8 +4,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+from uuid import UUID, uuid5
 
 from ticketcap_registration.domain.errors import IdempotencyKeyReused
+
+_SCHOOLS: Final = UUID("5f0c7d1e-3a52-4b86-9d1f-6c2e8a4b7093")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +25,15 @@ def must_be_same_body(stored: str, fingerprint: str) -> None:
     """Raise IdempotencyKeyReused unless the key's stored fingerprint is that of the request."""
     if stored != fingerprint:
         raise IdempotencyKeyReused
+
+
+def id_of_new_school(key: str) -> UUID:
+    """Return the id of the school that a request with this key opens.
+
+    A key is stored in its school, so a repeated request must find the school by the key alone. An id tells nothing of
+    a key that is hard to guess.
+    """
+    return uuid5(_SCHOOLS, key)
 
 
 def fingerprint(operation: str, body: Mapping[str, object]) -> str:

@@ -29,7 +29,7 @@ from ticketcap_registration.domain.confirmation_code import new_code, normalized
 from ticketcap_registration.domain.errors import EventNotFound
 from ticketcap_registration.domain.event import Event
 from ticketcap_registration.domain.holder_token import HolderTokens
-from ticketcap_registration.domain.idempotency import IdempotencyKey, fingerprint
+from ticketcap_registration.domain.idempotency import IdempotencyKey, fingerprint, id_of_new_school
 from ticketcap_registration.domain.keys import EventKey, parse_registration_id
 from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
 from ticketcap_registration.lanes.lanes import Lanes
@@ -72,13 +72,18 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     async def CreateSchool(self, request: pb.CreateSchoolRequest, context: Context) -> pb.CreateSchoolResponse:
         await self.access.super_admin()
         slug = translate.slug(request.slug, "slug")
-        school = School(
-            id=uuid7(), slug=slug, name=request.name, created_at=datetime.now(UTC), synthetic=request.synthetic
-        )
         body: dict[str, object] = {"slug": slug, "name": request.name}
         if request.synthetic:  # Else the fingerprint is that of a request before the field existed.
             body["synthetic"] = True
-        school, replayed = await self.schools.create(school, _key("schools", request.idempotency_key, body))
+        key = _key("schools", request.idempotency_key, body)
+        school = School(
+            id=id_of_new_school(key.key),
+            slug=slug,
+            name=request.name,
+            created_at=datetime.now(UTC),
+            synthetic=request.synthetic,
+        )
+        school, replayed = await self.schools.create(school, key)
         return pb.CreateSchoolResponse(school=translate.school(school), replayed=replayed)
 
     async def GetSchoolStats(self, request: pb.GetSchoolStatsRequest, context: Context) -> pb.GetSchoolStatsResponse:

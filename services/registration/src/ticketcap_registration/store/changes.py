@@ -15,16 +15,18 @@ from ticketcap_registration.domain.states import RegistrationStatus
 
 _PREFIX: Final = "registration."
 
-# An id is drawn before its transaction commits, so a smaller id may appear after a larger one was read. The reader
-# stops before the oldest transaction that still runs: no row can be committed before its position any more.
+# A transaction begins before it commits, so a smaller one may appear after a larger one was read. The reader stops
+# before the oldest transaction that still runs: no row can be committed before its position any more. A transaction
+# changes one event and numbers its changes.
 _AFTER: Final = text("""-- changes.after: Read the changes of all schools that follow a position.
 SELECT changes.transaction, changes.id, registration_id, changes.event_id, schools.slug AS school,
        schools.synthetic AS school_synthetic, topic,
        changes.created_at AS changed_at, traceparent, refund_agorot, starts_at, events.cancellation_deadline_hours,
        coalesce(registrations.price_agorot, events.price_agorot) AS price_agorot
 FROM registration_changes AS changes
-JOIN events ON events.id = changes.event_id JOIN schools ON schools.id = changes.school_id
-LEFT JOIN registrations ON registrations.id = changes.registration_id
+JOIN events ON events.school_id = changes.school_id AND events.id = changes.event_id
+JOIN schools ON schools.id = changes.school_id
+LEFT JOIN registrations ON registrations.school_id = changes.school_id AND registrations.id = changes.registration_id
 WHERE (changes.transaction, changes.id) > (:transaction, :id)
   AND changes.transaction < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint
   AND topic = ANY(:topics)

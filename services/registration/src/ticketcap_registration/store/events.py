@@ -3,7 +3,7 @@
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, exists, func, select, tuple_
+from sqlalchemy import delete, exists, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap_chassis.concurrency.fair_semaphore import FairSemaphore
 from ticketcap_chassis.database.errors import ConstraintViolated
@@ -23,14 +23,17 @@ from ticketcap_registration.store.transactions import school_transaction
 
 _COLUMNS: Final = EventRow.__table__.columns
 
+_ANNOUNCE: Final = text("""-- events.announce: Announce an event's deletion when the transaction commits.
+SELECT pg_notify(:channel, :announcement)""")
+
 
 class Events:
     """Every statement on events but those of a lane."""
 
-    def __init__(self, engine: AsyncEngine, jobs_engine: AsyncEngine, writes: FairSemaphore) -> None:
+    def __init__(self, engine: AsyncEngine, writes: FairSemaphore) -> None:
         self._engine = engine
         self._writes = writes
-        self._created = CreatedOnce(Event, EventRow, EVENT_SLUG_TAKEN, engine=engine, jobs_engine=jobs_engine)
+        self._created = CreatedOnce(Event, EventRow, EVENT_SLUG_TAKEN, engine)
 
     async def create(self, event: Event, key: IdempotencyKey) -> tuple[Event, bool]:
         """Create an event once per key; see ``CreatedOnce.create``."""
@@ -38,8 +41,9 @@ class Events:
 
     async def get(self, key: EventKey) -> Event:
         """Return the event as of now, or raise EventNotFound."""
+        query = select(*_COLUMNS).where(EventRow.school_id == key.school.id, EventRow.id == key.id)
         async with school_transaction(self._engine, key.school.id) as connection:
-            row = (await connection.execute(select(*_COLUMNS).where(EventRow.id == key.id))).mappings().one_or_none()
+            row = (await connection.execute(query)).mappings().one_or_none()
         if row is None:
             raise EventNotFound(key.school.slug, str(key.id))
         return event_of(row)
@@ -64,17 +68,17 @@ class Events:
 
     async def delete(self, key: EventKey) -> None:
         """Delete an event and announce that; raise EventNotFound or EventHasRegistrations."""
-        registered = exists().where(RegistrationRow.event_id == key.id)
-        announcement = SeatAnnouncement.of_deleted(key.id).to_json()
-        deletion = delete(EventRow).where(EventRow.id == key.id).returning(func.pg_notify(CHANNEL, announcement))
+        registered = exists().where(RegistrationRow.school_id == key.school.id, RegistrationRow.event_id == key.id)
+        deletion = delete(EventRow).where(EventRow.school_id == key.school.id, EventRow.id == key.id)
+        announcement = {"channel": CHANNEL, "announcement": SeatAnnouncement.of_deleted(key.id).to_json()}
         try:
             async with self._writes.slot(key.id), school_transaction(self._engine, key.school.id) as connection:
                 must_have_no_registrations(key.id, has_any=bool(await connection.scalar(select(registered))))
-                deleted = await connection.execute(deletion)
+                if (await connection.execute(deletion)).rowcount == 0:
+                    raise EventNotFound(key.school.slug, str(key.id))
+                await connection.execute(_ANNOUNCE, announcement)
         except ConstraintViolated as violated:
             # A registration was committed between the look and the deletion.
             if violated.constraint == HAS_REGISTRATIONS:
                 raise EventHasRegistrations(key.id) from None
             raise
-        if deleted.rowcount == 0:
-            raise EventNotFound(key.school.slug, str(key.id))

@@ -9,7 +9,6 @@ from pydantic import TypeAdapter
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap_chassis.database.errors import ConstraintViolated
-from ticketcap_chassis.database.transactions import open_connection
 
 from ticketcap_registration.domain.errors import SlugTaken
 from ticketcap_registration.domain.idempotency import IdempotencyKey, must_be_same_body
@@ -17,11 +16,12 @@ from ticketcap_registration.store.models import Base
 from ticketcap_registration.store.transactions import school_transaction
 
 _FIND: Final = text("""-- idempotency.find: Read the answer to the first request with a key.
-SELECT fingerprint, answer::text AS answer FROM idempotency_keys WHERE scope = :scope AND key = :key""")
+SELECT fingerprint, answer::text AS answer FROM idempotency_keys
+WHERE school_id = :school_id AND scope = :scope AND key = :key""")
 
 _KEEP: Final = text("""-- idempotency.keep: Store the answer to the first request with a key.
-INSERT INTO idempotency_keys (scope, key, school_id, fingerprint, answer, created_at)
-VALUES (:scope, :key, :school_id, :fingerprint, CAST(:answer AS jsonb), :now)""")
+INSERT INTO idempotency_keys (school_id, scope, key, fingerprint, answer, created_at)
+VALUES (:school_id, :scope, :key, :fingerprint, CAST(:answer AS jsonb), :now)""")
 
 
 class _WithSlug(Protocol):
@@ -42,32 +42,22 @@ Thing = TypeVar("Thing", bound=_WithSlug)
 class CreatedOnce(Generic[Thing]):
     """Creates things of one kind, each with a slug that ``slug_constraint`` holds unique.
 
-    The row and its answer are written in one transaction. Keys are read under the jobs role, for the scope of a key
-    may be all schools.
+    The row and its answer are written in one transaction. A key is unique within its school and scope.
     """
 
-    def __init__(
-        self,
-        kind: type[Thing],
-        row: type[Base],
-        slug_constraint: str,
-        *,
-        engine: AsyncEngine,
-        jobs_engine: AsyncEngine,
-    ) -> None:
+    def __init__(self, kind: type[Thing], row: type[Base], slug_constraint: str, engine: AsyncEngine) -> None:
         self._kind = kind
         self._row = row
         self._slug_constraint = slug_constraint
         self._answers = TypeAdapter(kind)
         self._engine = engine
-        self._jobs_engine = jobs_engine
 
     async def create(self, thing: Thing, key: IdempotencyKey, school_id: UUID) -> tuple[Thing, bool]:
         """Insert ``thing``. Return it and False, or the answer to the first request with this key and True.
 
         Raises SlugTaken or IdempotencyKeyReused.
         """
-        if (first := await self._first(key)) is not None:
+        if (first := await self.first(key, school_id)) is not None:
             return first, True
         try:
             async with school_transaction(self._engine, school_id) as connection:
@@ -86,16 +76,18 @@ class CreatedOnce(Generic[Thing]):
         except ConstraintViolated as violated:
             # Another request with this key may have committed since the look above: its answer counts, whichever
             # constraint was first to notice.
-            if (first := await self._first(key)) is not None:
+            if (first := await self.first(key, school_id)) is not None:
                 return first, True
             if violated.constraint == self._slug_constraint:
                 raise SlugTaken(self._kind.__name__.lower(), thing.slug) from None
             raise
         return thing, False
 
-    async def _first(self, key: IdempotencyKey) -> Thing | None:
-        async with open_connection(self._jobs_engine) as connection:
-            row = (await connection.execute(_FIND, {"scope": key.scope, "key": key.key})).one_or_none()
+    async def first(self, key: IdempotencyKey, school_id: UUID) -> Thing | None:
+        """Return the answer to the first request of the school with this key; raise IdempotencyKeyReused."""
+        values = {"school_id": school_id, "scope": key.scope, "key": key.key}
+        async with school_transaction(self._engine, school_id) as connection:
+            row = (await connection.execute(_FIND, values)).one_or_none()
         if row is None:
             return None
         must_be_same_body(row.fingerprint, key.fingerprint)

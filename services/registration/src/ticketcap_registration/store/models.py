@@ -1,4 +1,8 @@
-"""Declare the schema. The migrations create it; a test compares the two."""
+"""Declare the schema. The migrations create it; a test compares the two.
+
+The rows of a school have its id, and each of their keys, rules and indexes begins with it: a database that is spread
+over machines then holds a school's rows in one place. ``schools`` is the one table that every machine has.
+"""
 
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -9,8 +13,8 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     ForeignKeyConstraint,
-    Identity,
     Index,
+    PrimaryKeyConstraint,
     UniqueConstraint,
     text,
 )
@@ -21,9 +25,10 @@ from ticketcap_chassis.database.tables import one_of
 from ticketcap_registration.domain.states import COUNTED, LIVE, EventStatus, RegistrationStatus, WaitlistPolicy
 
 # Constraints whose violation has a meaning to callers.
+SCHOOL_ID_TAKEN: Final = "schools_pkey"
 SCHOOL_SLUG_TAKEN: Final = "schools_slug_key"
 EVENT_SLUG_TAKEN: Final = "events_school_id_slug_key"
-CODE_TAKEN: Final = "registrations_confirmation_code_key"
+CODE_TAKEN: Final = "registrations_school_id_confirmation_code_key"
 HAS_REGISTRATIONS: Final = "registrations_school_id_event_id_fkey"
 
 LIVE_STATUSES: Final = one_of(LIVE)
@@ -57,7 +62,7 @@ class EventRow(Base):
 
     __tablename__ = "events"
 
-    id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column()
     school_id: Mapped[UUID] = mapped_column(ForeignKey("schools.id"))
     slug: Mapped[str]
     title: Mapped[str]
@@ -84,9 +89,8 @@ class EventRow(Base):
     updated_at: Mapped[datetime]
 
     __table_args__ = (
+        PrimaryKeyConstraint("school_id", "id"),
         UniqueConstraint("school_id", "slug"),
-        # So that a registration's school is always its event's.
-        UniqueConstraint("school_id", "id"),
         CheckConstraint("capacity >= 1", name="capacity_positive"),
         CheckConstraint("confirmed >= 0 AND held >= 0 AND confirmed + held <= capacity", name="never_oversold"),
         CheckConstraint("waitlist_length >= 0 AND waitlisted >= waitlist_length", name="waitlist_counts"),
@@ -125,7 +129,7 @@ class RegistrationRow(Base):
 
     __tablename__ = "registrations"
 
-    id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column()
     event_id: Mapped[UUID]
     school_id: Mapped[UUID]
     status: Mapped[str]
@@ -133,7 +137,7 @@ class RegistrationRow(Base):
     phone: Mapped[str]
     email: Mapped[str | None]
     spots: Mapped[int]
-    confirmation_code: Mapped[str] = mapped_column(unique=True)
+    confirmation_code: Mapped[str]
     created_at: Mapped[datetime]
     waitlist_seq: Mapped[int | None] = mapped_column(BigInteger)
     hold_expires_at: Mapped[datetime | None]
@@ -145,6 +149,9 @@ class RegistrationRow(Base):
     cancellation_deadline_hours: Mapped[int | None]
 
     __table_args__ = (
+        PrimaryKeyConstraint("school_id", "id"),
+        UniqueConstraint("school_id", "confirmation_code"),
+        # A registration's school is always its event's.
         ForeignKeyConstraint(["school_id", "event_id"], ["events.school_id", "events.id"]),
         CheckConstraint("spots >= 1", name="spots_positive"),
         CheckConstraint(f"status IN ({one_of(RegistrationStatus)})", name="status_known"),
@@ -155,14 +162,22 @@ class RegistrationRow(Base):
         CheckConstraint("status <> 'PENDING_PAYMENT' OR price_agorot > 0", name="hold_costs"),
         Index(
             "registrations_one_live_per_phone",
+            "school_id",
             "event_id",
             "phone",
             unique=True,
             postgresql_where=text(f"status IN ({LIVE_STATUSES})"),
         ),
-        Index("registrations_waitlist", "event_id", "waitlist_seq", postgresql_where=text("status = 'WAITLISTED'")),
+        Index(
+            "registrations_waitlist",
+            "school_id",
+            "event_id",
+            "waitlist_seq",
+            postgresql_where=text("status = 'WAITLISTED'"),
+        ),
         Index(
             "registrations_waitlist_by_size",
+            "school_id",
             "event_id",
             "spots",
             "waitlist_seq",
@@ -170,11 +185,12 @@ class RegistrationRow(Base):
         ),
         Index(
             "registrations_holds",
+            "school_id",
             "event_id",
             "hold_expires_at",
             postgresql_where=text("status = 'PENDING_PAYMENT'"),
         ),
-        Index("registrations_pages", "event_id", "created_at", "id"),
+        Index("registrations_pages", "school_id", "event_id", "created_at", "id"),
     )
 
 
@@ -183,27 +199,34 @@ class IdempotencyKeyRow(Base):
 
     __tablename__ = "idempotency_keys"
 
-    scope: Mapped[str] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(primary_key=True)
+    scope: Mapped[str]
+    key: Mapped[str]
     school_id: Mapped[UUID]
     fingerprint: Mapped[str]
     answer: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
 
-    __table_args__ = (Index("idempotency_keys_age", "created_at"),)
+    __table_args__ = (
+        PrimaryKeyConstraint("school_id", "scope", "key"),
+        Index("idempotency_keys_age", "school_id", "created_at"),
+    )
 
 
 class RegistrationChangeRow(Base):
-    """A registration's change of status, written in the transaction that made it: a row of the change log."""
+    """A registration's change of status, written in the transaction that made it: a row of the change log.
+
+    An event's ``version`` grows with each transaction on its seats, and ``id`` numbers the changes of one version.
+    """
 
     __tablename__ = "registration_changes"
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger)
     transaction: Mapped[int] = mapped_column(
         BigInteger, server_default=text("(pg_current_xact_id()::text)::bigint"), nullable=False
     )
     school_id: Mapped[UUID]
     event_id: Mapped[UUID]
+    version: Mapped[int] = mapped_column(BigInteger)
     registration_id: Mapped[UUID]
     topic: Mapped[str]
     traceparent: Mapped[str | None]
@@ -211,7 +234,9 @@ class RegistrationChangeRow(Base):
     refund_agorot: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = (
-        Index("registration_changes_age", "created_at"),
+        PrimaryKeyConstraint("school_id", "event_id", "version", "id"),
+        Index("registration_changes_age", "school_id", "created_at"),
+        # The feed's order over all schools.
         Index("registration_changes_order", "transaction", "id"),
     )
 

@@ -43,7 +43,7 @@ class Registrations:
         """Return one registration with its waitlist position, or raise RegistrationNotFound."""
         async with school_transaction(self._engine, event.school.id) as connection:
             row = (
-                (await connection.execute(_views().where(RegistrationRow.id == registration_id)))
+                (await connection.execute(_views(event).where(RegistrationRow.id == registration_id)))
                 .mappings()
                 .one_or_none()
             )
@@ -61,7 +61,7 @@ class Registrations:
         status: RegistrationStatus | None = None,
     ) -> list[RegistrationView]:
         """Return at most ``limit`` registrations after ``after``, oldest first, with waitlist positions."""
-        rows = _views().where(RegistrationRow.event_id == event.id).order_by(*_AGE).limit(limit)
+        rows = _views(event).where(RegistrationRow.event_id == event.id).order_by(*_AGE).limit(limit)
         if status is not None:
             rows = rows.where(RegistrationRow.status == status)
         if after is not None:
@@ -84,7 +84,7 @@ class Registrations:
         Raises CodeNotFound, or the errors of ``rule``, which gets the database's time.
         """
         named = RegistrationRow.id == registration_id if code is None else RegistrationRow.confirmation_code == code
-        query = _views().add_columns(func.statement_timestamp().label("now"))
+        query = _views(event).add_columns(func.statement_timestamp().label("now"))
         query = query.where(RegistrationRow.event_id == event.id, named).with_for_update(of=RegistrationRow)
         async with self._writes.slot(event.id), school_transaction(self._engine, event.school.id) as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
@@ -94,13 +94,18 @@ class Registrations:
             now = values.pop("now")
             view = _view(values)
             rule(view.registration, now)
-            change = update(RegistrationRow).where(RegistrationRow.id == view.registration.id)
+            change = update(RegistrationRow).where(
+                RegistrationRow.school_id == event.school.id, RegistrationRow.id == view.registration.id
+            )
             await connection.execute(change.values(checked_in_at=view.registration.checked_in_at))
         return view
 
 
-def _views() -> Select[Any]:
-    return select(*_COLUMNS, EventRow.slug.label("event_slug")).join(EventRow, EventRow.id == RegistrationRow.event_id)
+def _views(event: EventKey) -> Select[Any]:
+    """Select the views of the registrations of an event's school."""
+    of_event = (EventRow.school_id == RegistrationRow.school_id) & (EventRow.id == RegistrationRow.event_id)
+    views = select(*_COLUMNS, EventRow.slug.label("event_slug")).join(EventRow, of_event)
+    return views.where(RegistrationRow.school_id == event.school.id)
 
 
 def _with_positions(rows: Select[Any], event: EventKey) -> Select[Any]:
@@ -115,7 +120,11 @@ def _with_positions(rows: Select[Any], event: EventKey) -> Select[Any]:
             RegistrationRow.waitlist_seq,
             func.row_number().over(order_by=RegistrationRow.waitlist_seq).label("waitlist_position"),
         )
-        .where(RegistrationRow.event_id == event.id, RegistrationRow.status == RegistrationStatus.WAITLISTED)
+        .where(
+            RegistrationRow.school_id == event.school.id,
+            RegistrationRow.event_id == event.id,
+            RegistrationRow.status == RegistrationStatus.WAITLISTED,
+        )
         .subquery("waiting")
     )
     waits = page.c.status == RegistrationStatus.WAITLISTED
@@ -134,6 +143,7 @@ async def _position(connection: AsyncConnection, registration: Registration) -> 
     if registration.status is not RegistrationStatus.WAITLISTED:
         return None
     ahead = select(func.count()).where(
+        RegistrationRow.school_id == registration.school_id,
         RegistrationRow.event_id == registration.event_id,
         RegistrationRow.status == RegistrationStatus.WAITLISTED,
         RegistrationRow.waitlist_seq < registration.waitlist_seq,

@@ -55,20 +55,22 @@ _TERMS: Final = ("price_agorot", "currency", "cancellation_deadline_hours")
 _UPDATED: Final = ("status", "hold_expires_at", "cancelled_at", "cancel_reason", *_TERMS)
 
 LOCK: Final = f"""-- seats.lock: Lock the event's row until the transaction ends.
-SELECT {_EVENT} FROM events WHERE id = %(event_id)s FOR NO KEY UPDATE"""
+SELECT {_EVENT} FROM events WHERE school_id = %(school_id)s AND id = %(event_id)s FOR NO KEY UPDATE"""
 
 LOAD: Final = f"""-- seats.load: Read every row that the commands of a batch name, and the holds that are due.
 WITH named AS (
   SELECT {_REGISTRATION} FROM registrations
-  WHERE id = ANY(CAST(%(registration_ids)s AS uuid[])) AND event_id = %(event_id)s FOR NO KEY UPDATE
+  WHERE school_id = %(school_id)s AND id = ANY(CAST(%(registration_ids)s AS uuid[])) AND event_id = %(event_id)s
+  FOR NO KEY UPDATE
 ), due AS (
   SELECT {_REGISTRATION} FROM registrations
-  WHERE event_id = %(event_id)s AND status = 'PENDING_PAYMENT' AND hold_expires_at <= statement_timestamp()
+  WHERE school_id = %(school_id)s AND event_id = %(event_id)s
+    AND status = 'PENDING_PAYMENT' AND hold_expires_at <= statement_timestamp()
   ORDER BY hold_expires_at LIMIT {DUE_HOLDS_AT_ONCE}
 ), freed AS (
   -- All live holds of an event that becomes free: each is confirmed. Their number is bounded by the capacity.
   SELECT {_REGISTRATION} FROM registrations
-  WHERE %(frees)s AND event_id = %(event_id)s AND status = 'PENDING_PAYMENT'
+  WHERE %(frees)s AND school_id = %(school_id)s AND event_id = %(event_id)s AND status = 'PENDING_PAYMENT'
     AND hold_expires_at > statement_timestamp() AND id <> ALL(CAST(%(registration_ids)s AS uuid[]))
 )
 SELECT json_build_object(
@@ -76,12 +78,14 @@ SELECT json_build_object(
   'answers', coalesce((SELECT json_object_agg(claim.key, found.stored)
     FROM unnest(CAST(%(keys)s AS text[])) AS claim (key), LATERAL (
       SELECT json_build_object('fingerprint', fingerprint, 'answer', answer) AS stored
-      FROM idempotency_keys WHERE scope = %(scope)s AND key = claim.key LIMIT 1) AS found), '{{}}'),
+      FROM idempotency_keys
+      WHERE school_id = %(school_id)s AND scope = %(scope)s AND key = claim.key LIMIT 1) AS found), '{{}}'),
   'live_phones', coalesce((SELECT json_agg(claim.phone)
     FROM unnest(CAST(%(phones)s AS text[])
                 || ARRAY(SELECT phone FROM named WHERE status = 'EXPIRED')) AS claim (phone), LATERAL (
       SELECT 1 FROM registrations
-      WHERE event_id = %(event_id)s AND phone = claim.phone AND status IN ({LIVE_STATUSES}) LIMIT 1) AS found), '[]'),
+      WHERE school_id = %(school_id)s AND event_id = %(event_id)s AND phone = claim.phone
+        AND status IN ({LIVE_STATUSES}) LIMIT 1) AS found), '[]'),
   'registrations', coalesce((SELECT json_agg(loaded) FROM (
     SELECT * FROM named UNION ALL SELECT * FROM due UNION ALL SELECT * FROM freed) AS loaded), '[]')
 )::text"""
@@ -90,14 +94,14 @@ WAITING_BY_SIZE: Final = f"""-- seats.waiting_by_size: Read the oldest of each s
 SELECT json_agg(waiting ORDER BY waiting.waitlist_seq)::text
 FROM generate_series(1, least(%(spots)s, 100)) AS size, LATERAL (
   SELECT {_REGISTRATION} FROM registrations
-  WHERE event_id = %(event_id)s AND status = 'WAITLISTED' AND spots = size
+  WHERE school_id = %(school_id)s AND event_id = %(event_id)s AND status = 'WAITLISTED' AND spots = size
   ORDER BY waitlist_seq LIMIT %(spots)s / size + %(leaving)s) AS waiting"""
 
 WAITING: Final = f"""-- seats.waiting: Read the head of the waitlist that STRICT_FIFO can promote.
 SELECT json_agg(waiting ORDER BY waiting.waitlist_seq)::text
 FROM (
   SELECT {_REGISTRATION} FROM registrations
-  WHERE event_id = %(event_id)s AND status = 'WAITLISTED'
+  WHERE school_id = %(school_id)s AND event_id = %(event_id)s AND status = 'WAITLISTED'
   ORDER BY waitlist_seq LIMIT %(spots)s + %(leaving)s + 1) AS waiting"""
 
 _WAITING: Final = {WaitlistPolicy.FIRST_FIT: WAITING_BY_SIZE, WaitlistPolicy.STRICT_FIFO: WAITING}
@@ -105,25 +109,36 @@ _WAITING: Final = {WaitlistPolicy.FIRST_FIT: WAITING_BY_SIZE, WaitlistPolicy.STR
 CHANGE: Final = f"""-- seats.change: Update the registrations that a batch changed.
 UPDATE registrations SET {", ".join(f"{name} = changed.{name}" for name in (*_UPDATED, "waitlist_seq"))}
 FROM jsonb_to_recordset(CAST(%(changed)s AS jsonb)) AS changed ({_RECORD})
-WHERE registrations.id = changed.id"""
+WHERE registrations.school_id = %(school_id)s AND registrations.id = changed.id"""
 
-WRITE: Final = f"""-- seats.write: Insert a batch's registrations, answers and changes, update the event, announce.
+# Each INSERT reads the event's row too, so that it has one school. Otherwise a database that is spread over machines
+# sends its rows by COPY, which row-level security refuses.
+WRITE: Final = f"""-- seats.write: Insert a batch's registrations, answers and changes, and update the event.
 WITH new_registrations AS (
   INSERT INTO registrations ({_REGISTRATION})
-  SELECT {_REGISTRATION} FROM jsonb_to_recordset(CAST(%(added)s AS jsonb)) AS r ({_RECORD})
+  SELECT {", ".join(f"added.{column.name}" for column in RegistrationRow.__table__.columns)}
+  FROM events CROSS JOIN jsonb_to_recordset(CAST(%(added)s AS jsonb)) AS added ({_RECORD})
+  WHERE events.school_id = %(school_id)s AND events.id = %(event_id)s
 ), new_answers AS (
-  INSERT INTO idempotency_keys (scope, key, school_id, fingerprint, answer, created_at)
-  SELECT %(scope)s, key, %(school_id)s, fingerprint, answer, %(now)s
-  FROM jsonb_to_recordset(CAST(%(answers)s AS jsonb)) AS a (key text, fingerprint text, answer jsonb)
+  INSERT INTO idempotency_keys (school_id, scope, key, fingerprint, answer, created_at)
+  SELECT events.school_id, %(scope)s, a.key, a.fingerprint, a.answer, %(now)s
+  FROM events CROSS JOIN jsonb_to_recordset(CAST(%(answers)s AS jsonb)) AS a (key text, fingerprint text, answer jsonb)
+  WHERE events.school_id = %(school_id)s AND events.id = %(event_id)s
 ), new_changes AS (
-  INSERT INTO registration_changes (school_id, event_id, registration_id, topic, traceparent, created_at, refund_agorot)
-  SELECT %(school_id)s, %(event_id)s, registration_id, topic, nullif(traceparent, ''), %(now)s, refund_agorot
-  FROM jsonb_to_recordset(CAST(%(changes)s AS jsonb))
-    AS c (registration_id uuid, topic text, traceparent text, refund_agorot bigint)
+  INSERT INTO registration_changes
+    (school_id, event_id, version, id, registration_id, topic, traceparent, created_at, refund_agorot)
+  SELECT events.school_id, events.id, %(version)s, c.id, c.registration_id, c.topic, nullif(c.traceparent, ''),
+         %(now)s, c.refund_agorot
+  FROM events CROSS JOIN jsonb_to_recordset(CAST(%(changes)s AS jsonb))
+    AS c (id bigint, registration_id uuid, topic text, traceparent text, refund_agorot bigint)
+  WHERE events.school_id = %(school_id)s AND events.id = %(event_id)s
 )
 UPDATE events SET {", ".join(f"{name} = %({name})s" for name in _EVENT_UPDATED)}
-WHERE id = %(event_id)s
-RETURNING pg_notify('{CHANNEL}', %(seats)s)"""
+WHERE school_id = %(school_id)s AND id = %(event_id)s"""
+
+# Not in RETURNING of the statement above: a database that is spread over machines would announce on another one.
+ANNOUNCE: Final = f"""-- seats.announce: Announce the event's seats when the transaction commits.
+SELECT pg_notify('{CHANNEL}', %(seats)s)"""
 
 
 _snapshot: Final = TypeAdapter(Snapshot)
@@ -159,7 +174,7 @@ class SeatConnection:
                 await execute_set_local(self._connection, SCHOOL_SETTING, str(key.school.id))
                 await execute_set_local(self._connection, "lock_timeout", f"{round(lock_seconds * 1000)}ms")
                 locked = self._connection.cursor(row_factory=dict_row)
-                await locked.execute(LOCK, {"event_id": key.id})
+                await locked.execute(LOCK, {"school_id": key.school.id, "event_id": key.id})
                 loaded = await self._connection.execute(LOAD, _named(key, commands))
             row = await locked.fetchone()
             rows = await loaded.fetchone()
@@ -170,6 +185,7 @@ class SeatConnection:
     async def waiting(self, event: Event, needed: Candidates) -> list[Registration]:
         """Return the part of the waitlist that the decision can need, oldest first."""
         bounds = {
+            "school_id": event.school_id,
             "event_id": event.id,
             "spots": min(needed.spots, event.waitlisted),
             "leaving": needed.leaving,
@@ -188,8 +204,10 @@ class SeatConnection:
             async with self._connection.pipeline():
                 if ledger.changed:
                     # First: a phone that a cancellation frees here may register again in the statement below.
-                    await self._connection.execute(CHANGE, {"changed": _json(list(ledger.changed.values()))})
+                    changed = {"school_id": ledger.event.school_id, "changed": _json(list(ledger.changed.values()))}
+                    await self._connection.execute(CHANGE, changed)
                 await self._connection.execute(WRITE, _written(ledger))
+                await self._connection.execute(ANNOUNCE, {"seats": _announcement(ledger)})
                 await self._connection.commit()
 
 
@@ -204,6 +222,7 @@ def _named(key: EventKey, commands: Sequence[Command]) -> dict[str, Any]:
     claims = [command for command in commands if isinstance(command, Claim)]
     others = [command for command in commands if not isinstance(command, Claim | ExpireHolds | ChangeEvent)]
     return {
+        "school_id": key.school.id,
         "event_id": key.id,
         "scope": claims_scope(key.id),
         "registration_ids": [command.registration_id for command in others],
@@ -224,8 +243,11 @@ def _written(ledger: SeatLedger) -> dict[str, Any]:
         "added": _json(list(ledger.added.values())),
         "answers": _list.dump_json(_answers(ledger)).decode(),
         "changes": _list.dump_json(_changes(ledger)).decode(),
-        "seats": SeatAnnouncement.of(event, promoted=len(ledger.promoted), decided_at=time.time()).to_json(),
     }
+
+
+def _announcement(ledger: SeatLedger) -> str:
+    return SeatAnnouncement.of(ledger.event, promoted=len(ledger.promoted), decided_at=time.time()).to_json()
 
 
 def _json(rows: list[Registration]) -> str:
@@ -246,10 +268,11 @@ def _answers(ledger: SeatLedger) -> list[dict[str, Any]]:
 def _changes(ledger: SeatLedger) -> list[dict[str, Any]]:
     return [
         {
+            "id": number,
             "registration_id": transition.registration.id,
             "topic": topic(transition.registration.status),
             "traceparent": transition.traceparent,
             "refund_agorot": transition.refund_agorot,
         }
-        for transition in ledger.transitions.values()
+        for number, transition in enumerate(ledger.transitions.values(), start=1)
     ]

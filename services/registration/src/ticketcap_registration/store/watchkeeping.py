@@ -18,15 +18,16 @@ BEFORE_ALL: Final[_Place] = (UUID(int=0), UUID(int=0))
 
 _EVENTS_AT_ONCE: Final = 200
 _AUDITED_AT_ONCE: Final = 500
+_SCHOOLS_AT_ONCE: Final = 1000
 DELETED_AT_ONCE: Final = 5000
-"""Rows that one statement deletes at most."""
+"""Rows that one statement deletes, and those of the last one's transaction."""
 
 _DUE: Final = text(f"""-- watchkeeping.due_holds: Find events with holds whose time is over.
-SELECT events.id, events.school_id, schools.slug AS school, schools.synthetic
-FROM (SELECT DISTINCT event_id FROM registrations
+SELECT due.event_id AS id, due.school_id, schools.slug AS school, schools.synthetic
+FROM (SELECT DISTINCT school_id, event_id FROM registrations
       WHERE status = 'PENDING_PAYMENT' AND hold_expires_at <= statement_timestamp()
         AND event_id <> ALL(CAST(:but AS uuid[])) LIMIT {_EVENTS_AT_ONCE}) AS due
-JOIN events ON events.id = due.event_id JOIN schools ON schools.id = events.school_id""")
+JOIN schools ON schools.id = due.school_id""")
 
 _CHANGED: Final = text(f"""-- watchkeeping.changed_events: Find events that changed since, or a day after, their audit.
 SELECT events.school_id, events.id
@@ -81,11 +82,24 @@ JOIN schools ON schools.id = active.school_id""")
 _ANNOUNCE: Final = text("""-- announcements.check: Announce a check to one replica.
 SELECT pg_notify(:channel, '')""")
 
+_AGED_TABLES: Final = ("idempotency_keys", "registration_changes")
+
+_AGED_SCHOOLS: Final = {
+    table: text(f"""-- watchkeeping.aged_schools_{table}: Find schools with rows beyond a number of seconds.
+SELECT DISTINCT school_id FROM {table} WHERE created_at < statement_timestamp() - make_interval(secs => :seconds)
+LIMIT {_SCHOOLS_AT_ONCE}""")
+    for table in _AGED_TABLES
+}
+
+# The rows of one transaction have one time, and are deleted together: they may be more than the limit.
 _AGED: Final = {
-    table: text(f"""-- watchkeeping.aged_{table}: Delete rows that are older than a number of seconds.
-DELETE FROM {table} WHERE ctid = ANY(ARRAY(
-  SELECT ctid FROM {table} WHERE created_at < now() - make_interval(secs => :seconds) LIMIT {DELETED_AT_ONCE}))""")
-    for table in ("idempotency_keys", "registration_changes")
+    table: text(f"""-- watchkeeping.aged_{table}: Delete the oldest rows of a school beyond a number of seconds.
+DELETE FROM {table} WHERE school_id = :school_id AND created_at <= (
+  SELECT max(created_at) FROM (
+    SELECT created_at FROM {table}
+    WHERE school_id = :school_id AND created_at < statement_timestamp() - make_interval(secs => :seconds)
+    ORDER BY created_at LIMIT {DELETED_AT_ONCE}) AS aged)""")
+    for table in _AGED_TABLES
 }
 
 
@@ -163,10 +177,16 @@ class Watchkeeping:
         async with open_transaction(self._engine) as connection:
             await connection.execute(_ANNOUNCE, {"channel": channel})
 
-    async def delete_aged(self, table: str, seconds: float) -> int:
-        """Delete a bounded number of rows of ``table`` that are older than ``seconds``; return how many."""
+    async def schools_with_aged(self, table: str, seconds: float) -> list[UUID]:
+        """Return schools with rows of ``table`` that are older than ``seconds``; a bounded number."""
+        async with open_connection(self._engine) as connection:
+            return list((await connection.execute(_AGED_SCHOOLS[table], {"seconds": seconds})).scalars())
+
+    async def delete_aged(self, table: str, seconds: float, school_id: UUID) -> int:
+        """Delete a bounded number of a school's rows of ``table`` that are older than ``seconds``; return how many."""
         async with open_transaction(self._engine) as connection:
-            return (await connection.execute(_AGED[table], {"seconds": seconds})).rowcount
+            values = {"school_id": school_id, "seconds": seconds}
+            return (await connection.execute(_AGED[table], values)).rowcount
 
 
 def _school(row: Row[Any]) -> SchoolKey:
