@@ -39,6 +39,8 @@ REFUSED_AT_COMMIT: Final = "5253360000008004"
 PRICE: Final = 4990
 NOON: Final = "2026-06-01T12:00:00+03:00"
 _PATIENCE_SECONDS: Final = 20.0
+PATIENT: Final = {"database_answer_seconds": 30.0, "database_connect_seconds": 30.0}
+"""Limits that no busy machine reaches: no test here is about a silent database."""
 
 Redirects = list[str]
 
@@ -264,6 +266,7 @@ def settings(database: str, registration_target: str, yaadpay_url: str, **change
         "drain_seconds": 2,
         # The simulator's clock stands at noon, so a charge can be cancelled there at any hour of this machine.
         "yaadpay_cancel_cutoff": "23:59:59",
+        **PATIENT,
     }
     return Settings(**{**plain, **changes})
 
@@ -290,7 +293,7 @@ async def world(ground: Ground) -> AsyncIterator[World]:
         fresh_database(ground.postgres, template=ground.money_template) as money,
     ):
         async with (
-            replica(seats, **ground.registration) as registration,
+            replica(seats, **{**PATIENT, **ground.registration}) as registration,
             simulator_client(ground.yaadpay_url) as simulator,
             running(
                 settings(money, registration.target, ground.yaadpay_url, **ground.payment), telemetry, steps=steps
