@@ -187,6 +187,7 @@ def change(of: RegistrationChange) -> pb.RegistrationChange:
     return pb.RegistrationChange(
         registration_id=str(of.registration_id),
         event_id=str(of.event_id),
+        school_id=str(of.school_id),
         school=of.school,
         status=_REGISTRATION + of.status,
         changed_at=timestamp(of.changed_at),

@@ -19,8 +19,8 @@ _PREFIX: Final = "registration."
 # before the oldest transaction that still runs: no row can be committed before its position any more. A transaction
 # changes one event and numbers its changes.
 _AFTER: Final = text("""-- changes.after: Read the changes of all schools that follow a position.
-SELECT changes.transaction, changes.id, registration_id, changes.event_id, schools.slug AS school,
-       schools.synthetic AS school_synthetic, topic,
+SELECT changes.transaction, changes.id, registration_id, changes.event_id, changes.school_id,
+       schools.slug AS school, schools.synthetic AS school_synthetic, topic,
        changes.created_at AS changed_at, traceparent, refund_agorot, starts_at, events.cancellation_deadline_hours,
        coalesce(registrations.price_agorot, events.price_agorot) AS price_agorot
 FROM registration_changes AS changes
@@ -44,6 +44,7 @@ class RegistrationChange:
     position: ChangePosition
     registration_id: UUID
     event_id: UUID
+    school_id: UUID
     school: str
     status: RegistrationStatus
     changed_at: datetime

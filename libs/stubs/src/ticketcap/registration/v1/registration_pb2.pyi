@@ -523,7 +523,7 @@ class GetHoldResponse(_message.Message):
     def __init__(self, registration: _Optional[_Union[Registration, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
 
 class RegistrationChange(_message.Message):
-    __slots__ = ("registration_id", "event_id", "school", "status", "changed_at", "traceparent", "price_agorot", "starts_at", "cancellation_deadline_hours", "refund_agorot", "school_synthetic")
+    __slots__ = ("registration_id", "event_id", "school", "status", "changed_at", "traceparent", "price_agorot", "starts_at", "cancellation_deadline_hours", "refund_agorot", "school_synthetic", "school_id")
     REGISTRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     SCHOOL_FIELD_NUMBER: _ClassVar[int]
@@ -535,6 +535,7 @@ class RegistrationChange(_message.Message):
     CANCELLATION_DEADLINE_HOURS_FIELD_NUMBER: _ClassVar[int]
     REFUND_AGOROT_FIELD_NUMBER: _ClassVar[int]
     SCHOOL_SYNTHETIC_FIELD_NUMBER: _ClassVar[int]
+    SCHOOL_ID_FIELD_NUMBER: _ClassVar[int]
     registration_id: str
     event_id: str
     school: str
@@ -546,7 +547,8 @@ class RegistrationChange(_message.Message):
     cancellation_deadline_hours: int
     refund_agorot: int
     school_synthetic: bool
-    def __init__(self, registration_id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., price_agorot: _Optional[int] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancellation_deadline_hours: _Optional[int] = ..., refund_agorot: _Optional[int] = ..., school_synthetic: _Optional[bool] = ...) -> None: ...
+    school_id: str
+    def __init__(self, registration_id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., price_agorot: _Optional[int] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancellation_deadline_hours: _Optional[int] = ..., refund_agorot: _Optional[int] = ..., school_synthetic: _Optional[bool] = ..., school_id: _Optional[str] = ...) -> None: ...
 
 class ListChangesRequest(_message.Message):
     __slots__ = ("cursor", "limit", "statuses")
