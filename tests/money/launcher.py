@@ -36,8 +36,8 @@ class AskedSteps:
 
 
 async def _blindly_again(self: Refunds, _payment: Payment, before: Refund, _after: Refund, why: str) -> DeliveryResult:
-    async with school_transaction(self._saga.engine, before.school_slug) as connection:
-        await payments.lock_all(connection, before.registration_id)
+    async with school_transaction(self._saga.engine, before.school_id) as connection:
+        await payments.lock_all(connection, before.school_id, before.registration_id)
         again = replace(before, state=RefundState.REQUESTED)
         await refunds.save(connection, again)
     return Retry(why)

@@ -160,6 +160,7 @@ async def test_an_organiser_asks_the_own_school_only(here: World) -> None:
     _, payment = await opened(here)
     _, second = await opened(here, 2)
     old = make_old(here, second.payment_id)
+    here.change("INSERT INTO schools VALUES ('01890000-0000-7000-8000-000000000001', 'other', false)")
     lookups(here)
     answers = []
     for guess in (payment.payment_id, old, OLD.format(1)):

@@ -17,7 +17,7 @@ from ticketcap_payment.main import drain
 from ticketcap_payment.saga.deliveries import Deliveries
 from ticketcap_payment.saga.delivery import DeliveryResult
 from ticketcap_payment.steps import Step
-from ticketcap_payment.store.outbox import Delivery, Outbox, Topic
+from ticketcap_payment.store.outbox import Delivery, DueWork, Outbox, Topic
 from ticketcap_payment.telemetry import PaymentTelemetry
 
 
@@ -178,11 +178,11 @@ class OneRow:
         self.postponed = asyncio.Event()
         self.leased = 0
 
-    async def lease(self, registration_id: UUID) -> Delivery:
+    async def lease(self, school_id: UUID, registration_id: UUID) -> Delivery:
         self.leased += 1
         return Delivery(
             id=1,
-            key=PaymentKey(uuid4(), registration_id, "herzl"),
+            key=PaymentKey(uuid4(), registration_id, "herzl", school_id),
             topic=Topic.CONFIRM_SEAT,
             subject_id=uuid4(),
             traceparent="",
@@ -205,9 +205,9 @@ async def test_a_hung_delivery_is_ended_and_its_row_given_back() -> None:
     deliveries = Deliveries(
         cast("Outbox", row), PaymentTelemetry(Telemetry.in_memory()), {Topic.CONFIRM_SEAT: hang}, seconds=0.1
     )
-    registration_id = uuid4()
+    work = DueWork(uuid4(), uuid4(), uuid4())
     for turn in range(1, 3):
         row.postponed.clear()
-        await asyncio.wait_for(deliveries.start(registration_id, uuid4()), 20)
+        await asyncio.wait_for(deliveries.start(work), 20)
         assert row.postponed.is_set()
         assert row.leased == turn

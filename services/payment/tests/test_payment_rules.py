@@ -31,6 +31,7 @@ def a_payment(amount_agorot: int = 4990) -> Payment:
     return Payment(
         id=UUID(int=1),
         school_slug="herzl",
+        school_id=UUID(int=4),
         registration_id=UUID(int=2),
         event_id=UUID(int=3),
         order=new_order(uuid4()),
@@ -48,6 +49,7 @@ def a_refund(amount_agorot: int = 100) -> Refund:
     return Refund(
         id=NOTHING,
         school_slug="herzl",
+        school_id=NOTHING,
         payment_id=NOTHING,
         registration_id=NOTHING,
         charge_id="1",

@@ -26,13 +26,16 @@ from ticketcap_payment.domain.payment import Payment
 from ticketcap_payment.domain.states import TRANSITIONS, PaymentState
 from ticketcap_payment.store import outbox, payments, roles
 from ticketcap_payment.store.models import Base, PaymentRow
-from ticketcap_payment.store.outbox import Outbox, Topic
+from ticketcap_payment.store.outbox import DueWork, Outbox, Topic
 from ticketcap_payment.store.payments import Role
+from ticketcap_payment.store.schools import Schools
 from ticketcap_payment.store.transactions import school_transaction
 from ticketcap_testing.stack import fresh_database
 from uuid_utils.compat import uuid7
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+HERZL, BIALIK = uuid7(), uuid7()
+LIMITS = PoolLimits(size=8, checkout_timeout=31, connect_timeout=30, answer_timeout=30)
 
 
 @pytest.fixture
@@ -42,9 +45,7 @@ def database(ground: Ground) -> Iterator[str]:
 
 
 def engine(database: str, role: str) -> AsyncEngine:
-    return engine_of_role(
-        database, role=role, pool_name=role, limits=PoolLimits(size=8), telemetry=Telemetry.in_memory()
-    )
+    return engine_of_role(database, role=role, pool_name=role, limits=LIMITS, telemetry=Telemetry.in_memory())
 
 
 @pytest.fixture
@@ -73,6 +74,7 @@ def a_payment(**changes: Any) -> Payment:
     payment = Payment(
         id=uuid7(),
         school_slug="herzl",
+        school_id=HERZL,
         registration_id=uuid7(),
         event_id=uuid7(),
         order=new_order(uuid4()),
@@ -140,7 +142,7 @@ async def test_one_running_payment_per_registration(app: AsyncEngine) -> None:
 
     async def store(payment: Payment) -> str:
         try:
-            async with school_transaction(app, "herzl") as connection:
+            async with school_transaction(app, HERZL) as connection:
                 await payments.add(connection, payment)
                 await asyncio.sleep(0.05)
         except ConstraintViolated as error:
@@ -161,19 +163,19 @@ async def test_without_the_index_two_would_run(app: AsyncEngine, database: str) 
     one = a_payment()
 
     async def store(payment: Payment) -> None:
-        async with school_transaction(app, "herzl") as connection:
+        async with school_transaction(app, HERZL) as connection:
             await payments.add(connection, payment)
             await asyncio.sleep(0.05)
 
     await asyncio.gather(store(one), store(replace(one, id=uuid7(), order=new_order(uuid4()), idempotency_key="other")))
     with owner(database) as connection:
-        connection.execute(text("SELECT set_config('ticketcap.school', 'herzl', false)"))
+        connection.execute(text("SELECT set_config('ticketcap.school_id', :id, false)"), {"id": str(HERZL)})
         assert connection.execute(text("SELECT count(*) FROM payments")).scalar() == 2
 
 
 async def test_a_number_of_yaadpay_counts_once(app: AsyncEngine) -> None:
     """A number that comes twice, or for another payment, is recorded once."""
-    async with school_transaction(app, "herzl") as connection:
+    async with school_transaction(app, HERZL) as connection:
         one, other = a_payment(), a_payment()
         for payment in (one, other):
             await payments.add(connection, payment)
@@ -186,13 +188,13 @@ async def test_a_number_of_yaadpay_counts_once(app: AsyncEngine) -> None:
 async def test_a_school_sees_only_its_own(app: AsyncEngine) -> None:
     """Row-level security, forced: read, changed or added for another school, there is nothing."""
     payment = a_payment()
-    async with school_transaction(app, "herzl") as connection:
+    async with school_transaction(app, HERZL) as connection:
         await payments.add(connection, payment)
-    async with school_transaction(app, "bialik") as connection:
+    async with school_transaction(app, BIALIK) as connection:
         assert (await connection.execute(text("SELECT count(*) FROM payments"))).scalar() == 0
         assert (await connection.execute(text("UPDATE payments SET failure = 'x'"))).rowcount == 0
     with pytest.raises(Exception, match="row-level security"):
-        async with school_transaction(app, "bialik") as connection:
+        async with school_transaction(app, BIALIK) as connection:
             await payments.add(connection, a_payment())
     async with app.connect() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM payments"))).scalar() == 0
@@ -211,20 +213,20 @@ async def test_deliveries_come_in_order_and_to_one_at_a_time(app: AsyncEngine, j
     """Of many concurrent workers one leases the oldest row; later rows wait; an ended lease is given to another one."""
     box = Outbox(app, jobs, lease_seconds=0.3)
     payment = a_payment()
-    async with school_transaction(app, "herzl") as connection:
+    async with school_transaction(app, HERZL) as connection:
         await payments.add(connection, payment)
         for topic in (Topic.CAPTURE, Topic.CAPTURE, Topic.CONFIRM_SEAT):
             await outbox.put(connection, payment, topic, payment.id)
-    asked = await asyncio.gather(*(box.lease(payment.registration_id) for _ in range(6)))
+    asked = await asyncio.gather(*(box.lease(HERZL, payment.registration_id) for _ in range(6)))
     (first,) = [delivery for delivery in asked if delivery]
     assert (first.topic, first.tries) == (Topic.CAPTURE, 1)
-    assert await box.lease(payment.registration_id) is None
+    assert await box.lease(HERZL, payment.registration_id) is None
     await asyncio.sleep(0.4)
-    again = await box.lease(payment.registration_id)
+    again = await box.lease(HERZL, payment.registration_id)
     assert again is not None
     assert (again.id, again.tries) == (first.id, 2)
     await box.done(again)
-    second = await box.lease(payment.registration_id)
+    second = await box.lease(HERZL, payment.registration_id)
     assert second is not None
     assert second.topic is Topic.CONFIRM_SEAT, "the second row of the same subject was never made"
     await box.postpone(second, 30)
@@ -238,31 +240,31 @@ async def test_an_event_with_many_due_deliveries_fills_no_page(app: AsyncEngine,
     stuck = uuid7()
     all_payments = [*(a_payment(event_id=stuck) for _ in range(8)), a_payment(), a_payment()]
     for payment in all_payments:
-        async with school_transaction(app, "herzl") as connection:
+        async with school_transaction(app, HERZL) as connection:
             await payments.add(connection, payment)
             await outbox.put(connection, payment, Topic.CONFIRM_SEAT, payment.id)
     due = await box.due(5, of_event=3)
     expected = [all_payments[number] for number in (0, 1, 2, 8, 9)]
-    assert due == [(payment.registration_id, payment.event_id) for payment in expected]
+    assert due == [DueWork(HERZL, payment.registration_id, payment.event_id) for payment in expected]
 
 
 async def test_who_has_lost_a_lease_changes_nothing_of_the_next_ones(app: AsyncEngine, jobs: AsyncEngine) -> None:
     """A deliverer that slept past its lease neither gives the row back nor closes it under the one that has it now."""
     box = Outbox(app, jobs, lease_seconds=0.3)
     payment = a_payment()
-    async with school_transaction(app, "herzl") as connection:
+    async with school_transaction(app, HERZL) as connection:
         await payments.add(connection, payment)
         await outbox.put(connection, payment, Topic.CAPTURE, payment.id)
-    slept = await box.lease(payment.registration_id)
+    slept = await box.lease(HERZL, payment.registration_id)
     await asyncio.sleep(0.4)
-    awake = await Outbox(app, jobs, lease_seconds=30).lease(payment.registration_id)
+    awake = await Outbox(app, jobs, lease_seconds=30).lease(HERZL, payment.registration_id)
     assert slept is not None
     assert awake is not None
     await box.postpone(slept, 0)
-    assert await box.lease(payment.registration_id) is None, "it is leased to the one that is awake"
+    assert await box.lease(HERZL, payment.registration_id) is None, "it is leased to the one that is awake"
     await box.done(slept)
     await box.postpone(awake, 0)
-    assert await box.lease(payment.registration_id) is not None, "it is still to be done"
+    assert await box.lease(HERZL, payment.registration_id) is not None, "it is still to be done"
 
 
 async def test_what_is_committed_is_delivered_and_what_is_not_is_not(app: AsyncEngine, jobs: AsyncEngine) -> None:
@@ -271,7 +273,7 @@ async def test_what_is_committed_is_delivered_and_what_is_not_is_not(app: AsyncE
     payment = a_payment()
 
     async def change_ones_mind() -> None:
-        async with school_transaction(app, "herzl") as connection:
+        async with school_transaction(app, HERZL) as connection:
             await payments.add(connection, payment)
             await outbox.put(connection, payment, Topic.CAPTURE, payment.id)
             raise RuntimeError("changed my mind")
@@ -289,3 +291,24 @@ def test_the_owner_is_bound_as_well(database: str) -> None:
             {"names": list(roles.TABLES)},
         )
         assert {row[0] for row in rows} == set(roles.TABLES)
+
+
+async def test_a_cancelled_caller_takes_no_other_along(app: AsyncEngine, database: str) -> None:
+    """Callers of one school share a statement; the others get its end, and a later one may begin it again."""
+    schools = Schools(app)
+    with owner(database) as blocker:
+        blocker.execute(text("LOCK TABLE schools IN ACCESS EXCLUSIVE MODE"))
+        store = partial(schools.store, HERZL, "herzl", synthetic=False)
+        first, second = (asyncio.create_task(store()) for _ in range(2))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        await asyncio.wait([first])
+        alone = asyncio.create_task(schools.store(BIALIK, "bialik", synthetic=False))
+        await asyncio.sleep(0.1)
+        alone.cancel()
+        await asyncio.wait([alone])
+        blocker.rollback()
+        await second
+    await schools.store(BIALIK, "bialik", synthetic=False)
+    assert [await schools.find(slug) for slug in ("herzl", "bialik", "other")] == [HERZL, BIALIK, None]
+    await schools.close()

@@ -20,12 +20,3 @@ async def test_a_payment_stores_the_schools_id_and_its_spans_carry_both(here: Wo
     assert [str(row["school_id"]) for row in here.rows("SELECT school_id FROM payments")] == [school_id]
     for name in ("payment.create", "payment.return", "outbox.deliver", "payment.capture"):
         assert school_of(here, name) == {(school_id, "herzl")}, name
-
-
-async def test_a_payment_of_before_the_id_works_by_its_slug(here: World) -> None:
-    """A row without an id is refunded like any other, and its spans carry the slug alone."""
-    paid = await here.paid(await here.hold())
-    here.change("UPDATE payments SET school_id = NULL")
-    await here.refund(paid.result.id)
-    assert school_of(here, "payment.refund") == {(None, "herzl")}
-    await here.books_agree()

@@ -113,7 +113,7 @@ async def running(
             steps=steps or NoSteps(),
         )
         outbox = Outbox(engine, jobs_engine, lease_seconds=settings.outbox_lease_seconds)
-        directory = Directory(engine, jobs_engine)
+        directory = Directory(engine, jobs_engine, schools)
         verifier = settings.verifier()
         service, deliveries = _service(saga, outbox, directory, Escalations(jobs_engine), verifier)
         server = GrpcServer(telemetry=telemetry, verifier=verifier)
@@ -182,7 +182,7 @@ def _service(
     deliveries = Deliveries(outbox, saga.telemetry, handlers)
     resolution = Resolution(saga, escalations, directory)
     service = PaymentService(
-        access=Access(verifier, directory, saga.registration),
+        access=Access(verifier, saga.schools, directory, saga.registration),
         engine=saga.engine,
         creation=Creation(saga),
         settlement=Settlement(saga, returns, refunds, resolution, deliveries),

@@ -60,6 +60,7 @@ class Change:
 
     registration_id: UUID
     school_slug: str
+    school_id: UUID
     school_synthetic: bool = False
     status: str
     traceparent: str
@@ -174,6 +175,7 @@ def _change(message: pb.RegistrationChange) -> Change:
     return Change(
         registration_id=UUID(message.registration_id),
         school_slug=message.school,
+        school_id=_school_id(message.school_id),
         school_synthetic=message.school_synthetic,
         status=_status(message.status),
         traceparent=message.traceparent,

@@ -162,9 +162,11 @@ class PaymentTelemetry:
         attributes = {**_payment(key), schema.OUTBOX_TOPIC: topic}
         return self._span(schema.PAYMENT_RECONCILE, attributes)
 
-    def change(self, school_slug: str, status: str, traceparent: str, *, synthetic: bool) -> _CurrentSpan:
+    def change(
+        self, school_slug: str, school_id: UUID, status: str, traceparent: str, *, synthetic: bool
+    ) -> _CurrentSpan:
         """Span the handling of a registration's change, linked to the request that changed it."""
-        attributes = {**school_attributes(school_slug, None, synthetic), schema.STATUS: status}
+        attributes = {**school_attributes(school_slug, school_id, synthetic), schema.STATUS: status}
         return self._span(schema.REGISTRATION_CHANGED, attributes, kind=SpanKind.CONSUMER, cause=traceparent)
 
     @contextmanager

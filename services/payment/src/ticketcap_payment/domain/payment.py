@@ -13,12 +13,12 @@ from ticketcap_payment.domain.states import CHARGED, TRANSITIONS, PaymentState, 
 
 @dataclass(frozen=True, slots=True)
 class PaymentKey:
-    """The ids by which a payment is found, and its school. ``school_id`` is None for payments of before 0003."""
+    """The ids by which a payment is found, and its school."""
 
     id: UUID
     registration_id: UUID
     school_slug: str
-    school_id: UUID | None = None
+    school_id: UUID
     school_synthetic: bool = False
 
 
@@ -28,7 +28,7 @@ class Payment:
 
     id: UUID
     school_slug: str
-    school_id: UUID | None = None
+    school_id: UUID
     school_synthetic: bool = False
     registration_id: UUID
     event_id: UUID

@@ -26,6 +26,7 @@ class Refund:
 
     id: UUID
     school_slug: str
+    school_id: UUID
     payment_id: UUID
     registration_id: UUID
     charge_id: str

@@ -49,13 +49,13 @@ class Reconciler:
     async def _requeue(self, work: StuckWork) -> None:
         with self._saga.telemetry.requeue(work.key, work.topic):
             _log.warning("reconciler.stuck", payment_id=str(work.key.id), topic=work.topic)
-            async with self._saga.transaction(work.key.school_slug) as connection:
-                payment = await payments.get(connection, work.key.id)
+            async with self._saga.transaction(work.key.school_id) as connection:
+                payment = await payments.get(connection, work.key.school_id, work.key.id)
                 # A no-op if a request has written the row since: one row per topic and subject is open at most.
                 await outbox.put(connection, payment, work.topic, work.subject_id)
 
     async def _expire(self, key: PaymentKey) -> None:
-        async with self._saga.transaction(key.school_slug) as connection:
+        async with self._saga.transaction(key.school_id) as connection:
             payment = await payments.lock(connection, key)
             # The customer may have paid between the query and the lock.
             if payment.state in UNPAID:

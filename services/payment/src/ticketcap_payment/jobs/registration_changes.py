@@ -45,7 +45,9 @@ class RegistrationChanges:
                 self._saga.telemetry.feed_read()
                 return
             # Most registrations of a free event never had a payment: one look-up saves each of them a transaction.
-            paying = await self._directory.with_payments([change.registration_id for change in changes])
+            paying = await self._directory.with_payments(
+                [(change.school_id, change.registration_id) for change in changes]
+            )
             for change in changes:
                 await self._apply(change, has_payments=change.registration_id in paying)
             # The cursor moves after the page is applied. A process that dies before this applies the page again.
@@ -53,7 +55,11 @@ class RegistrationChanges:
 
     async def _apply(self, change: Change, *, has_payments: bool) -> None:
         with self._saga.telemetry.change(
-            change.school_slug, change.status, change.traceparent, synthetic=change.school_synthetic
+            change.school_slug,
+            change.school_id,
+            change.status,
+            change.traceparent,
+            synthetic=change.school_synthetic,
         ):
             if change.status == "CANCELLED":
                 await self._cancelled(change)
@@ -64,8 +70,8 @@ class RegistrationChanges:
             await self._saga.steps.reached(Step.CHANGE_APPLIED)
 
     async def _cancelled(self, change: Change) -> None:
-        async with self._saga.transaction(change.school_slug) as connection:
-            for payment in await payments.lock_all(connection, change.registration_id):
+        async with self._saga.transaction(change.school_id) as connection:
+            for payment in await payments.lock_all(connection, change.school_id, change.registration_id):
                 if payment.state in UNPAID:
                     await payments.save(connection, payment.expired("registration_cancelled"))
                 if payment.state is PaymentState.CAPTURED:
@@ -74,25 +80,25 @@ class RegistrationChanges:
     async def _refund(self, connection: AsyncConnection, payment: Payment, change: Change) -> None:
         """Owe the refund of a cancellation once: a repeated change finds money left after a partial refund."""
         due = due_on_cancellation(refundable_agorot=payment.refundable_agorot, refund_agorot=change.refund_agorot)
-        existing = await refunds.of_payment(connection, payment.id)
+        existing = await refunds.of_payment(connection, payment.school_id, payment.id)
         if due and not any(refund.reason is RefundReason.CANCELLED for refund in existing):
             await owe(self._saga, connection, payment, due, RefundReason.CANCELLED)
 
     async def _freed(self, change: Change) -> None:
         """Expire the pages of a registration that was confirmed free; a card on such a page is not charged."""
-        async with self._saga.transaction(change.school_slug) as connection:
-            for payment in await payments.lock_all(connection, change.registration_id):
+        async with self._saga.transaction(change.school_id) as connection:
+            for payment in await payments.lock_all(connection, change.school_id, change.registration_id):
                 if payment.state in UNPAID:
                     await payments.save(connection, payment.expired("free"))
 
     async def _confirmed(self, change: Change) -> None:
         """Escalate a confirmed seat of a paid event without a capture: only this service confirms such a seat."""
-        async with self._saga.transaction(change.school_slug) as connection:
-            existing = await payments.lock_all(connection, change.registration_id)
+        async with self._saga.transaction(change.school_id) as connection:
+            existing = await payments.lock_all(connection, change.school_id, change.registration_id)
             if any(payment.state in CHARGED for payment in existing):
                 return
             escalated = await escalations.escalate_seat(
-                connection, change.registration_id, change.school_slug, "seat_without_payment"
+                connection, change.registration_id, change.school_id, change.school_slug, "seat_without_payment"
             )
         if escalated:
             _log.error("seat.without_payment", registration_id=str(change.registration_id))

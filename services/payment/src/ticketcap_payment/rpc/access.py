@@ -1,5 +1,7 @@
 """Authorise a call: organisers by role, holders by the registration's token, operators."""
 
+from uuid import UUID
+
 from ticketcap_chassis.errors import NotFound, Unauthenticated
 from ticketcap_chassis.identity.roles import ADMINS, SUPER_ADMINS
 from ticketcap_chassis.identity.tokens import TokenVerifier
@@ -10,14 +12,18 @@ from ticketcap_payment.domain.hold import Hold
 from ticketcap_payment.domain.payment import PaymentKey
 from ticketcap_payment.registration_client import RegistrationClient
 from ticketcap_payment.store.directory import Directory
+from ticketcap_payment.store.schools import Schools
 from ticketcap_payment.telemetry import describe_school
 
 
 class Access:
     """Admits callers, or raises the error that they get."""
 
-    def __init__(self, verifier: TokenVerifier, directory: Directory, registration: RegistrationClient) -> None:
+    def __init__(
+        self, verifier: TokenVerifier, schools: Schools, directory: Directory, registration: RegistrationClient
+    ) -> None:
         self._verifier = verifier
+        self._schools = schools
         self._directory = directory
         self._registration = registration
 
@@ -27,10 +33,15 @@ class Access:
         principal.require(SUPER_ADMINS)
         return principal.subject
 
-    async def school(self, slug: str) -> None:
-        """Admit an OWNER or ADMIN of a school; other callers get NotFound."""
+    async def school(self, slug: str) -> UUID | None:
+        """Admit an OWNER or ADMIN of a school; other callers get NotFound.
+
+        Return the school's id, or None when it never had a payment.
+        """
         (await caller(self._verifier)).require_school(slug, ADMINS)
-        describe_school(slug, None)
+        school_id = await self._schools.find(slug)
+        describe_school(slug, school_id)
+        return school_id
 
     async def hold(self, registration: str, *, manage_token: str, pay_token: str) -> Hold:
         """Admit the holder of one of the two tokens, and return the hold."""

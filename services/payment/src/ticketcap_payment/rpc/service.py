@@ -78,8 +78,11 @@ class PaymentService(pb_grpc.PaymentServiceServicer):
     async def ExportPayments(
         self, request: pb.ExportPaymentsRequest, context: Context
     ) -> AsyncIterator[pb.ExportPaymentsResponse]:
-        await self.access.school(request.school)
-        async for page in export.day_of_school(self.engine, request.school, translate.day(request.day)):
+        school_id = await self.access.school(request.school)
+        day = translate.day(request.day)
+        if school_id is None:
+            return
+        async for page in export.day_of_school(self.engine, school_id, day):
             yield pb.ExportPaymentsResponse(entries=[translate.export_entry(entry) for entry in page])
 
     async def ListEscalations(self, request: pb.ListEscalationsRequest, context: Context) -> pb.ListEscalationsResponse:

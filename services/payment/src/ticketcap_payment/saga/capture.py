@@ -79,7 +79,7 @@ class Capture:
 
         Return False when a charge was sent before.
         """
-        async with self._saga.transaction(payment.school_slug) as connection:
+        async with self._saga.transaction(payment.school_id) as connection:
             current = await payments.lock(connection, payment.key)
             if current.state not in CAPTURING or current.capture_tries:
                 return False
@@ -90,7 +90,7 @@ class Capture:
     async def _charge(self, delivery: Delivery, payment: Payment) -> DeliveryResult:
         # The intent is committed before the charge is sent. If the process dies in between, ``capture_tries`` says
         # that a charge may exist. No lock is held during the call.
-        async with self._saga.transaction(payment.school_slug) as connection:
+        async with self._saga.transaction(payment.school_id) as connection:
             current = await payments.lock(connection, payment.key)
             if current.state not in CAPTURING:
                 return Done()
@@ -103,8 +103,8 @@ class Capture:
         return await self._record(delivery, intent, response)
 
     async def _record(self, delivery: Delivery, intent: Payment, response: YaadPayResponse) -> DeliveryResult:
-        async with self._saga.transaction(intent.school_slug) as connection:
-            existing = await payments.lock_all(connection, intent.registration_id)
+        async with self._saga.transaction(intent.school_id) as connection:
+            existing = await payments.lock_all(connection, intent.school_id, intent.registration_id)
             current = payments.one_of(existing, intent.id)
             # The lease may have ended during the call, and another worker may have charged and recorded meanwhile.
             if current.state not in CAPTURING or current.yaadpay_id != intent.yaadpay_id:
@@ -185,7 +185,9 @@ class Capture:
 
     async def _close_escalation(self, connection: AsyncConnection, payment: Payment, resolution: str) -> None:
         """Close the payment's escalation, if it has one: the payment ended without a person."""
-        await escalations.resolve(connection, Kind.PAYMENT, payment.id, by="yaadpay", resolution=resolution)
+        await escalations.resolve(
+            connection, payment.school_id, Kind.PAYMENT, payment.id, by="yaadpay", resolution=resolution
+        )
 
     def _report_refusal(self, payment: Payment, response: YaadPayResponse) -> None:
         reason = _failure(response)
@@ -194,7 +196,7 @@ class Capture:
             _log.error("payment.capture_refused", payment_id=str(payment.id), ccode=response.ccode)
 
     async def _escalate(self, payment: Payment, why: str) -> None:
-        async with self._saga.transaction(payment.school_slug) as connection:
+        async with self._saga.transaction(payment.school_id) as connection:
             current = await payments.lock(connection, payment.key)
             if current.state is PaymentState.AUTHORISED and current.capture_tries:
                 await payments.save(connection, current.unknown(current.ccode))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -39,6 +40,6 @@ class Saga:
         """Two phases: YaadPay stores the card first, and charges it once the seat is secured."""
         return self.settings.payment_mode == "two_phase"
 
-    def transaction(self, school_slug: str) -> AbstractAsyncContextManager[AsyncConnection]:
+    def transaction(self, school_id: UUID) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction for one school; commit when the block ends."""
-        return school_transaction(self.engine, school_slug)
+        return school_transaction(self.engine, school_id)

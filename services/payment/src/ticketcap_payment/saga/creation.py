@@ -76,7 +76,7 @@ class Creation:
         with self._saga.telemetry.creation():
             describe_school(hold.school_slug, hold.school_id, hold.school_synthetic)
             await self._saga.schools.store(hold.school_id, hold.school_slug, synthetic=hold.school_synthetic)
-            async with self._saga.transaction(hold.school_slug) as connection:
+            async with self._saga.transaction(hold.school_id) as connection:
                 opened = await self._find_or_add(connection, hold, request)
             describe_payment(opened.payment)
             await self._saga.steps.reached(Step.PAYMENT_STORED)
@@ -86,7 +86,7 @@ class Creation:
 
     async def _find_or_add(self, connection: AsyncConnection, hold: Hold, request: PaymentRequest) -> OpenPayment:
         # The lock makes the checks and the insert one step: concurrent requests can't both find no running payment.
-        existing = await payments.lock_all(connection, hold.registration_id)
+        existing = await payments.lock_all(connection, hold.school_id, hold.registration_id)
         same = next((payment for payment in existing if payment.idempotency_key == request.idempotency_key), None)
         if same is not None:
             return self._replay(same, hold, request)
@@ -158,16 +158,16 @@ class Creation:
             raise PageUnavailable(payment.id) from error
         await self._saga.steps.reached(Step.PAGE_SIGNED)
         opened = payment.redirected(url)
-        async with self._saga.transaction(payment.school_slug) as connection:
+        async with self._saga.transaction(payment.school_id) as connection:
             # Another request may have ended this payment, or stored a page of its own, while YaadPay signed this one.
             if not await payments.redirect(connection, opened):
-                raise _running(await payments.get(connection, payment.id))
+                raise _running(await payments.get(connection, payment.school_id, payment.id))
         self._saga.telemetry.page_opened(opened)
         return opened
 
     async def _release(self, payment: Payment) -> None:
         """Let the next request sign the page without waiting."""
-        async with self._saga.transaction(payment.school_slug) as connection:
+        async with self._saga.transaction(payment.school_id) as connection:
             current = await payments.lock(connection, payment.key)
             if current.state is PaymentState.CREATED:
                 await payments.save(connection, current.page_failed(_PAGE_UNAVAILABLE))

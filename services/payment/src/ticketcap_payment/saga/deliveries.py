@@ -17,7 +17,7 @@ from ticketcap_chassis.errors import ServiceError
 from ticketcap_observability import get_logger
 
 from ticketcap_payment.saga.delivery import DeliveryResult, Done, Retry, pause_after
-from ticketcap_payment.store.outbox import Delivery, Outbox, Topic
+from ticketcap_payment.store.outbox import Delivery, DueWork, Outbox, Topic
 from ticketcap_payment.telemetry import PaymentTelemetry, report_bug
 
 Handlers = Mapping[Topic, Callable[[Delivery], Awaitable[DeliveryResult]]]
@@ -56,35 +56,35 @@ class Deliveries:
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._closed = False
 
-    def start(self, registration_id: UUID, event_id: UUID, handlers: Handlers | None = None) -> "asyncio.Task[None]":
+    def start(self, work: DueWork, handlers: Handlers | None = None) -> "asyncio.Task[None]":
         """Start delivering a registration's due rows, or return the running task. ``handlers`` replace the usual ones.
 
         A task that runs already keeps its own handlers.
         """
         # No await between the look-up and the entry: two callers can't both start a task. A finished task stays until
         # its callback has run; a caller that gets it waits for nothing and calls again.
-        task = self._tasks.get(registration_id)
+        task = self._tasks.get(work.registration_id)
         if task is None:
             # The task outlives its caller, so it must not inherit the caller's deadline.
-            work = self._deliver_all(registration_id, event_id, {**self._handlers, **(handlers or {})})
-            task = asyncio.create_task(work, name=f"deliver {registration_id}", context=deadlines.without())
-            self._tasks[registration_id] = task
-            task.add_done_callback(lambda _: self._tasks.pop(registration_id, None))
+            turn = self._deliver_all(work, {**self._handlers, **(handlers or {})})
+            task = asyncio.create_task(turn, name=f"deliver {work.registration_id}", context=deadlines.without())
+            self._tasks[work.registration_id] = task
+            task.add_done_callback(lambda _: self._tasks.pop(work.registration_id, None))
         return task
 
     async def start_due(self) -> None:
         """Start every due delivery that no worker holds; return immediately."""
         if not self._closed:
-            for registration_id, event_id in await self._outbox.due(_DUE, of_event=_OF_EVENT):
-                self.start(registration_id, event_id)
+            for work in await self._outbox.due(_DUE, of_event=_OF_EVENT):
+                self.start(work)
 
-    async def finish(self, registration_id: UUID, event_id: UUID, handlers: Handlers | None = None) -> None:
+    async def finish(self, work: DueWork, handlers: Handlers | None = None) -> None:
         """Deliver a registration's rows until none is due or under way, or until the caller's time is nearly over."""
         until = time.monotonic() + deadlines.bounded(_WAIT_SECONDS) - _SLACK_SECONDS
         while (left := until - time.monotonic()) > 0:
             # ``wait``, not ``await task``: a cancelled caller must not cancel the task.
-            await asyncio.wait([self.start(registration_id, event_id, handlers)], timeout=left)
-            if not await self._is_busy(registration_id):
+            await asyncio.wait([self.start(work, handlers)], timeout=left)
+            if not await self._is_busy(work):
                 return
             # Another process holds the lease, or a row became due meanwhile.
             await asyncio.sleep(_LOOK_SECONDS)
@@ -102,19 +102,19 @@ class Deliveries:
         if late:
             await asyncio.wait(late)
 
-    async def _is_busy(self, registration_id: UUID) -> bool:
+    async def _is_busy(self, work: DueWork) -> bool:
         try:
-            return await self._outbox.is_busy(registration_id)
+            return await self._outbox.is_busy(work.school_id, work.registration_id)
         except ServiceError:
             return True
 
-    async def _deliver_all(self, registration_id: UUID, event_id: UUID, handlers: Handlers) -> None:
-        async with self._slots.slot(event_id):
+    async def _deliver_all(self, work: DueWork, handlers: Handlers) -> None:
+        async with self._slots.slot(work.event_id):
             for _ in range(_ROWS_PER_TASK):
                 if self._closed:
                     return
                 try:
-                    delivery = await self._outbox.lease(registration_id)
+                    delivery = await self._outbox.lease(work.school_id, work.registration_id)
                 except ServiceError as error:
                     _log.warning("outbox.not_leased", reason=error.reason)
                     return

@@ -72,10 +72,11 @@ async def owe(
     if reason is not RefundReason.SURPLUS:
         payment = payment.refund_requested(amount_agorot)
         await payments.save(connection, payment)
-    refund_id = tagged_uuid7(payment.school_id or payment.id)
+    refund_id = tagged_uuid7(payment.school_id)
     refund = Refund(
         id=refund_id,
         school_slug=payment.school_slug,
+        school_id=payment.school_id,
         payment_id=payment.id,
         registration_id=payment.registration_id,
         charge_id=payment.yaadpay_id if charge_id is None else charge_id,
@@ -101,9 +102,9 @@ class Refunds:
 
     async def request(self, key: PaymentKey, request: RefundRequest) -> RequestedRefund:
         """Owe a refund on an organiser's request. Raises NotCaptured, RefundTooLarge, IdempotencyKeyReused."""
-        async with self._saga.transaction(key.school_slug) as connection:
+        async with self._saga.transaction(key.school_id) as connection:
             payment = await payments.lock(connection, key)
-            existing = await refunds.of_payment(connection, key.id)
+            existing = await refunds.of_payment(connection, key.school_id, key.id)
             same = next((refund for refund in existing if refund.idempotency_key == request.idempotency_key), None)
             if same is not None and same.fingerprint != request.fingerprint:
                 raise IdempotencyKeyReused
@@ -171,18 +172,18 @@ class Refunds:
 
     async def _replace(self, payment: Payment, before: Refund, after: Refund) -> bool:
         """Write ``after``, unless another worker or a person has changed the refund since ``before``."""
-        async with self._saga.transaction(payment.school_slug) as connection:
-            await payments.lock_all(connection, payment.registration_id)
-            if await refunds.get(connection, before.id) != before:
+        async with self._saga.transaction(payment.school_id) as connection:
+            await payments.lock_all(connection, payment.school_id, payment.registration_id)
+            if await refunds.get(connection, payment.school_id, before.id) != before:
                 return False
             await refunds.save(connection, after)
             return True
 
     async def _record_done(self, payment: Payment, sent: Refund, response: YaadPayResponse) -> None:
         now = self._saga.now()
-        async with self._saga.transaction(payment.school_slug) as connection:
+        async with self._saga.transaction(payment.school_id) as connection:
             current = await payments.lock(connection, payment.key)
-            refund = await refunds.get(connection, sent.id)
+            refund = await refunds.get(connection, payment.school_id, sent.id)
             if refund.state not in _ANSWER_PENDING:
                 # A person has resolved it meanwhile, and the payment counts the refund already.
                 return
@@ -195,7 +196,9 @@ class Refunds:
                     connection, current, response.id, Role.REFUND, now=now, amount_agorot=amount
                 )
             resolution = "the answer came after all"
-            await escalations.resolve(connection, Kind.REFUND, refund.id, by="yaadpay", resolution=resolution)
+            await escalations.resolve(
+                connection, payment.school_id, Kind.REFUND, refund.id, by="yaadpay", resolution=resolution
+            )
         await self._saga.steps.reached(Step.REFUND_RECORDED)
 
     async def _refused(self, payment: Payment, sent: Refund, response: YaadPayResponse) -> DeliveryResult:
@@ -214,9 +217,9 @@ class Refunds:
         return await self._escalate(payment, sent, sent.unknown(response.ccode), "refund_not_known")
 
     async def _escalate(self, payment: Payment, before: Refund, after: Refund, why: str) -> DeliveryResult:
-        async with self._saga.transaction(payment.school_slug) as connection:
-            await payments.lock_all(connection, payment.registration_id)
-            if (await refunds.get(connection, before.id)).state is RefundState.DONE:
+        async with self._saga.transaction(payment.school_id) as connection:
+            await payments.lock_all(connection, payment.school_id, payment.registration_id)
+            if (await refunds.get(connection, payment.school_id, before.id)).state is RefundState.DONE:
                 return Done()
             await refunds.save(connection, after)
             await escalations.escalate(connection, Kind.REFUND, before.id, payment.key, why)

@@ -50,17 +50,19 @@ class Resolution:
         subject_id = as_uuid(subject)
         if subject_id is None:
             raise NotEscalated(kind, subject)
-        school_slug, payment_id = await self._find(kind, subject_id, finding)
-        async with self._saga.transaction(school_slug) as connection:
+        school_id, payment_id = await self._find(kind, subject_id, finding)
+        async with self._saga.transaction(school_id) as connection:
             # Closing comes first: of two persons who resolve at once, the second one finds no open escalation.
-            if not await escalations.resolve(connection, kind, subject_id, by=finding.by, resolution=str(finding)):
+            if not await escalations.resolve(
+                connection, school_id, kind, subject_id, by=finding.by, resolution=str(finding)
+            ):
                 raise NotEscalated(kind, subject)
-            payment = await self._apply(connection, kind, subject_id, payment_id, finding)
+            payment = await self._apply(connection, kind, school_id, subject_id, payment_id, finding)
         _log.info("escalation.resolved", kind=kind, subject_id=str(subject_id), who=finding.by)
         return payment
 
-    async def _find(self, kind: Kind, subject_id: UUID, finding: Finding) -> tuple[str, UUID | None]:
-        """Return the school's slug and the payment; escalate a charge first that this service never heard of."""
+    async def _find(self, kind: Kind, subject_id: UUID, finding: Finding) -> tuple[UUID, UUID | None]:
+        """Return the school's id and the payment; escalate a charge first that this service never heard of."""
         found = await self._open.find(kind, subject_id)
         if found is None and kind is Kind.PAYMENT and finding.money_moved:
             found = await self._escalate_unreported(subject_id)
@@ -68,22 +70,28 @@ class Resolution:
             raise NotEscalated(kind, str(subject_id))
         return found
 
-    async def _escalate_unreported(self, payment_id: UUID) -> tuple[str, UUID] | None:
+    async def _escalate_unreported(self, payment_id: UUID) -> tuple[UUID, UUID] | None:
         """Escalate a charge made on the page whose return never came; a person found it in the portal."""
         key = await self._directory.payment(str(payment_id))
-        async with self._saga.transaction(key.school_slug) as connection:
+        async with self._saga.transaction(key.school_id) as connection:
             if (await payments.lock(connection, key)).state not in NOT_CHARGED:
                 return None
             await escalations.escalate_payment(connection, key, "found_in_the_portal")
-        return key.school_slug, payment_id
+        return key.school_id, payment_id
 
     async def _apply(
-        self, connection: AsyncConnection, kind: Kind, subject_id: UUID, payment_id: UUID | None, finding: Finding
+        self,
+        connection: AsyncConnection,
+        kind: Kind,
+        school_id: UUID,
+        subject_id: UUID,
+        payment_id: UUID | None,
+        finding: Finding,
     ) -> Payment | None:
         if payment_id is None:
             # A seat without a payment: the registration service has the person's correction.
             return None
-        payment = await payments.lock(connection, (await payments.get(connection, payment_id)).key)
+        payment = await payments.lock(connection, (await payments.get(connection, school_id, payment_id)).key)
         match kind:
             case Kind.REFUND:
                 return await self._apply_to_refund(connection, payment, subject_id, finding)
@@ -98,7 +106,7 @@ class Resolution:
         if finding.money_moved and not finding.resend:
             raise InvalidInput.of("again", "must be true: money that came with a return counts when it is verified")
         verdict = Verdict.PENDING if finding.resend else Verdict.FORGED
-        await returns.record_verdict(connection, return_id, verdict, self._saga.now())
+        await returns.record_verdict(connection, payment.school_id, return_id, verdict, self._saga.now())
         if finding.resend:
             await outbox.put(connection, payment, Topic.VERIFY, return_id)
         return payment
@@ -115,7 +123,7 @@ class Resolution:
             return after
         if not finding.yaadpay_id:
             raise InvalidInput.of("yaadpay_id", "must be the number of the charge, which a refund needs")
-        for other in await payments.lock_all(connection, payment.registration_id):
+        for other in await payments.lock_all(connection, payment.school_id, payment.registration_id):
             if other.id != payment.id and other.state in UNPAID:
                 await payments.save(connection, other.expired("superseded"))
             elif other.id != payment.id and other.state in RUNNING:
@@ -129,7 +137,7 @@ class Resolution:
     async def _apply_to_refund(
         self, connection: AsyncConnection, payment: Payment, refund_id: UUID, finding: Finding
     ) -> Payment:
-        refund = await refunds.get(connection, refund_id)
+        refund = await refunds.get(connection, payment.school_id, refund_id)
         if finding.money_moved:
             await refunds.save(connection, refund.done(finding.yaadpay_id, 0, self._saga.now()))
             if finding.yaadpay_id:

@@ -58,8 +58,8 @@ class Returns:
 
     async def must_be_genuine(self, received: ReceivedReturn) -> None:
         """Raise ReturnRefused when YaadPay denies that it sent this return."""
-        async with self._saga.transaction(received.payment.school_slug) as connection:
-            stored = await returns.get(connection, received.id)
+        async with self._saga.transaction(received.payment.school_id) as connection:
+            stored = await returns.get(connection, received.payment.school_id, received.id)
         if stored.verdict is Verdict.FORGED:
             raise ReturnRefused("verify", received.payment.order)
 
@@ -82,7 +82,7 @@ class Returns:
             raise InvalidReturn("sign")
 
     async def _store(self, payment: Payment, fields: Return) -> ReceivedReturn:
-        async with self._saga.transaction(payment.school_slug) as connection:
+        async with self._saga.transaction(payment.school_id) as connection:
             locked = await payments.lock(connection, payment.key)
             stored = await returns.store(connection, locked, fields.storable, self._saga.now())
             if stored.verdict is Verdict.PENDING:
@@ -99,8 +99,8 @@ class Returns:
 
         ``received`` has the fields that are not stored, if the return is the one that the current request brought.
         """
-        async with self._saga.transaction(delivery.key.school_slug) as connection:
-            stored = await returns.get(connection, delivery.subject_id)
+        async with self._saga.transaction(delivery.key.school_id) as connection:
+            stored = await returns.get(connection, delivery.key.school_id, delivery.subject_id)
         if stored.verdict is not Verdict.PENDING:
             return Done()
         fields = parse_return(stored.message.encode())
@@ -125,7 +125,7 @@ class Returns:
     async def _retry(self, delivery: Delivery) -> DeliveryResult:
         if delivery.waiting_seconds < self._saga.settings.give_up_seconds:
             return Retry("unverified")
-        async with self._saga.transaction(delivery.key.school_slug) as connection:
+        async with self._saga.transaction(delivery.key.school_id) as connection:
             await self._escalate(connection, delivery, "yaadpay_does_not_verify")
         return Done()
 
@@ -133,11 +133,15 @@ class Returns:
         self._saga.telemetry.return_refused("verify")
         payment_id, return_id = str(delivery.key.id), str(delivery.subject_id)
         _log.error("payment.return_not_verified", payment_id=payment_id, return_id=return_id)
-        async with self._saga.transaction(delivery.key.school_slug) as connection:
-            await returns.record_verdict(connection, delivery.subject_id, Verdict.FORGED, self._saga.now())
+        async with self._saga.transaction(delivery.key.school_id) as connection:
+            await self._record_verdict(connection, delivery, Verdict.FORGED)
             # It matches the intent and, where Sign is checked, is signed with our key. Either it is forged by one who
             # has the key, or our own credentials are wrong.
             await self._escalate(connection, delivery, "fits_but_not_verified")
+
+    async def _record_verdict(self, connection: AsyncConnection, delivery: Delivery, verdict: Verdict) -> None:
+        school_id, return_id = delivery.key.school_id, delivery.subject_id
+        await returns.record_verdict(connection, school_id, return_id, verdict, self._saga.now())
 
     async def _escalate(self, connection: AsyncConnection, delivery: Delivery, why: str) -> None:
         await escalations.escalate(connection, Kind.RETURN, delivery.subject_id, delivery.key, why)
@@ -145,13 +149,14 @@ class Returns:
     async def _apply(self, delivery: Delivery, fields: Return) -> None:
         # One transaction holds the verdict, the payment's new state and the next row of the outbox. A process that
         # dies before the commit leaves the return PENDING, and the repeated delivery verifies it once more.
-        async with self._saga.transaction(delivery.key.school_slug) as connection:
-            existing = await payments.lock_all(connection, delivery.key.registration_id)
+        async with self._saga.transaction(delivery.key.school_id) as connection:
+            existing = await payments.lock_all(connection, delivery.key.school_id, delivery.key.registration_id)
             payment = payments.one_of(existing, delivery.key.id)
             others = [other for other in existing if other.id != payment.id]
-            await returns.record_verdict(connection, delivery.subject_id, Verdict.GENUINE, self._saga.now())
+            await self._record_verdict(connection, delivery, Verdict.GENUINE)
+            school_id, resolution = delivery.key.school_id, "verified after all"
             await escalations.resolve(
-                connection, Kind.RETURN, delivery.subject_id, by="yaadpay", resolution="verified after all"
+                connection, school_id, Kind.RETURN, delivery.subject_id, by="yaadpay", resolution=resolution
             )
             after = await self._apply_to(connection, payment, others, fields)
         self._saga.telemetry.return_applied(payment, after, fields.ccode)

@@ -49,7 +49,7 @@ class Seats:
 
     async def _record(self, payment: Payment, seat: SeatState, refund_reason: RefundReason | None) -> None:
         """Store the seat's state and, with a reason, owe the whole refundable rest in the same transaction."""
-        async with self._saga.transaction(payment.school_slug) as connection:
+        async with self._saga.transaction(payment.school_id) as connection:
             current = await payments.lock(connection, payment.key)
             if current.seat in _FINAL:
                 # Another worker delivered the same row after this worker's lease had ended: owe nothing twice.
@@ -57,7 +57,7 @@ class Seats:
             current = current.with_seat(seat)
             await payments.save(connection, current)
             await escalations.resolve(
-                connection, Kind.PAYMENT, payment.id, by="registration", resolution=f"seat {seat}"
+                connection, payment.school_id, Kind.PAYMENT, payment.id, by="registration", resolution=f"seat {seat}"
             )
             if refund_reason is not None and current.refundable_agorot:
                 await owe(self._saga, connection, current, current.refundable_agorot, refund_reason)
@@ -66,6 +66,6 @@ class Seats:
     async def _retry(self, delivery: Delivery, reason: str) -> DeliveryResult:
         """Retry until the registration service is back; escalate when it takes too long."""
         if delivery.waiting_seconds >= self._saga.settings.give_up_seconds:
-            async with self._saga.transaction(delivery.key.school_slug) as connection:
+            async with self._saga.transaction(delivery.key.school_id) as connection:
                 await escalations.escalate_payment(connection, delivery.key, "seat_not_confirmed")
         return Retry(f"seat:{reason}")

@@ -16,7 +16,7 @@ from ticketcap_payment.saga.resolution import Finding, Resolution
 from ticketcap_payment.saga.returns import Returns
 from ticketcap_payment.store import payments
 from ticketcap_payment.store.escalations import Kind
-from ticketcap_payment.store.outbox import Topic
+from ticketcap_payment.store.outbox import DueWork, Topic
 from ticketcap_payment.store.payments import PaymentSnapshot
 from ticketcap_payment.telemetry import describe_outcome, describe_return
 
@@ -59,7 +59,7 @@ class Settlement:
             # This request alone has the unsigned and the card fields, which are not stored. Another worker may verify
             # the stored fields first; Sign covers those.
             verify = {Topic.VERIFY: partial(self._returns.verify, received=received)}
-            await self._deliveries.finish(payment.registration_id, payment.event_id, verify)
+            await self._deliveries.finish(_work_of(payment), verify)
             await self._returns.must_be_genuine(received)
             after = await payments.read(self._saga.engine, payment.key)
             describe_outcome(after.state)
@@ -68,7 +68,7 @@ class Settlement:
     async def refund(self, key: PaymentKey, request: RefundRequest) -> SettledRefund:
         """Refund a payment. Raises NotCaptured, RefundTooLarge, IdempotencyKeyReused."""
         requested = await self._refunds.request(key, request)
-        await self._deliveries.finish(key.registration_id, requested.event_id)
+        await self._deliveries.finish(DueWork(key.school_id, key.registration_id, requested.event_id))
         snapshot = await payments.snapshot(self._saga.engine, key)
         refund = next(refund for refund in snapshot.refunds if refund.id == requested.refund.id)
         return SettledRefund(refund, snapshot, requested.replayed)
@@ -78,5 +78,9 @@ class Settlement:
         payment = await self._resolution.resolve(kind, subject, finding)
         if payment is None:
             return None
-        await self._deliveries.finish(payment.registration_id, payment.event_id)
+        await self._deliveries.finish(_work_of(payment))
         return await payments.snapshot(self._saga.engine, payment.key)
+
+
+def _work_of(payment: Payment) -> DueWork:
+    return DueWork(payment.school_id, payment.registration_id, payment.event_id)

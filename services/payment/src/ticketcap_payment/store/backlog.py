@@ -16,22 +16,24 @@ from ticketcap_payment.store.transactions import read
 _LIMIT: Final = 200
 
 _STUCK: Final = text(f"""-- backlog.stuck: Find unfinished work that has neither a delivery nor an escalation.
-SELECT unfinished.topic, unfinished.subject_id, payments.id, payments.registration_id, payments.school, school_id,
-       school_synthetic
+SELECT unfinished.topic, unfinished.subject_id, payments.id, payments.registration_id, payments.school,
+       payments.school_id, school_synthetic
 FROM (
-  SELECT 'payment.capture' AS topic, id AS subject_id, id AS payment_id FROM payments
+  SELECT school_id, 'payment.capture' AS topic, id AS subject_id, id AS payment_id FROM payments
    WHERE state IN ('AUTHORISED', 'UNKNOWN')
   UNION ALL
-  SELECT 'seat.confirm', id, id FROM payments WHERE state = 'CAPTURED' AND seat NOT IN ('CONFIRMED', 'GONE')
+  SELECT school_id, 'seat.confirm', id, id FROM payments WHERE state = 'CAPTURED' AND seat NOT IN ('CONFIRMED', 'GONE')
   UNION ALL
-  SELECT 'refund.send', id, payment_id FROM refunds WHERE state IN ('REQUESTED', 'SENT')
+  SELECT school_id, 'refund.send', id, payment_id FROM refunds WHERE state IN ('REQUESTED', 'SENT')
   UNION ALL
-  SELECT 'return.verify', id, payment_id FROM returns WHERE verdict = 'PENDING'
-) AS unfinished JOIN payments ON payments.id = unfinished.payment_id
-WHERE NOT EXISTS (SELECT FROM outbox WHERE outbox.topic = unfinished.topic
-                  AND outbox.subject_id = unfinished.subject_id AND done_at IS NULL)
-  AND NOT EXISTS (SELECT FROM escalations WHERE escalations.subject_id = unfinished.subject_id
-                  AND resolved_at IS NULL)
+  SELECT school_id, 'return.verify', id, payment_id FROM returns WHERE verdict = 'PENDING'
+) AS unfinished
+JOIN payments ON payments.school_id = unfinished.school_id AND payments.id = unfinished.payment_id
+WHERE NOT EXISTS (SELECT FROM outbox WHERE outbox.school_id = unfinished.school_id
+                  AND outbox.topic = unfinished.topic AND outbox.subject_id = unfinished.subject_id
+                  AND done_at IS NULL)
+  AND NOT EXISTS (SELECT FROM escalations WHERE escalations.school_id = unfinished.school_id
+                  AND escalations.subject_id = unfinished.subject_id AND resolved_at IS NULL)
 LIMIT {_LIMIT}""")
 
 _ABANDONED: Final = text(f"""-- backlog.abandoned: Find payments whose page was not paid in time.
@@ -47,12 +49,13 @@ FROM (
   SELECT CASE topic WHEN 'return.verify' THEN 'return_unverified' WHEN 'payment.capture' THEN 'capture'
                     WHEN 'seat.confirm' THEN 'capture_without_seat' ELSE 'refund' END AS kind,
          extract(epoch FROM statement_timestamp() - outbox.created_at) AS age, school_synthetic AS synthetic
-  FROM outbox JOIN payments ON payments.id = payment_id WHERE done_at IS NULL) AS open
+  FROM outbox JOIN payments ON payments.school_id = outbox.school_id AND payments.id = payment_id
+  WHERE done_at IS NULL) AS open
 GROUP BY 1, 2, 3""")
 
 _ESCALATED: Final = text("""-- backlog.escalated: Count the open escalations by kind, synthetic schools apart.
 SELECT kind, coalesce(school_synthetic, false) AS synthetic, count(*)::int AS number
-FROM escalations LEFT JOIN payments ON payments.id = payment_id
+FROM escalations LEFT JOIN payments ON payments.school_id = escalations.school_id AND payments.id = payment_id
 WHERE resolved_at IS NULL GROUP BY 1, 2""")
 
 

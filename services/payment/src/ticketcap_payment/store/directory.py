@@ -18,6 +18,7 @@ from ticketcap_chassis.tagged_ids import tag_of, time_of
 from ticketcap_payment.domain.errors import PaymentNotFound
 from ticketcap_payment.domain.order import is_untagged_order, tag_of_order
 from ticketcap_payment.domain.payment import PaymentKey
+from ticketcap_payment.store.schools import Schools
 from ticketcap_payment.store.transactions import read, school_transaction
 
 _FAN_OUTS: Final = 2
@@ -26,17 +27,18 @@ _FOUND_FOR: Final = timedelta(days=365)
 """Time after the last reference without a tag was made, in which customers find one; organisers have no limit."""
 
 _TAGGED: Final = text("""-- directory.tagged: List the schools with a tag.
-SELECT slug FROM schools WHERE right(id::text, 4) = :tag""")
+SELECT id FROM schools WHERE right(id::text, 4) = :tag""")
 
 _MADE_UNTIL: Final = text("""-- directory.untagged_until: Read until when ids without a tag were made.
 SELECT max(made_until) AS made_until FROM untagged_ids""")
 
 _BY_ORDER: Final = text("""-- directory.order: Find a school's payment with an Order.
 SELECT id, registration_id, school, school_id, school_synthetic FROM payments
-WHERE school = :school AND "order" = :order""")
+WHERE school_id = :school_id AND "order" = :order""")
 
 _BY_ID: Final = text("""-- directory.payment: Find a school's payment with an id.
-SELECT id, registration_id, school, school_id, school_synthetic FROM payments WHERE school = :school AND id = :id""")
+SELECT id, registration_id, school, school_id, school_synthetic FROM payments
+WHERE school_id = :school_id AND id = :id""")
 
 _BY_UNTAGGED_ORDER: Final = text("""-- directory.untagged_order: Find the payment with an Order that has no tag.
 SELECT id, registration_id, school, school_id, school_synthetic FROM payments WHERE "order" = :order""")
@@ -45,14 +47,16 @@ _BY_UNTAGGED_ID: Final = text("""-- directory.untagged_payment: Find the payment
 SELECT id, registration_id, school, school_id, school_synthetic FROM payments WHERE id = :id""")
 
 _WITH_PAYMENTS: Final = text("""-- directory.with_payments: Pick the registrations that have a payment.
-SELECT DISTINCT registration_id FROM payments WHERE registration_id = ANY(:registration_ids)""")
+SELECT DISTINCT registration_id FROM payments
+WHERE (school_id, registration_id) IN (SELECT * FROM unnest(CAST(:school_ids AS uuid[]), CAST(:ids AS uuid[])))""")
 
 
 class Directory:
     """Finds payments by the names that other systems use."""
 
-    def __init__(self, engine: AsyncEngine, jobs_engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, jobs_engine: AsyncEngine, schools: Schools) -> None:
         self._engine = engine
+        self._schools = schools
         self._jobs_engine = jobs_engine
         self._fan_outs = asyncio.Semaphore(_FAN_OUTS)
 
@@ -79,26 +83,28 @@ class Directory:
     async def payment_of(self, school_slug: str, payment: str) -> PaymentKey:
         """Return a school's payment with this id, or raise PaymentNotFound."""
         payment_id = as_uuid(payment)
-        key = None if payment_id is None else await self._find_in(school_slug, _BY_ID, id=payment_id)
+        school_id = None if payment_id is None else await self._schools.find(school_slug)
+        key = None if school_id is None else await self._find_in(school_id, _BY_ID, id=payment_id)
         if key is None:
             raise PaymentNotFound(payment)
         return key
 
-    async def with_payments(self, registration_ids: Sequence[UUID]) -> frozenset[UUID]:
-        """Return those of ``registration_ids`` for which a payment was ever opened."""
-        rows = await read(self._jobs_engine, _WITH_PAYMENTS, registration_ids=list(registration_ids))
+    async def with_payments(self, registrations: Sequence[tuple[UUID, UUID]]) -> frozenset[UUID]:
+        """Return the ids of those registrations for which a payment was ever opened; each comes after its school's."""
+        school_ids, ids = ([pair[part] for pair in registrations] for part in (0, 1))
+        rows = await read(self._jobs_engine, _WITH_PAYMENTS, school_ids=school_ids, ids=ids)
         return frozenset(row.registration_id for row in rows)
 
     async def _tagged(self, tag: str, statement: TextClause, **values: object) -> PaymentKey | None:
         # Read each time: a cached list could lack a new school, and its customer's return would be refused.
         for school in await read(self._jobs_engine, _TAGGED, tag=tag):
-            if (key := await self._find_in(school.slug, statement, **values)) is not None:
+            if (key := await self._find_in(school.id, statement, **values)) is not None:
                 return key
         return None
 
-    async def _find_in(self, school_slug: str, statement: TextClause, **values: object) -> PaymentKey | None:
-        async with school_transaction(self._engine, school_slug) as connection:
-            row = (await connection.execute(statement, {"school": school_slug, **values})).one_or_none()
+    async def _find_in(self, school_id: UUID, statement: TextClause, **values: object) -> PaymentKey | None:
+        async with school_transaction(self._engine, school_id) as connection:
+            row = (await connection.execute(statement, {"school_id": school_id, **values})).one_or_none()
         return None if row is None else key_of(row)
 
     async def _anywhere(self, statement: TextClause, **values: object) -> PaymentKey | None:

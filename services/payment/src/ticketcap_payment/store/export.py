@@ -18,19 +18,21 @@ _ENTRIES: Final = text("""-- export.entries: Read one page of a day's charges an
 SELECT * FROM (
   SELECT 'payment' AS kind, id, id AS payment_id, registration_id, event_id, "order", yaadpay_id, state,
          amount_agorot, currency, captured_at AS at
-  FROM payments WHERE captured_at >= :begins AND captured_at < :ends
+  FROM payments WHERE school_id = :school_id AND captured_at >= :begins AND captured_at < :ends
   UNION ALL
   -- A second charge has no payment of its own; a refund below returns it.
   SELECT 'payment', payments.id, payments.id, registration_id, event_id, "order", transactions.yaadpay_id, 'SURPLUS',
          transactions.amount_agorot, currency, recorded_at
-  FROM transactions JOIN payments ON payments.id = payment_id
-  WHERE role = 'SURPLUS' AND transactions.ccode = 0 AND recorded_at >= :begins AND recorded_at < :ends
+  FROM transactions
+  JOIN payments ON payments.school_id = transactions.school_id AND payments.id = payment_id
+  WHERE transactions.school_id = :school_id AND role = 'SURPLUS' AND transactions.ccode = 0
+    AND recorded_at >= :begins AND recorded_at < :ends
   UNION ALL
   SELECT 'refund', refunds.id, payment_id, refunds.registration_id, payments.event_id, payments."order",
          refunds.yaadpay_id, refunds.state, -refunds.amount_agorot, refunds.currency,
          coalesce(refunds.done_at, refunds.created_at)
-  FROM refunds JOIN payments ON payments.id = refunds.payment_id
-  WHERE coalesce(refunds.done_at, refunds.created_at) >= :begins
+  FROM refunds JOIN payments ON payments.school_id = refunds.school_id AND payments.id = refunds.payment_id
+  WHERE refunds.school_id = :school_id AND coalesce(refunds.done_at, refunds.created_at) >= :begins
     AND coalesce(refunds.done_at, refunds.created_at) < :ends
 ) AS entries
 WHERE (at, id) > (:after_at, :after_id) ORDER BY at, id LIMIT :limit""")
@@ -55,14 +57,15 @@ class ExportEntry:
     at: datetime
 
 
-async def day_of_school(engine: AsyncEngine, school_slug: str, day: date) -> AsyncIterator[Sequence[ExportEntry]]:
+async def day_of_school(engine: AsyncEngine, school_id: UUID, day: date) -> AsyncIterator[Sequence[ExportEntry]]:
     """Yield the entries of a day in Israel, in pages."""
     begins = datetime.combine(day, time(), ISRAEL)
     ends = datetime.combine(day + timedelta(days=1), time(), ISRAEL)
     after_at, after_id = begins - timedelta(seconds=1), UUID(int=0)
     while True:
-        values = {"begins": begins, "ends": ends, "after_at": after_at, "after_id": after_id, "limit": _PAGE}
-        async with school_transaction(engine, school_slug) as connection:
+        page_after = {"after_at": after_at, "after_id": after_id, "limit": _PAGE}
+        values = {"school_id": school_id, "begins": begins, "ends": ends, **page_after}
+        async with school_transaction(engine, school_id) as connection:
             rows = (await connection.execute(_ENTRIES, values)).mappings().all()
         page = [ExportEntry(**row) for row in rows]
         if page:

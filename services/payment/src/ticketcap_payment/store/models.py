@@ -6,13 +6,13 @@ The migrations create them; a test compares the two.
 import enum
 from dataclasses import fields
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Label,
@@ -27,6 +27,9 @@ from ticketcap_chassis.database.tables import one_of
 
 from ticketcap_payment.domain.refund import Method
 from ticketcap_payment.domain.states import RUNNING, PaymentState, RefundReason, RefundState, SeatState, Verdict
+
+# The release before writes a school's slug alone.
+_SCHOOL_OF_SLUG: Final = text("school_of_slug()")
 
 
 class _Word(TypeDecorator[enum.StrEnum]):
@@ -64,6 +67,7 @@ class PaymentRow(Base):
 
     __tablename__ = "payments"
 
+    school_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
     school_slug: Mapped[str] = mapped_column("school")
     registration_id: Mapped[UUID]
@@ -88,13 +92,12 @@ class PaymentRow(Base):
     refund_pending_agorot: Mapped[int] = mapped_column(BigInteger)
     authorised_at: Mapped[datetime | None]
     captured_at: Mapped[datetime | None]
-    school_id: Mapped[UUID | None]
-    """None in rows older than revision 0003. Row-level security therefore reads the slug until every row has an id."""
     school_synthetic: Mapped[bool] = mapped_column(server_default=text("false"))
 
     __table_args__ = (
-        UniqueConstraint("order"),
-        UniqueConstraint("registration_id", "idempotency_key"),
+        # Not over all schools: an Order carries its school's tag and 65 random bits.
+        UniqueConstraint("school_id", "order"),
+        UniqueConstraint("school_id", "registration_id", "idempotency_key"),
         CheckConstraint("amount_agorot > 0", name="amount_positive"),
         CheckConstraint(
             "refunded_agorot >= 0 AND refund_pending_agorot >= 0"
@@ -114,19 +117,28 @@ class PaymentRow(Base):
         CheckConstraint("(state = 'REFUNDED') = (refunded_agorot = amount_agorot)", name="refunded_is_whole"),
         Index(
             "payments_one_running_per_registration",
+            "school_id",
             "registration_id",
             unique=True,
             postgresql_where=text(f"state IN ({one_of(RUNNING)})"),
         ),
-        Index("payments_by_registration", "registration_id", "id"),
-        Index("payments_unpaid", "created_at", postgresql_where=text("state IN ('CREATED', 'REDIRECTED')")),
-        Index("payments_capturing", "authorised_at", postgresql_where=text("state IN ('AUTHORISED', 'UNKNOWN')")),
+        Index("payments_by_registration", "school_id", "registration_id", "id"),
+        Index(
+            "payments_unpaid", "school_id", "created_at", postgresql_where=text("state IN ('CREATED', 'REDIRECTED')")
+        ),
+        Index(
+            "payments_capturing",
+            "school_id",
+            "authorised_at",
+            postgresql_where=text("state IN ('AUTHORISED', 'UNKNOWN')"),
+        ),
         Index(
             "payments_without_seat",
+            "school_id",
             "captured_at",
             postgresql_where=text("state = 'CAPTURED' AND seat NOT IN ('CONFIRMED', 'GONE')"),
         ),
-        Index("payments_books", "school", "captured_at", postgresql_where=text("captured_at IS NOT NULL")),
+        Index("payments_books", "school_id", "captured_at", postgresql_where=text("captured_at IS NOT NULL")),
     )
 
 
@@ -135,19 +147,21 @@ class TransactionRow(Base):
 
     __tablename__ = "transactions"
 
+    school_id: Mapped[UUID] = mapped_column(primary_key=True, server_default=_SCHOOL_OF_SLUG)
     masof: Mapped[str] = mapped_column(primary_key=True)
     yaadpay_id: Mapped[str] = mapped_column(primary_key=True)
     school_slug: Mapped[str] = mapped_column("school")
-    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"))
+    payment_id: Mapped[UUID]
     role: Mapped[str]
     ccode: Mapped[int]
     amount_agorot: Mapped[int] = mapped_column(BigInteger)
     recorded_at: Mapped[datetime]
 
     __table_args__ = (
+        ForeignKeyConstraint(("school_id", "payment_id"), ("payments.school_id", "payments.id")),
         CheckConstraint("role IN ('AUTHORISATION', 'CHARGE', 'DECLINED', 'REFUND', 'SURPLUS')", name="role_known"),
         CheckConstraint("amount_agorot >= 0", name="amount_not_negative"),
-        Index("transactions_by_payment", "payment_id"),
+        Index("transactions_by_payment", "school_id", "payment_id"),
     )
 
 
@@ -156,9 +170,10 @@ class ReturnRow(Base):
 
     __tablename__ = "returns"
 
+    school_id: Mapped[UUID] = mapped_column(primary_key=True, server_default=_SCHOOL_OF_SLUG)
     id: Mapped[UUID] = mapped_column(primary_key=True)
     school_slug: Mapped[str] = mapped_column("school")
-    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"))
+    payment_id: Mapped[UUID]
     digest: Mapped[str]
     message: Mapped[str]
     verdict: Mapped[Verdict]
@@ -166,9 +181,10 @@ class ReturnRow(Base):
     judged_at: Mapped[datetime | None]
 
     __table_args__ = (
-        UniqueConstraint("payment_id", "digest"),
+        ForeignKeyConstraint(("school_id", "payment_id"), ("payments.school_id", "payments.id")),
+        UniqueConstraint("school_id", "payment_id", "digest"),
         CheckConstraint("verdict IN ('FORGED', 'GENUINE', 'PENDING')", name="verdict_known"),
-        Index("returns_pending", "received_at", postgresql_where=text("verdict = 'PENDING'")),
+        Index("returns_pending", "school_id", "received_at", postgresql_where=text("verdict = 'PENDING'")),
     )
 
 
@@ -177,9 +193,10 @@ class RefundRow(Base):
 
     __tablename__ = "refunds"
 
+    school_id: Mapped[UUID] = mapped_column(primary_key=True, server_default=_SCHOOL_OF_SLUG)
     id: Mapped[UUID] = mapped_column(primary_key=True)
     school_slug: Mapped[str] = mapped_column("school")
-    payment_id: Mapped[UUID] = mapped_column(ForeignKey("payments.id"))
+    payment_id: Mapped[UUID]
     registration_id: Mapped[UUID]
     charge_id: Mapped[str]
     amount_agorot: Mapped[int] = mapped_column(BigInteger)
@@ -196,14 +213,15 @@ class RefundRow(Base):
     done_at: Mapped[datetime | None]
 
     __table_args__ = (
-        UniqueConstraint("payment_id", "idempotency_key"),
+        ForeignKeyConstraint(("school_id", "payment_id"), ("payments.school_id", "payments.id")),
+        UniqueConstraint("school_id", "payment_id", "idempotency_key"),
         CheckConstraint("amount_agorot > 0", name="amount_positive"),
         CheckConstraint(f"state IN ({one_of(RefundState)})", name="state_known"),
         CheckConstraint(f"reason IN ({one_of(RefundReason)})", name="reason_known"),
         CheckConstraint("method IN ('CANCEL', 'REFUND')", name="method_known"),
         CheckConstraint("(state = 'DONE') = (done_at IS NOT NULL)", name="done_has_time"),
-        Index("refunds_open", "created_at", postgresql_where=text("state IN ('REQUESTED', 'SENT')")),
-        Index("refunds_books", "school", "done_at", postgresql_where=text("done_at IS NOT NULL")),
+        Index("refunds_open", "school_id", "created_at", postgresql_where=text("state IN ('REQUESTED', 'SENT')")),
+        Index("refunds_books", "school_id", "done_at", postgresql_where=text("done_at IS NOT NULL")),
     )
 
 
@@ -212,7 +230,9 @@ class OutboxRow(Base):
 
     __tablename__ = "outbox"
 
+    school_id: Mapped[UUID] = mapped_column(primary_key=True, server_default=_SCHOOL_OF_SLUG)
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    """One row per statement: the sequence of one node numbers the rows of all."""
     school_slug: Mapped[str] = mapped_column("school")
     registration_id: Mapped[UUID]
     payment_id: Mapped[UUID]
@@ -230,15 +250,24 @@ class OutboxRow(Base):
             "topic IN ('payment.capture', 'refund.send', 'return.verify', 'seat.confirm')", name="topic_known"
         ),
         Index(
+            "outbox_one_open_per_school_and_subject",
+            "school_id",
+            "topic",
+            "subject_id",
+            unique=True,
+            postgresql_where=text("done_at IS NULL"),
+        ),
+        # The release before names it in ON CONFLICT.
+        Index(
             "outbox_one_open_per_subject",
             "topic",
             "subject_id",
             unique=True,
             postgresql_where=text("done_at IS NULL"),
         ),
-        Index("outbox_open", "registration_id", "id", postgresql_where=text("done_at IS NULL")),
-        Index("outbox_due", "due_at", postgresql_where=text("done_at IS NULL")),
-        Index("outbox_done", "done_at", postgresql_where=text("done_at IS NOT NULL")),
+        Index("outbox_open", "school_id", "registration_id", "id", postgresql_where=text("done_at IS NULL")),
+        Index("outbox_due", "school_id", "due_at", postgresql_where=text("done_at IS NULL")),
+        Index("outbox_done", "school_id", "done_at", postgresql_where=text("done_at IS NOT NULL")),
     )
 
 
@@ -247,11 +276,12 @@ class EscalationRow(Base):
 
     __tablename__ = "escalations"
 
+    school_id: Mapped[UUID] = mapped_column(primary_key=True, server_default=_SCHOOL_OF_SLUG)
     id: Mapped[UUID] = mapped_column(primary_key=True)
     school_slug: Mapped[str] = mapped_column("school")
     kind: Mapped[str]
     subject_id: Mapped[UUID]
-    payment_id: Mapped[UUID | None] = mapped_column(ForeignKey("payments.id"))
+    payment_id: Mapped[UUID | None]
     registration_id: Mapped[UUID]
     why: Mapped[str]
     since: Mapped[datetime]
@@ -260,7 +290,17 @@ class EscalationRow(Base):
     resolution: Mapped[str | None]
 
     __table_args__ = (
+        ForeignKeyConstraint(("school_id", "payment_id"), ("payments.school_id", "payments.id")),
         CheckConstraint("kind IN ('payment', 'refund', 'return', 'seat')", name="kind_known"),
+        Index(
+            "escalations_one_open_per_school_and_subject",
+            "school_id",
+            "kind",
+            "subject_id",
+            unique=True,
+            postgresql_where=text("resolved_at IS NULL"),
+        ),
+        # The release before names it in ON CONFLICT.
         Index(
             "escalations_one_open_per_subject",
             "kind",
@@ -268,12 +308,12 @@ class EscalationRow(Base):
             unique=True,
             postgresql_where=text("resolved_at IS NULL"),
         ),
-        Index("escalations_open", "since", postgresql_where=text("resolved_at IS NULL")),
+        Index("escalations_open", "school_id", "since", postgresql_where=text("resolved_at IS NULL")),
     )
 
 
 class SchoolRow(Base):
-    """A school with payments or escalations. Reference data, for every school to see."""
+    """A school with payments. Reference data, for every school to see."""
 
     __tablename__ = "schools"
 

@@ -32,6 +32,15 @@ class Topic(enum.StrEnum):
     REFUND = "refund.send"
 
 
+@dataclass(frozen=True, slots=True)
+class DueWork:
+    """A registration with open rows, its school and its event."""
+
+    school_id: UUID
+    registration_id: UUID
+    event_id: UUID
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One lease of a row. ``tries`` counts this lease too; ``waiting_seconds`` is the row's age."""
@@ -45,33 +54,36 @@ class Delivery:
     waiting_seconds: float
 
 
-# A second row of an open topic and subject is a no-op: the open one does the same work.
+# A second row of an open topic and subject is a no-op: the open one does the same work. No target: the index of the
+# release before, without the school, must not make it an error either.
 _PUT: Final = text("""-- outbox.put: Write work that follows the commit, unless the same work is open.
-INSERT INTO outbox (school, registration_id, payment_id, topic, subject_id, traceparent,
+INSERT INTO outbox (school, school_id, registration_id, payment_id, topic, subject_id, traceparent,
                     created_at, due_at, tries)
-VALUES (:school, :registration_id, :payment_id, :topic, :subject_id, :traceparent,
+VALUES (:school, :school_id, :registration_id, :payment_id, :topic, :subject_id, :traceparent,
         statement_timestamp(), statement_timestamp(), 0)
-ON CONFLICT (topic, subject_id) WHERE done_at IS NULL DO NOTHING""")
+ON CONFLICT DO NOTHING""")
 
 # Two workers may pick the same row: the second one waits for the row's lock, reads the new lease and finds no row.
 # The outer conditions must repeat those of the lease for this reason.
 _LEASE: Final = text("""-- outbox.lease: Lease a registration's oldest open row, if it is due and free.
-UPDATE outbox SET leased_until = statement_timestamp() + make_interval(secs => :seconds), tries = tries + 1
-WHERE id = (SELECT id FROM outbox WHERE registration_id = :registration_id AND done_at IS NULL ORDER BY id LIMIT 1)
+UPDATE outbox SET leased_until = statement_timestamp() + make_interval(secs => :seconds), tries = outbox.tries + 1
+FROM payments
+WHERE outbox.school_id = :school_id AND payments.school_id = :school_id AND payments.id = outbox.payment_id
+  AND outbox.id = (SELECT id FROM outbox
+                   WHERE school_id = :school_id AND registration_id = :registration_id AND done_at IS NULL
+                   ORDER BY id LIMIT 1)
   AND due_at <= statement_timestamp() AND done_at IS NULL
   AND (leased_until IS NULL OR leased_until <= statement_timestamp())
-RETURNING id, school, registration_id, payment_id, topic, subject_id, traceparent, tries,
-          (SELECT school_id FROM payments WHERE payments.id = payment_id) AS school_id,
-          (SELECT school_synthetic FROM payments WHERE payments.id = payment_id) AS school_synthetic,
-          extract(epoch FROM statement_timestamp() - created_at)::float8 AS waiting_seconds""")
+RETURNING outbox.id, payments.school, outbox.registration_id, outbox.payment_id, topic, subject_id,
+          outbox.traceparent, outbox.tries, school_synthetic, outbox.created_at, leased_until""")
 
 _DUE: Final = text("""-- outbox.due: Find registrations with due work, a bounded number of each event.
-SELECT registration_id, event_id FROM (
-  SELECT oldest.registration_id, payments.event_id, due_at,
+SELECT school_id, registration_id, event_id FROM (
+  SELECT oldest.school_id, oldest.registration_id, payments.event_id, due_at,
          row_number() OVER (PARTITION BY payments.event_id ORDER BY due_at) AS rank
-  FROM (SELECT DISTINCT ON (registration_id) registration_id, payment_id, due_at, leased_until
-        FROM outbox WHERE done_at IS NULL ORDER BY registration_id, id) AS oldest
-  JOIN payments ON payments.id = oldest.payment_id
+  FROM (SELECT DISTINCT ON (school_id, registration_id) school_id, registration_id, payment_id, due_at, leased_until
+        FROM outbox WHERE done_at IS NULL ORDER BY school_id, registration_id, id) AS oldest
+  JOIN payments ON payments.school_id = oldest.school_id AND payments.id = oldest.payment_id
   WHERE due_at <= statement_timestamp() AND (leased_until IS NULL OR leased_until <= statement_timestamp())
 ) AS due
 WHERE rank <= :of_event ORDER BY due_at LIMIT :limit""")
@@ -80,28 +92,36 @@ WHERE rank <= :of_event ORDER BY due_at LIMIT :limit""")
 # nothing of the next worker's.
 _POSTPONE: Final = text("""-- outbox.postpone: Give a leased row back, due again later.
 UPDATE outbox SET leased_until = NULL, due_at = statement_timestamp() + make_interval(secs => :seconds)
-WHERE id = :id AND tries = :tries""")
+WHERE school_id = :school_id AND id = :id AND tries = :tries""")
 
 _DONE: Final = text("""-- outbox.done: Close a leased row.
-UPDATE outbox SET done_at = statement_timestamp(), leased_until = NULL WHERE id = :id AND tries = :tries""")
+UPDATE outbox SET done_at = statement_timestamp(), leased_until = NULL
+WHERE school_id = :school_id AND id = :id AND tries = :tries""")
 
 _OPEN: Final = text("""-- outbox.open: Count a registration's rows that are due or leased.
-SELECT count(*) AS open FROM outbox WHERE registration_id = :registration_id AND done_at IS NULL
+SELECT count(*) AS open FROM outbox
+WHERE school_id = :school_id AND registration_id = :registration_id AND done_at IS NULL
   AND (due_at <= statement_timestamp() OR leased_until > statement_timestamp())""")
 
 _LAG: Final = text("""-- outbox.lag: Read the age of the oldest open row in seconds.
 SELECT coalesce(extract(epoch FROM statement_timestamp() - min(created_at)), 0)::float8 AS seconds
 FROM outbox WHERE done_at IS NULL""")
 
-_AGED: Final = text("""-- outbox.aged: Delete a bounded number of rows that are done for long.
-DELETE FROM outbox WHERE id = ANY(ARRAY(
-  SELECT id FROM outbox WHERE done_at < statement_timestamp() - make_interval(secs => :seconds) LIMIT 5000))""")
+_AGED: Final = text("""-- outbox.aged: Find the schools with rows that are done for long, and a time in each.
+SELECT school_id, max(done_at) AS until FROM (
+  SELECT school_id, done_at FROM outbox WHERE done_at < statement_timestamp() - make_interval(secs => :seconds)
+  ORDER BY school_id, done_at LIMIT 5000) AS aged
+GROUP BY school_id""")
+
+_FORGET: Final = text("""-- outbox.forget: Delete a school's rows that were done until a time.
+DELETE FROM outbox WHERE school_id = :school_id AND done_at <= :until""")
 
 
 async def put(connection: AsyncConnection, payment: Payment, topic: Topic, subject_id: UUID) -> None:
     """Write work that must follow this transaction's commit, with the current trace as its cause."""
     values = {
         "school": payment.school_slug,
+        "school_id": payment.school_id,
         "registration_id": payment.registration_id,
         "payment_id": payment.id,
         "topic": topic,
@@ -119,44 +139,45 @@ class Outbox:
         self._jobs_engine = jobs_engine
         self._lease_seconds = lease_seconds
 
-    async def due(self, limit: int, *, of_event: int) -> Sequence[tuple[UUID, UUID]]:
-        """Return registrations, each with its event, that have due work without a worker.
+    async def due(self, limit: int, *, of_event: int) -> Sequence[DueWork]:
+        """Return registrations that have due work without a worker.
 
         At most ``of_event`` of one event, so that a stuck event fills no page.
         """
         rows = await read(self._jobs_engine, _DUE, limit=limit, of_event=of_event)
-        return [(row.registration_id, row.event_id) for row in rows]
+        return [DueWork(**row._mapping) for row in rows]
 
-    async def lease(self, registration_id: UUID) -> Delivery | None:
+    async def lease(self, school_id: UUID, registration_id: UUID) -> Delivery | None:
         """Lease a registration's oldest row; None when it is not due, or another worker has it."""
-        values = {"registration_id": registration_id, "seconds": self._lease_seconds}
+        values = {"school_id": school_id, "registration_id": registration_id, "seconds": self._lease_seconds}
         async with open_transaction(self._jobs_engine) as connection:
             row = (await connection.execute(_LEASE, values)).one_or_none()
         if row is None:
             return None
         return Delivery(
             id=row.id,
-            key=PaymentKey(row.payment_id, row.registration_id, row.school, row.school_id, row.school_synthetic),
+            key=PaymentKey(row.payment_id, row.registration_id, row.school, school_id, row.school_synthetic),
             topic=Topic(row.topic),
             subject_id=row.subject_id,
             traceparent=row.traceparent or "",
             tries=row.tries,
-            waiting_seconds=row.waiting_seconds,
+            # By the database's clock: the lease began when the statement did.
+            waiting_seconds=(row.leased_until - row.created_at).total_seconds() - self._lease_seconds,
         )
 
     async def postpone(self, delivery: Delivery, seconds: float) -> None:
         """Give a row back, due again in ``seconds``; a no-op when the lease has passed to another worker."""
         async with open_transaction(self._jobs_engine) as connection:
-            await connection.execute(_POSTPONE, {"id": delivery.id, "tries": delivery.tries, "seconds": seconds})
+            await connection.execute(_POSTPONE, {**_lease_of(delivery), "seconds": seconds})
 
     async def done(self, delivery: Delivery) -> None:
         """Close a row; a no-op when the lease has passed to another worker."""
-        async with school_transaction(self._engine, delivery.key.school_slug) as connection:
-            await connection.execute(_DONE, {"id": delivery.id, "tries": delivery.tries})
+        async with school_transaction(self._engine, delivery.key.school_id) as connection:
+            await connection.execute(_DONE, _lease_of(delivery))
 
-    async def is_busy(self, registration_id: UUID) -> bool:
+    async def is_busy(self, school_id: UUID, registration_id: UUID) -> bool:
         """Say whether a registration has work that is due or under way."""
-        (row,) = await read(self._jobs_engine, _OPEN, registration_id=registration_id)
+        (row,) = await read(self._jobs_engine, _OPEN, school_id=school_id, registration_id=registration_id)
         return bool(row.open)
 
     async def lag_seconds(self) -> float:
@@ -165,6 +186,15 @@ class Outbox:
         return float(row.seconds)
 
     async def delete_aged(self, seconds: float) -> int:
-        """Delete at most 5,000 rows that were done longer than ``seconds`` ago; return how many."""
-        async with open_transaction(self._jobs_engine) as connection:
-            return (await connection.execute(_AGED, {"seconds": seconds})).rowcount
+        """Delete about 5,000 rows that were done longer than ``seconds`` ago, school by school; return how many."""
+        deleted = 0
+        for aged in await read(self._jobs_engine, _AGED, seconds=seconds):
+            async with open_transaction(self._jobs_engine) as connection:
+                values = {"school_id": aged.school_id, "until": aged.until}
+                deleted += (await connection.execute(_FORGET, values)).rowcount
+        return deleted
+
+
+def _lease_of(delivery: Delivery) -> dict[str, object]:
+    """Return the parameters that name a row and one lease of it."""
+    return {"school_id": delivery.key.school_id, "id": delivery.id, "tries": delivery.tries}

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import ColumnElement, and_, insert, select, text, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -64,29 +64,32 @@ class PaymentSnapshot:
 
 async def read(engine: AsyncEngine, key: PaymentKey) -> Payment:
     """Read a payment in a transaction of its own, without locking it."""
-    async with school_transaction(engine, key.school_slug) as connection:
-        return await get(connection, key.id)
+    async with school_transaction(engine, key.school_id) as connection:
+        return await get(connection, key.school_id, key.id)
 
 
 async def snapshot(engine: AsyncEngine, key: PaymentKey) -> PaymentSnapshot:
     """Read a payment with its refunds, in a transaction of its own."""
-    async with school_transaction(engine, key.school_slug) as connection:
-        return PaymentSnapshot(await get(connection, key.id), await refunds.of_payment(connection, key.id))
+    async with school_transaction(engine, key.school_id) as connection:
+        return PaymentSnapshot(
+            await get(connection, key.school_id, key.id), await refunds.of_payment(connection, key.school_id, key.id)
+        )
 
 
-async def lock_all(connection: AsyncConnection, registration_id: UUID) -> list[Payment]:
+async def lock_all(connection: AsyncConnection, school_id: UUID, registration_id: UUID) -> list[Payment]:
     """Return a registration's payments, oldest first; no other transaction adds or changes one before the commit.
 
     The advisory lock also covers payments that do not exist yet, which row locks can't.
     """
     await connection.execute(_SERIALISE, {"registration_id": str(registration_id)})
-    query = select(*_COLUMNS).where(PaymentRow.registration_id == registration_id).order_by(PaymentRow.id)
-    return [Payment(**row) for row in (await connection.execute(query.with_for_update())).mappings()]
+    own = (PaymentRow.school_id == school_id) & (PaymentRow.registration_id == registration_id)
+    query = select(*_COLUMNS).where(own).order_by(PaymentRow.id).with_for_update()
+    return [Payment(**row) for row in (await connection.execute(query)).mappings()]
 
 
 async def lock(connection: AsyncConnection, key: PaymentKey) -> Payment:
     """Return a payment as it is now, with all payments of its registration locked."""
-    return one_of(await lock_all(connection, key.registration_id), key.id)
+    return one_of(await lock_all(connection, key.school_id, key.registration_id), key.id)
 
 
 def one_of(payments: list[Payment], payment_id: UUID) -> Payment:
@@ -94,9 +97,9 @@ def one_of(payments: list[Payment], payment_id: UUID) -> Payment:
     return next(payment for payment in payments if payment.id == payment_id)
 
 
-async def get(connection: AsyncConnection, payment_id: UUID) -> Payment:
+async def get(connection: AsyncConnection, school_id: UUID, payment_id: UUID) -> Payment:
     """Return an existing payment without locking it."""
-    query = select(*_COLUMNS).where(PaymentRow.id == payment_id)
+    query = select(*_COLUMNS).where(PaymentRow.school_id == school_id, PaymentRow.id == payment_id)
     return Payment(**(await connection.execute(query)).mappings().one())
 
 
@@ -108,12 +111,12 @@ async def add(connection: AsyncConnection, payment: Payment) -> None:
 async def save(connection: AsyncConnection, payment: Payment) -> None:
     """Write a payment's changing fields; the database rejects a forbidden transition."""
     values = {name: getattr(payment, name) for name in _CHANGING}
-    await connection.execute(update(PaymentRow).where(PaymentRow.id == payment.id).values(values))
+    await connection.execute(update(PaymentRow).where(_is(payment)).values(values))
 
 
 async def redirect(connection: AsyncConnection, payment: Payment) -> bool:
     """Store the page of a payment; return False when the payment no longer waits for one."""
-    waits = (PaymentRow.id == payment.id) & (PaymentRow.state == PaymentState.CREATED)
+    waits = _is(payment) & (PaymentRow.state == PaymentState.CREATED)
     values = {"state": payment.state, "redirect_url": payment.redirect_url, "failure": payment.failure}
     return (await connection.execute(update(PaymentRow).where(waits).values(values))).rowcount == 1
 
@@ -136,6 +139,7 @@ async def record_transaction(
         "masof": payment.masof,
         "yaadpay_id": yaadpay_id,
         "school_slug": payment.school_slug,
+        "school_id": payment.school_id,
         "payment_id": payment.id,
         "role": role,
         "ccode": ccode,
@@ -144,3 +148,8 @@ async def record_transaction(
     }
     once = postgresql.insert(TransactionRow).values(row).on_conflict_do_nothing().returning(TransactionRow.yaadpay_id)
     return (await connection.execute(once)).one_or_none() is not None
+
+
+def _is(of: Payment) -> ColumnElement[bool]:
+    """Return the condition of a payment's row."""
+    return and_(PaymentRow.school_id == of.school_id, PaymentRow.id == of.id)

@@ -39,14 +39,16 @@ _COLUMNS: Final = columns_of(ReturnRow, StoredReturn)
 async def store(connection: AsyncConnection, payment: Payment, message: str, now: datetime) -> StoredReturn:
     """Store a return, or find the same one stored before. Raises TooManyReturns."""
     digest = hashlib.sha256(message.encode()).hexdigest()
-    same = select(*_COLUMNS).where(ReturnRow.payment_id == payment.id, ReturnRow.digest == digest)
+    own = (ReturnRow.school_id == payment.school_id) & (ReturnRow.payment_id == payment.id)
+    same = select(*_COLUMNS).where(own, ReturnRow.digest == digest)
     if (found := (await connection.execute(same)).mappings().one_or_none()) is None:
-        count = await connection.scalar(select(func.count()).where(ReturnRow.payment_id == payment.id))
+        count = await connection.scalar(select(func.count()).where(own))
         if (count or 0) >= _LIMIT:
             raise TooManyReturns(payment.id, _LIMIT)
         row = {
-            "id": tagged_uuid7(payment.school_id or payment.id),
+            "id": tagged_uuid7(payment.school_id),
             "school_slug": payment.school_slug,
+            "school_id": payment.school_id,
             "payment_id": payment.id,
             "digest": digest,
             "message": message,
@@ -58,13 +60,15 @@ async def store(connection: AsyncConnection, payment: Payment, message: str, now
     return StoredReturn(**found)
 
 
-async def get(connection: AsyncConnection, return_id: UUID) -> StoredReturn:
+async def get(connection: AsyncConnection, school_id: UUID, return_id: UUID) -> StoredReturn:
     """Return an existing return."""
-    query = select(*_COLUMNS).where(ReturnRow.id == return_id)
+    query = select(*_COLUMNS).where(ReturnRow.school_id == school_id, ReturnRow.id == return_id)
     return StoredReturn(**(await connection.execute(query)).mappings().one())
 
 
-async def record_verdict(connection: AsyncConnection, return_id: UUID, verdict: Verdict, now: datetime) -> None:
+async def record_verdict(
+    connection: AsyncConnection, school_id: UUID, return_id: UUID, verdict: Verdict, now: datetime
+) -> None:
     """Record the verdict on a return."""
-    change = update(ReturnRow).where(ReturnRow.id == return_id).values(verdict=verdict, judged_at=now)
-    await connection.execute(change)
+    own = (ReturnRow.school_id == school_id) & (ReturnRow.id == return_id)
+    await connection.execute(update(ReturnRow).where(own).values(verdict=verdict, judged_at=now))
