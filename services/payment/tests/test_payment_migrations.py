@@ -1,4 +1,4 @@
-"""Test the move to keys that begin with the school, on filled databases and beside the release before it."""
+"""Test the move to keys that begin with the school."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
