@@ -106,10 +106,12 @@ FROM (
 
 _WAITING: Final = {WaitlistPolicy.FIRST_FIT: WAITING_BY_SIZE, WaitlistPolicy.STRICT_FIFO: WAITING}
 
+# Event and ids are named beside the join: a plan that joins by the school alone reads all of its registrations.
 CHANGE: Final = f"""-- seats.change: Update the registrations that a batch changed.
 UPDATE registrations SET {", ".join(f"{name} = changed.{name}" for name in (*_UPDATED, "waitlist_seq"))}
 FROM jsonb_to_recordset(CAST(%(changed)s AS jsonb)) AS changed ({_RECORD})
-WHERE registrations.school_id = %(school_id)s AND registrations.id = changed.id"""
+WHERE registrations.school_id = %(school_id)s AND registrations.id = changed.id
+  AND registrations.event_id = %(event_id)s AND registrations.id = ANY(CAST(%(ids)s AS uuid[]))"""
 
 # Each INSERT reads the event's row too, so that it has one school. Otherwise a database that is spread over machines
 # sends its rows by COPY, which row-level security refuses.
@@ -204,8 +206,7 @@ class SeatConnection:
             async with self._connection.pipeline():
                 if ledger.changed:
                     # First: a phone that a cancellation frees here may register again in the statement below.
-                    changed = {"school_id": ledger.event.school_id, "changed": _json(list(ledger.changed.values()))}
-                    await self._connection.execute(CHANGE, changed)
+                    await self._connection.execute(CHANGE, _changed(ledger))
                 await self._connection.execute(WRITE, _written(ledger))
                 await self._connection.execute(ANNOUNCE, {"seats": _announcement(ledger)})
                 await self._connection.commit()
@@ -229,6 +230,15 @@ def _named(key: EventKey, commands: Sequence[Command]) -> dict[str, Any]:
         "keys": [claim.idempotency_key for claim in claims],
         "phones": [claim.person.phone for claim in claims],
         "frees": any(isinstance(command, ChangeEvent) and command.frees for command in commands),
+    }
+
+
+def _changed(ledger: SeatLedger) -> dict[str, Any]:
+    return {
+        "school_id": ledger.event.school_id,
+        "event_id": ledger.event.id,
+        "ids": list(ledger.changed),
+        "changed": _json(list(ledger.changed.values())),
     }
 
 

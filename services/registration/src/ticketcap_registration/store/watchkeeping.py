@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap_chassis.database.transactions import open_connection, open_transaction
 
 from ticketcap_registration.domain.keys import EventKey, SchoolKey
-from ticketcap_registration.store.models import COUNTED_STATUSES
+from ticketcap_registration.store.models import ANY_TIME, COUNTED_STATUSES
 
 _Place = tuple[UUID, UUID]
 """A school's id and an event's: the order in which events are audited."""
@@ -86,7 +86,8 @@ _AGED_TABLES: Final = ("idempotency_keys", "registration_changes")
 
 _AGED_SCHOOLS: Final = {
     table: text(f"""-- watchkeeping.aged_schools_{table}: Find schools with rows beyond a number of seconds.
-SELECT DISTINCT school_id FROM {table} WHERE created_at < statement_timestamp() - make_interval(secs => :seconds)
+SELECT DISTINCT school_id FROM {table}
+WHERE {ANY_TIME} AND created_at < statement_timestamp() - make_interval(secs => :seconds)
 LIMIT {_SCHOOLS_AT_ONCE}""")
     for table in _AGED_TABLES
 }
@@ -94,10 +95,11 @@ LIMIT {_SCHOOLS_AT_ONCE}""")
 # The rows of one transaction have one time, and are deleted together: they may be more than the limit.
 _AGED: Final = {
     table: text(f"""-- watchkeeping.aged_{table}: Delete the oldest rows of a school beyond a number of seconds.
-DELETE FROM {table} WHERE school_id = :school_id AND created_at <= (
+DELETE FROM {table} WHERE school_id = :school_id AND {ANY_TIME} AND created_at <= (
   SELECT max(created_at) FROM (
     SELECT created_at FROM {table}
-    WHERE school_id = :school_id AND created_at < statement_timestamp() - make_interval(secs => :seconds)
+    WHERE school_id = :school_id AND {ANY_TIME}
+      AND created_at < statement_timestamp() - make_interval(secs => :seconds)
     ORDER BY created_at LIMIT {DELETED_AT_ONCE}) AS aged)""")
     for table in _AGED_TABLES
 }

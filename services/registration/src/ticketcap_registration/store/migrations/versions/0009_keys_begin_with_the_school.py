@@ -23,13 +23,15 @@ _PRIMARY_KEYS: Final = {
     "registration_changes": "school_id, event_id, version, id",
 }
 _WAITS: Final = "WHERE status = 'WAITLISTED'"
+# Always true. A look-up by a key, which names no time, can't be planned with these two.
+_ANY_TIME: Final = "WHERE created_at > '-infinity'"
 _INDEXES: Final = {
     "registrations_waitlist": f"registrations (school_id, event_id, waitlist_seq) {_WAITS}",
     "registrations_waitlist_by_size": f"registrations (school_id, event_id, spots, waitlist_seq) {_WAITS}",
     "registrations_holds": "registrations (school_id, event_id, hold_expires_at) WHERE status = 'PENDING_PAYMENT'",
     "registrations_pages": "registrations (school_id, event_id, created_at, id)",
-    "idempotency_keys_age": "idempotency_keys (school_id, created_at)",
-    "registration_changes_age": "registration_changes (school_id, created_at)",
+    "idempotency_keys_age": f"idempotency_keys (school_id, created_at) {_ANY_TIME}",
+    "registration_changes_age": f"registration_changes (school_id, created_at) {_ANY_TIME}",
 }
 _UNIQUE_INDEXES: Final = {
     "registrations_one_live_per_phone": (
