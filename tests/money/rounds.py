@@ -215,11 +215,7 @@ class Round:
 
     async def _hold_under_way(self) -> bool:
         """The feed of changes may still bring work: wait until it has been read to its end."""
-        position = self._world.rows("SELECT position FROM cursors")
-        request = reg.ListChangesRequest(
-            cursor=position[0]["position"] if position else "",
-            statuses=[reg.REGISTRATION_STATUS_CANCELLED, reg.REGISTRATION_STATUS_CONFIRMED],
-        )
+        request = reg.ListChangesRequest(consumer="payment", limit=1)
         answer = await self._world.registration.ListChanges(request, metadata=token("SERVICE", None))
         return bool(answer.changes)
 

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from live_changes import CHANGES, START
 from payment_under_test import PRICE, World, seat_of, state_of
-from service_under_test import SERVICE, after
+from service_under_test import after
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2 as registration_pb
 from ticketcap_payment.steps import Step
@@ -178,13 +178,5 @@ async def test_what_goes_back_is_what_held_when_it_was_cancelled(here: World) ->
     payment = await here.state_becomes(settled.result.id, "REFUNDED")
     assert payment.refunded_agorot == PRICE
     assert await here.status(free) == "CONFIRMED"
-    await here.until(lambda: _all_is_read(here), what="every change was read")
+    await here.until(here.feed_is_read, what="every change was read")
     assert here.rows("SELECT why FROM escalations") == [], "the free registration owes nothing"
-
-
-async def _all_is_read(here: World) -> bool:
-    answer = await here.registration.stub.ListChanges(
-        registration_pb.ListChangesRequest(cursor=here.rows("SELECT position FROM cursors")[0]["position"]),
-        metadata=SERVICE,
-    )
-    return not answer.changes

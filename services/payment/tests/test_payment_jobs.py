@@ -87,7 +87,7 @@ async def test_a_paid_seat_is_no_news(here: World) -> None:
     """The feed brings every confirmed seat; those that are paid raise nothing."""
     hold = await here.hold()
     await here.paid(hold)
-    await here.until(lambda: _has(here, "SELECT 1 FROM cursors WHERE position <> ''"), what="the feed was read")
+    await here.until(here.feed_is_read, what="the feed was read")
     assert here.rows("SELECT 1 FROM escalations") == []
 
 

@@ -6,7 +6,7 @@ A lost answer is escalated and never sent twice.
 import grpc
 import pytest
 from payment_under_test import PRICE, World, state_of
-from service_under_test import OWNER, SERVICE, after, token
+from service_under_test import OWNER, after, token
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2
 
@@ -45,11 +45,11 @@ async def test_after_the_deadline_an_organiser_decides(here: World, refund: int 
         await here.registration.cancel(hold)
     cancel = registration_pb2.CancelRegistrationRequest(id=hold.id, refund_agorot=refund)
     await here.registration.stub.CancelRegistration(cancel, metadata=OWNER)
-    # A page of changes may be read twice, and gives back once.
+    # A change may be read twice, and gives back once.
     for _ in range(2):
-        await here.until(lambda: _all_is_read(here), what="the cancellation was read")
-        here.change("UPDATE cursors SET position = ''")
-    await here.until(lambda: _all_is_read(here), what="it was read again")
+        await here.until(here.feed_is_read, what="the cancellation was read")
+        here.read_changes_again()
+    await here.until(here.feed_is_read, what="it was read again")
     await here.until(
         lambda: _rows(here, "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE done_at IS NULL)"), what="sent"
     )
@@ -77,12 +77,6 @@ async def test_the_holder_does_not_choose_what_goes_back(here: World) -> None:
     assert await here.status(hold) == "CONFIRMED"
     await here.registration.cancel(hold)
     await here.state_becomes(settled.result.id, "REFUNDED")
-
-
-async def _all_is_read(here: World) -> bool:
-    (read,) = here.rows("SELECT coalesce(max(position), '') AS position FROM cursors")
-    asked = registration_pb2.ListChangesRequest(cursor=read["position"])
-    return bool(read["position"]) and not (await here.registration.stub.ListChanges(asked, metadata=SERVICE)).changes
 
 
 async def test_an_unpaid_payment_ends_with_its_registration(here: World) -> None:

@@ -17,10 +17,6 @@ INSERT = f"""
 INSERT INTO outbox (school_id, event_id, registration_id, topic, traceparent, created_at, refund_agorot)
 SELECT '{SCHOOL}', gen_random_uuid(), gen_random_uuid(), 'registration.cancelled', '00-1', now() - interval '9 days', 7
 """
-# As the release before 0004 spells it.
-DELETE_AGED = """
-DELETE FROM outbox WHERE ctid = ANY(ARRAY(
-  SELECT ctid FROM outbox WHERE created_at < now() - make_interval(secs => 604800) LIMIT 5000))"""
 
 
 @pytest.fixture
@@ -59,11 +55,6 @@ def test_schools_of_before_are_ordinary(postgres: EmbeddedPostgres) -> None:
             assert rows == [("before", False), ("beside", False)]
 
 
-def _as(connection: psycopg.Connection[Any], role: str, school: str = "") -> None:
-    connection.execute(f"SET ROLE {role}".encode())
-    connection.execute("SELECT set_config('ticketcap.school_id', %s, false)", (school,))
-
-
 def test_rows_of_the_outbox_are_in_the_change_log(renamed: psycopg.Connection[Any]) -> None:
     """Each with its values; the identity continues."""
     migrated = "SELECT id, topic, traceparent, refund_agorot FROM registration_changes ORDER BY id"
@@ -72,29 +63,5 @@ def test_rows_of_the_outbox_are_in_the_change_log(renamed: psycopg.Connection[An
                WHERE indrelid = 'registration_changes'::regclass ORDER BY 1"""
     assert [name for (name,) in renamed.execute(names)] == [
         "registration_changes_age",
-        "registration_changes_order",
         "registration_changes_pkey",
     ]
-
-
-def test_the_release_before_works_on_the_change_log(renamed: psycopg.Connection[Any]) -> None:
-    """It inserts, reads and deletes by the former name, under the roles that it takes."""
-    _as(renamed, "registration_app", SCHOOL)
-    renamed.execute(INSERT.encode())
-    _as(renamed, "registration_jobs")
-    rows = "SELECT outbox.transaction > 0, outbox.id, topic FROM outbox ORDER BY outbox.id"
-    assert renamed.execute(rows.encode()).fetchall() == [(True, number, "registration.cancelled") for number in (1, 2)]
-    assert renamed.execute(DELETE_AGED.encode()).rowcount == 2
-
-
-def test_the_former_name_is_bound_by_row_level_security(renamed: psycopg.Connection[Any]) -> None:
-    """The view shows and takes rows of one school only, and gives no privilege that the table does not."""
-    _as(renamed, "registration_app", OTHER)
-    assert renamed.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
-        renamed.execute(INSERT.encode())
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"):
-        renamed.execute("DELETE FROM outbox")
-    _as(renamed, "registration_jobs")
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"):
-        renamed.execute(INSERT.encode())

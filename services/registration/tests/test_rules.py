@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from seats_model import NOW, Store, claim, event, uuid
 from ticketcap_chassis.errors import InvalidInput
-from ticketcap_registration.domain import cursor
+from ticketcap_registration.domain import change_feed, cursor
 from ticketcap_registration.domain.check_in import check_in, undo_check_in
 from ticketcap_registration.domain.errors import (
     AlreadyCheckedIn,
@@ -69,15 +69,15 @@ def test_a_cursor_returns_to_its_position() -> None:
     page = (datetime(2026, 11, 24, 8, tzinfo=UTC), UUID(int=7))
     assert cursor.read_page(cursor.write_page(page)) == page
     assert cursor.read_page("") is None
-    change = cursor.ChangePosition(12, 34)
-    assert cursor.read_change(cursor.write_change(change)) == change
-    assert cursor.read_change("") == cursor.ChangePosition()
+    change = change_feed.ChangeId(UUID(int=1), UUID(int=2), 3, 4)
+    assert change_feed.read_cursor(str(change)) == change
+    assert change_feed.read_cursor("") == change_feed.BEFORE_ALL < change
 
 
 @pytest.mark.parametrize("text", ["x", "bm90IG91cnM=", "1.x", cursor.write_page((datetime(2026, 1, 1), uuid(1)))])  # noqa: DTZ001
 def test_a_foreign_cursor_is_invalid(text: str) -> None:
     """Also one whose time has no zone."""
-    for read in (cursor.read_page, cursor.read_change):
+    for read in (cursor.read_page, change_feed.read_cursor):
         with pytest.raises(InvalidInput):
             read(text)
 

@@ -524,43 +524,6 @@ async def test_a_pay_token_pays_and_nothing_else(service: Replica) -> None:
     assert not (await service.get(response)).HasField("pay_token")
 
 
-async def test_changes_are_read_on_from_where_a_reader_stands(service: Replica) -> None:
-    """In order, none left out and none twice, narrowed to what is wanted, and without a person."""
-    await service.open(capacity=1)
-    first, second = await service.register(1), await service.register(2)
-    await service.cancel(first)
-    seen: list[tuple[str, int]] = []
-    request = pb.ListChangesRequest(limit=1)
-    while (page := await service.stub.ListChanges(request, metadata=SERVICE)).changes:
-        seen += [(change.registration_id, change.status) for change in page.changes]
-        request.cursor = page.cursor
-    assert page.cursor == request.cursor
-    cancelled = pb.REGISTRATION_STATUS_CANCELLED
-    assert seen == [(first.id, CONFIRMED), (second.id, WAITLISTED), (first.id, cancelled), (second.id, CONFIRMED)]
-    narrowed = await service.stub.ListChanges(pb.ListChangesRequest(statuses=[cancelled]), metadata=SERVICE)
-    assert [change.registration_id for change in narrowed.changes] == [first.id]
-    wrong = pb.ListChangesRequest(cursor="1.x")
-    assert (await refused(service.stub.ListChanges(wrong, metadata=SERVICE)))[0] is grpc.StatusCode.INVALID_ARGUMENT
-
-
-async def test_a_change_that_commits_late_is_not_passed_over(service: Replica) -> None:
-    """A reader stops before the oldest transaction that still runs, also when later ones have committed."""
-    await service.open()
-    response = await service.register(1)
-    async with await psycopg.AsyncConnection.connect(service.database) as early:
-        await early.execute(
-            "INSERT INTO registration_changes (school_id, event_id, registration_id, topic, created_at)"
-            " SELECT school_id, event_id, registration_id, 'registration.cancelled', now()"
-            " FROM registration_changes LIMIT 1"
-        )
-        later = await service.register(2)
-        before = await service.stub.ListChanges(pb.ListChangesRequest(), metadata=SERVICE)
-        assert [change.registration_id for change in before.changes] == [response.id]
-        await early.commit()
-    after = await service.stub.ListChanges(pb.ListChangesRequest(cursor=before.cursor), metadata=SERVICE)
-    assert [change.registration_id for change in after.changes] == [response.id, later.id]
-
-
 async def test_a_hold_expires_by_itself_and_its_spot_moves_on(service: Replica) -> None:
     """Without any request: the job uses the lane, by the database's clock."""
     await service.open(capacity=1, price_agorot=5000, hold_seconds=1)

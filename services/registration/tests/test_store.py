@@ -59,7 +59,9 @@ def test_the_migrations_make_the_models(database: str) -> None:
     engine.dispose()
 
 
-@pytest.mark.parametrize("table", ["schools", "events", "registrations", "idempotency_keys", "registration_changes"])
+@pytest.mark.parametrize(
+    "table", ["schools", "events", "registrations", "idempotency_keys", "registration_changes", "unread_changes"]
+)
 async def test_a_transaction_for_one_school_sees_nothing_of_another(
     service: Replica, engine: AsyncEngine, table: str
 ) -> None:
@@ -149,6 +151,7 @@ async def test_without_the_lock_two_replicas_oversell(database: str, monkeypatch
         owner.execute("ALTER TABLE events DROP CONSTRAINT events_never_oversold")
         # Two transactions with the same version of an event meet in this key.
         owner.execute("ALTER TABLE registration_changes DROP CONSTRAINT registration_changes_pkey")
+        owner.execute("ALTER TABLE unread_changes DROP CONSTRAINT unread_changes_pkey")
     sold, capacity = await race(database, monkeypatch)
     assert sold > capacity
 
@@ -270,9 +273,14 @@ async def test_housekeeping_goes_on_while_portions_are_full(
     await service.open()
     for number in range(5):
         await service.register(number)
-    await housekeeping.delete_aged(watchkeeping, idempotency_seconds=3600, change_log_seconds=0)
-    with psycopg.connect(service.database) as owner:
-        assert owner.execute("SELECT count(*) FROM registration_changes").fetchone() == (0,)
+    with psycopg.connect(service.database, autocommit=True) as owner:
+        count = "SELECT count(*) FROM registration_changes"
+        # Unread ones stay, however old they are.
+        await housekeeping.delete_aged(watchkeeping, idempotency_seconds=3600, change_log_seconds=0)
+        assert owner.execute(count).fetchone() == (5,)
+        owner.execute("DELETE FROM unread_changes")
+        await housekeeping.delete_aged(watchkeeping, idempotency_seconds=3600, change_log_seconds=0)
+        assert owner.execute(count).fetchone() == (0,)
 
 
 async def test_what_has_aged_is_deleted(service: Replica, watchkeeping: Watchkeeping) -> None:
@@ -284,6 +292,7 @@ async def test_what_has_aged_is_deleted(service: Replica, watchkeeping: Watchkee
     await service.stub.Register(claim(2, school="other", event="theirs"))
     with psycopg.connect(service.database) as owner:
         [(herzl,), (other,)] = owner.execute("SELECT id FROM schools ORDER BY slug").fetchall()
+        owner.execute("DELETE FROM unread_changes")
     for table in ("idempotency_keys", "registration_changes"):
         assert await watchkeeping.schools_with_aged(table, 3600) == []
         assert await watchkeeping.delete_aged(table, 3600, herzl) == 0

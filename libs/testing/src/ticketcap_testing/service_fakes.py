@@ -309,6 +309,11 @@ class FakeRegistration(_Fake, registration_pb2_grpc.RegistrationServiceServicer)
     async def ListChanges(self, request: pb.ListChangesRequest, context: Context) -> pb.ListChangesResponse:
         raise NotImplementedError("the gateway never calls this")
 
+    async def AcknowledgeChanges(
+        self, request: pb.AcknowledgeChangesRequest, context: Context
+    ) -> pb.AcknowledgeChangesResponse:
+        raise NotImplementedError("the gateway never calls this")
+
     async def GetSchoolStats(self, request: pb.GetSchoolStatsRequest, context: Context) -> pb.GetSchoolStatsResponse:
         await self._take("GetSchoolStats", request, context)
         return pb.GetSchoolStatsResponse(events=3, active_events=2, capacity_utilization=0.63)

@@ -40,7 +40,6 @@ from ticketcap_payment.store import roles
 from ticketcap_payment.store.backlog import Backlog
 from ticketcap_payment.store.directory import Directory
 from ticketcap_payment.store.escalations import Escalations
-from ticketcap_payment.store.feed_cursor import FeedCursor
 from ticketcap_payment.store.outbox import Outbox, Topic
 from ticketcap_payment.store.schools import Schools
 from ticketcap_payment.telemetry import PaymentTelemetry
@@ -125,7 +124,7 @@ async def running(
         await health.check()
         await identity.check()
         reconciler = Reconciler(saga, Backlog(jobs_engine), outbox)
-        changes = RegistrationChanges(saga, FeedCursor(jobs_engine, "registration.changes"), directory)
+        changes = RegistrationChanges(saga, directory)
         for name, seconds, limit, work in (
             ("health", _HEALTH_SECONDS, TURN_SECONDS, health.check),
             ("identity", _IDENTITY_SECONDS, TURN_SECONDS, identity.check),

@@ -31,7 +31,9 @@ from ticketcap_payment.domain.hold import Hold
 
 SERVICE: Final = "ticketcap.registration.v1.RegistrationService"
 # Each of them is idempotent.
-RETRIED: Final = ("ConfirmHold", "ReclaimHold", "GetHold", "ListChanges")
+_CONSUMER: Final = "payment"
+"""The name of this service among the readers of the change feed."""
+RETRIED: Final = ("ConfirmHold", "ReclaimHold", "GetHold", "ListChanges", "AcknowledgeChanges")
 _STATUS: Final = "REGISTRATION_STATUS_"
 _FINAL: Final = (FailedPrecondition, NotFound, AlreadyExists)
 _Message = TypeVar("_Message")
@@ -58,6 +60,8 @@ class Change:
     ``refund_agorot`` bounds the refund of a cancelled one; None: the whole refundable rest.
     """
 
+    id: str
+    """Acknowledges the change."""
     registration_id: UUID
     school_slug: str
     school_id: UUID
@@ -113,11 +117,16 @@ class RegistrationClient:
             await self.secure(registration_id, seconds)
             await self._confirm(registration_id)
 
-    async def changes(self, cursor: str, statuses: Sequence[str], limit: int) -> tuple[Sequence[Change], str]:
-        """Return the changes after ``cursor``, and the next cursor. Raises ServiceError."""
-        request = pb.ListChangesRequest(cursor=cursor, limit=limit, statuses=[_STATUS + name for name in statuses])
+    async def changes(self, cursor: str, limit: int) -> tuple[Sequence[Change], str]:
+        """Return unacknowledged changes after ``cursor``, and the next cursor; "" at the end. Raises ServiceError."""
+        request = pb.ListChangesRequest(consumer=_CONSUMER, cursor=cursor, limit=limit)
         response = await self._call(self._stub.ListChanges(request, metadata=self._identity.metadata()))
         return [_change(change) for change in response.changes], response.cursor
+
+    async def acknowledge(self, change_ids: Sequence[str]) -> None:
+        """Let the feed return these changes no more. Raises ServiceError."""
+        request = pb.AcknowledgeChangesRequest(consumer=_CONSUMER, ids=change_ids)
+        await self._call(self._stub.AcknowledgeChanges(request, metadata=self._identity.metadata()))
 
     async def _confirm(self, registration_id: UUID) -> None:
         request = pb.ConfirmHoldRequest(registration_id=str(registration_id))
@@ -173,6 +182,7 @@ def _hold(response: pb.GetHoldResponse) -> Hold:
 
 def _change(message: pb.RegistrationChange) -> Change:
     return Change(
+        id=message.id,
         registration_id=UUID(message.registration_id),
         school_slug=message.school,
         school_id=_school_id(message.school_id),

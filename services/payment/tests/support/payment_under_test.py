@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import grpc.aio
 import httpx
-from service_under_test import OWNER, SECRET, SUPER_ADMIN, Replica, replica
+from service_under_test import OWNER, SECRET, SERVICE, SUPER_ADMIN, Replica, replica
 from sqlalchemy import create_engine, text
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
@@ -180,6 +180,22 @@ class World:
         found = await self.until(look, what=f"{payment_id} is {state}")
         assert isinstance(found, pb.Payment)
         return found
+
+    async def feed_is_read(self) -> bool:
+        """Say whether payment has acknowledged every change."""
+        request = registration_pb.ListChangesRequest(consumer="payment", limit=1)
+        return not (await self.registration.stub.ListChanges(request, metadata=SERVICE)).changes
+
+    def read_changes_again(self) -> None:
+        """Let payment read every change once more, as if no acknowledgement had arrived."""
+        engine = create_engine(driver_url(self.registration.database))
+        with engine.begin() as connection:
+            connection.execute(
+                text("""INSERT INTO unread_changes SELECT school_id, 'payment', event_id, version, id
+                        FROM registration_changes WHERE topic IN ('registration.cancelled', 'registration.confirmed')
+                        ON CONFLICT DO NOTHING""")
+            )
+        engine.dispose()
 
     def rows(self, statement: str, **values: Any) -> list[dict[Any, Any]]:
         """Ask the payment database, past all its protections."""

@@ -38,7 +38,7 @@ from ticketcap_registration.rpc.claims import Claims
 from ticketcap_registration.rpc.service import SERVICE, RegistrationService
 from ticketcap_registration.settings import Settings
 from ticketcap_registration.store import roles
-from ticketcap_registration.store.changes import ChangeLog
+from ticketcap_registration.store.changes import ChangeFeed
 from ticketcap_registration.store.directory import Directory
 from ticketcap_registration.store.events import Events
 from ticketcap_registration.store.registrations import Registrations
@@ -207,7 +207,7 @@ def _service(
         schools=Schools(engine, jobs_engine),
         events=Events(engine, writes),
         registrations=Registrations(engine, writes),
-        changes=ChangeLog(jobs_engine),
+        feed=ChangeFeed(jobs_engine),
         lanes=lanes,
         claims=Claims(
             directory=directory,

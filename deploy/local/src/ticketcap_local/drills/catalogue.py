@@ -16,7 +16,7 @@ from ticketcap_local.drills.telemetry import fill_collector, revoke_receiver
 _DRILLS: Final[list[Drill]] = []
 _EVENTS_TABLE: Final = "LOCK TABLE events IN ACCESS EXCLUSIVE MODE"
 _EVENT_ROW: Final = "SELECT FROM events WHERE id = %s FOR UPDATE"
-_CURSORS_TABLE: Final = "LOCK TABLE cursors IN ACCESS EXCLUSIVE MODE"
+_LEASES_TABLE: Final = "LOCK TABLE job_leases IN ACCESS EXCLUSIVE MODE"
 _ONE_HOUR: Final = 3600.0
 
 Begin = Callable[[Target], Awaitable[None]]
@@ -148,9 +148,11 @@ async def _outbox_lagging(target: Target) -> None:
     await leave_return_unverified(target, await open_paid_event(target))
 
 
-@_drill("registration-feed-stale", "A session locks payment's cursor, so that payment can't read the change feed.")
+@_drill(
+    "registration-feed-stale", "A session locks the leases of payment's jobs, so that no replica reads the change feed."
+)
 async def _registration_feed_stale(target: Target) -> None:
-    await hold_lock(target, _CURSORS_TABLE, seconds=_ONE_HOUR, free=0.1, database=PAYMENT)
+    await hold_lock(target, _LEASES_TABLE, seconds=_ONE_HOUR, free=0.1, database=PAYMENT)
 
 
 @_drill("payments-unsettled", "YaadPay can't verify a return; its outbox row is made two hours older.")

@@ -134,6 +134,13 @@ EVENTS: Final = (
         "refund.escalated", "error", PAYMENT, "A person must settle the refund.", ("refund_id", "payment_id", "reason")
     ),
     LogEvent(
+        "change.failed",
+        "warning",
+        PAYMENT,
+        "A change of a registration was not applied; the next turn reads it again.",
+        ("registration_id", "reason"),
+    ),
+    LogEvent(
         "seat.without_payment",
         "error",
         PAYMENT,

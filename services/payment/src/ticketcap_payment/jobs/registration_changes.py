@@ -4,7 +4,9 @@ The refund of a cancelled registration was decided when it was cancelled, and tr
 rules at the time of reading do not matter.
 """
 
+from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from ticketcap_observability import get_logger
@@ -18,40 +20,64 @@ from ticketcap_payment.saga.refunds import owe
 from ticketcap_payment.steps import Step
 from ticketcap_payment.store import escalations, payments, refunds
 from ticketcap_payment.store.directory import Directory
-from ticketcap_payment.store.feed_cursor import FeedCursor
 
 _PAGE: Final = 200
 _PAGES: Final = 20
 """The pages of one turn; the next turn reads the rest."""
-_STATUSES: Final = ("CANCELLED", "CONFIRMED")
 
 _log = get_logger(__name__)
 
 
 class RegistrationChanges:
-    """Applies the change feed. Applying a change twice is a no-op the second time."""
+    """Applies the change feed. Applying a change twice is a no-op the second time.
 
-    def __init__(self, saga: Saga, cursor: FeedCursor, directory: Directory) -> None:
+    Two replicas may apply the same changes while the job moves from one to the other.
+    """
+
+    def __init__(self, saga: Saga, directory: Directory) -> None:
         self._saga = saga
         self._directory = directory
-        self._cursor = cursor
+        self._cursor = ""
+        """Where the next turn reads on. Only a turn that reaches the end begins again: each school has its turn."""
 
     async def follow(self) -> None:
-        """Apply the changes since the last turn."""
+        """Apply the unacknowledged changes, a bounded number of them; raise the first error of those that failed."""
+        errors: list[Exception] = []
         for _ in range(_PAGES):
-            before = await self._cursor.position()
-            changes, after = await self._saga.registration.changes(before, _STATUSES, _PAGE)
-            if not changes:
-                self._saga.telemetry.feed_read()
-                return
-            # Most registrations of a free event never had a payment: one look-up saves each of them a transaction.
-            paying = await self._directory.with_payments(
-                [(change.school_id, change.registration_id) for change in changes]
-            )
-            for change in changes:
+            changes, self._cursor = await self._saga.registration.changes(self._cursor, _PAGE)
+            errors += await self._apply_all(changes)
+            if not self._cursor:
+                break
+        if errors:
+            raise errors[0]
+        if not self._cursor:
+            self._saga.telemetry.feed_read()
+
+    async def _apply_all(self, changes: Sequence[Change]) -> list[Exception]:
+        """Apply a page and acknowledge what was applied; return the errors of the rest.
+
+        A change that fails holds up the later ones of its registration, and no other. All of them are read again.
+        """
+        if not changes:
+            return []
+        # Most registrations of a free event never had a payment: one look-up saves each of them a transaction.
+        paying = await self._directory.with_payments([(change.school_id, change.registration_id) for change in changes])
+        failed: dict[UUID, Exception] = {}
+        applied: list[str] = []
+        for change in changes:
+            if change.registration_id in failed:
+                continue
+            try:
                 await self._apply(change, has_payments=change.registration_id in paying)
-            # The cursor moves after the page is applied. A process that dies before this applies the page again.
-            await self._cursor.advance(before, after)
+            except Exception as error:  # noqa: BLE001 - returned
+                _log.warning("change.failed", registration_id=str(change.registration_id), reason=type(error).__name__)
+                failed[change.registration_id] = error
+            else:
+                applied.append(change.id)
+        # After they were applied: a process that dies before this applies them again.
+        if applied:
+            await self._saga.registration.acknowledge(applied)
+        return list(failed.values())
 
     async def _apply(self, change: Change, *, has_payments: bool) -> None:
         with self._saga.telemetry.change(

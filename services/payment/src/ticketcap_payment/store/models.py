@@ -334,7 +334,7 @@ class UntaggedIdsRow(Base):
 
 
 class CursorRow(Base):
-    """The position up to which a change feed is processed."""
+    """The position of the release before this one in the change feed; a later release drops the table."""
 
     __tablename__ = "cursors"
 

@@ -2,26 +2,13 @@
 
 import base64
 import binascii
-import re
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from ticketcap_chassis.errors import InvalidInput
 
 PagePosition = tuple[datetime, UUID]
 """The time and the id of a page's last row; the next page begins after it."""
-
-_CHANGE: Final = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class ChangePosition:
-    """The transaction and the id of the change that a reader read last; zeros before the first."""
-
-    transaction: int = 0
-    id: int = 0
 
 
 def write_page(position: PagePosition) -> str:
@@ -42,18 +29,3 @@ def read_page(cursor: str) -> PagePosition | None:
     if position is None or position[0].tzinfo is None:
         raise InvalidInput.of("cursor", "is invalid; send the next_cursor of a page, or none")
     return position
-
-
-def write_change(position: ChangePosition) -> str:
-    """Return the cursor of the changes after ``position``."""
-    return f"{position.transaction}.{position.id}"
-
-
-def read_change(cursor: str) -> ChangePosition:
-    """Return the position of a cursor of changes; raise InvalidInput for any other text."""
-    if not cursor:
-        return ChangePosition()
-    match = _CHANGE.fullmatch(cursor)
-    if match is None:
-        raise InvalidInput.of("cursor", "is invalid; send the cursor of an earlier response, or none")
-    return ChangePosition(int(match[1]), int(match[2]))

@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 
 from ticketcap_registration.announcements.watchers import Watchers
 from ticketcap_registration.domain import cursor
+from ticketcap_registration.domain.change_feed import must_be_consumer, read_change_id, read_cursor
 from ticketcap_registration.domain.check_in import check_in, undo_check_in
 from ticketcap_registration.domain.commands import (
     Cancel,
@@ -36,7 +37,7 @@ from ticketcap_registration.lanes.lanes import Lanes
 from ticketcap_registration.rpc import translate
 from ticketcap_registration.rpc.access import Access
 from ticketcap_registration.rpc.claims import Claims
-from ticketcap_registration.store.changes import ChangeLog
+from ticketcap_registration.store.changes import ChangeFeed
 from ticketcap_registration.store.directory import Directory
 from ticketcap_registration.store.events import Events
 from ticketcap_registration.store.registrations import Registrations, RegistrationView
@@ -60,7 +61,7 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     schools: Schools
     events: Events
     registrations: Registrations
-    changes: ChangeLog
+    feed: ChangeFeed
     lanes: Lanes
     claims: Claims
     watchers: Watchers
@@ -229,13 +230,19 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
 
     async def ListChanges(self, request: pb.ListChangesRequest, context: Context) -> pb.ListChangesResponse:
         await self.access.service()
-        changes = await self.changes.after(
-            cursor.read_change(request.cursor),
-            limit=request.limit or _CHANGES,
-            statuses=[status for value in request.statuses if (status := translate.status_filter(value))],
-        )
-        after = cursor.write_change(changes[-1].position) if changes else request.cursor
+        must_be_consumer(request.consumer)
+        limit = request.limit or _CHANGES
+        changes = await self.feed.unread(request.consumer, read_cursor(request.cursor), limit=limit)
+        after = str(changes[-1].id) if len(changes) == limit else ""
         return pb.ListChangesResponse(changes=[translate.change(change) for change in changes], cursor=after)
+
+    async def AcknowledgeChanges(
+        self, request: pb.AcknowledgeChangesRequest, context: Context
+    ) -> pb.AcknowledgeChangesResponse:
+        await self.access.service()
+        must_be_consumer(request.consumer)
+        await self.feed.acknowledge(request.consumer, [read_change_id(text, field="ids") for text in request.ids])
+        return pb.AcknowledgeChangesResponse()
 
     async def _apply(
         self,

@@ -185,9 +185,10 @@ def stats(sums: Mapping[str, Any]) -> pb.GetSchoolStatsResponse:
 def change(of: RegistrationChange) -> pb.RegistrationChange:
     """Return the message of a change."""
     return pb.RegistrationChange(
+        id=str(of.id),
         registration_id=str(of.registration_id),
-        event_id=str(of.event_id),
-        school_id=str(of.school_id),
+        event_id=str(of.id.event_id),
+        school_id=str(of.id.school_id),
         school=of.school,
         status=_REGISTRATION + of.status,
         changed_at=timestamp(of.changed_at),

@@ -224,9 +224,6 @@ class RegistrationChangeRow(Base):
     __tablename__ = "registration_changes"
 
     id: Mapped[int] = mapped_column(BigInteger)
-    transaction: Mapped[int] = mapped_column(
-        BigInteger, server_default=text("(pg_current_xact_id()::text)::bigint"), nullable=False
-    )
     school_id: Mapped[UUID]
     event_id: Mapped[UUID]
     version: Mapped[int] = mapped_column(BigInteger)
@@ -239,9 +236,22 @@ class RegistrationChangeRow(Base):
     __table_args__ = (
         PrimaryKeyConstraint("school_id", "event_id", "version", "id"),
         Index("registration_changes_age", "school_id", "created_at", postgresql_where=text(ANY_TIME)),
-        # The feed's order over all schools.
-        Index("registration_changes_order", "transaction", "id"),
     )
+
+
+class UnreadChangeRow(Base):
+    """A change that a consumer of the change feed has not acknowledged."""
+
+    __tablename__ = "unread_changes"
+
+    school_id: Mapped[UUID]
+    consumer: Mapped[str]
+    event_id: Mapped[UUID]
+    version: Mapped[int] = mapped_column(BigInteger)
+    id: Mapped[int] = mapped_column(BigInteger)
+
+    # The order in which a consumer reads.
+    __table_args__ = (PrimaryKeyConstraint("school_id", "consumer", "event_id", "version", "id"),)
 
 
 class JobLeaseRow(Base):

@@ -8,7 +8,14 @@ APP: Final = "registration_app"
 JOBS: Final = "registration_jobs"
 """Sees ids and counts of all schools, no personal data; deletes aged rows; stores audits and leases of jobs."""
 
-_APP_TABLES: Final = ("schools", "events", "registrations", "idempotency_keys", "registration_changes")
+_APP_TABLES: Final = (
+    "schools",
+    "events",
+    "registrations",
+    "idempotency_keys",
+    "registration_changes",
+    "unread_changes",
+)
 TABLES: Final = (*_APP_TABLES, "event_audits")
 """Tables whose rows belong to one school each."""
 
@@ -22,7 +29,7 @@ JOBS_NEEDS: Final = {
     "SELECT": (*TABLES, "job_leases"),
     "INSERT": ("event_audits", "job_leases"),
     "UPDATE": ("event_audits", "job_leases"),
-    "DELETE": ("idempotency_keys", "registration_changes"),
+    "DELETE": ("idempotency_keys", "registration_changes", "unread_changes"),
 }
 """The privileges that each role needs; the health check looks for them."""
 

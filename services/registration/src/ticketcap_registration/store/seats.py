@@ -23,6 +23,7 @@ from ticketcap_chassis.database.set_local import execute_set_local
 from ticketcap_chassis.database.transactions import open_driver_connection, unknown_when_lost
 from ticketcap_observability import SqlTelemetry
 
+from ticketcap_registration.domain.change_feed import CONSUMERS
 from ticketcap_registration.domain.commands import ChangeEvent, Claim, Command, ExpireHolds
 from ticketcap_registration.domain.event import Event
 from ticketcap_registration.domain.keys import EventKey
@@ -115,7 +116,7 @@ WHERE registrations.school_id = %(school_id)s AND registrations.id = changed.id
 
 # Each INSERT reads the event's row too, so that it has one school. Otherwise a database that is spread over machines
 # sends its rows by COPY, which row-level security refuses.
-WRITE: Final = f"""-- seats.write: Insert a batch's registrations, answers and changes, and update the event.
+WRITE: Final = f"""-- seats.write: Insert a batch's registrations, answers and changes; update the event.
 WITH new_registrations AS (
   INSERT INTO registrations ({_REGISTRATION})
   SELECT {", ".join(f"added.{column.name}" for column in RegistrationRow.__table__.columns)}
@@ -133,6 +134,11 @@ WITH new_registrations AS (
          %(now)s, c.refund_agorot
   FROM events CROSS JOIN jsonb_to_recordset(CAST(%(changes)s AS jsonb))
     AS c (id bigint, registration_id uuid, topic text, traceparent text, refund_agorot bigint)
+  WHERE events.school_id = %(school_id)s AND events.id = %(event_id)s
+), new_unread AS (
+  INSERT INTO unread_changes (school_id, consumer, event_id, version, id)
+  SELECT events.school_id, u.consumer, events.id, %(version)s, u.id
+  FROM events CROSS JOIN jsonb_to_recordset(CAST(%(unread)s AS jsonb)) AS u (consumer text, id bigint)
   WHERE events.school_id = %(school_id)s AND events.id = %(event_id)s
 )
 UPDATE events SET {", ".join(f"{name} = %({name})s" for name in _EVENT_UPDATED)}
@@ -253,6 +259,7 @@ def _written(ledger: SeatLedger) -> dict[str, Any]:
         "added": _json(list(ledger.added.values())),
         "answers": _list.dump_json(_answers(ledger)).decode(),
         "changes": _list.dump_json(_changes(ledger)).decode(),
+        "unread": _list.dump_json(_unread(ledger)).decode(),
     }
 
 
@@ -285,4 +292,14 @@ def _changes(ledger: SeatLedger) -> list[dict[str, Any]]:
             "refund_agorot": transition.refund_agorot,
         }
         for number, transition in enumerate(ledger.transitions.values(), start=1)
+    ]
+
+
+def _unread(ledger: SeatLedger) -> list[dict[str, Any]]:
+    """Return the changes that each consumer reads, with the numbers of ``_changes``."""
+    return [
+        {"consumer": consumer, "id": number}
+        for number, transition in enumerate(ledger.transitions.values(), start=1)
+        for consumer, statuses in CONSUMERS.items()
+        if transition.registration.status in statuses
     ]

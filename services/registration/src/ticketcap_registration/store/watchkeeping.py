@@ -92,6 +92,12 @@ LIMIT {_SCHOOLS_AT_ONCE}""")
     for table in _AGED_TABLES
 }
 
+_BUT_UNREAD: Final = """
+  AND NOT EXISTS (SELECT FROM unread_changes AS unread
+    WHERE unread.school_id = registration_changes.school_id AND unread.event_id = registration_changes.event_id
+      AND unread.version = registration_changes.version AND unread.id = registration_changes.id)"""
+"""However old it is: its consumer still reads it."""
+
 # The rows of one transaction have one time, and are deleted together: they may be more than the limit.
 _AGED: Final = {
     table: text(f"""-- watchkeeping.aged_{table}: Delete the oldest rows of a school beyond a number of seconds.
@@ -100,7 +106,7 @@ DELETE FROM {table} WHERE school_id = :school_id AND {ANY_TIME} AND created_at <
     SELECT created_at FROM {table}
     WHERE school_id = :school_id AND {ANY_TIME}
       AND created_at < statement_timestamp() - make_interval(secs => :seconds)
-    ORDER BY created_at LIMIT {DELETED_AT_ONCE}) AS aged)""")
+    ORDER BY created_at LIMIT {DELETED_AT_ONCE}) AS aged){_BUT_UNREAD if table == "registration_changes" else ""}""")
     for table in _AGED_TABLES
 }
 

@@ -523,7 +523,7 @@ class GetHoldResponse(_message.Message):
     def __init__(self, registration: _Optional[_Union[Registration, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
 
 class RegistrationChange(_message.Message):
-    __slots__ = ("registration_id", "event_id", "school", "status", "changed_at", "traceparent", "price_agorot", "starts_at", "cancellation_deadline_hours", "refund_agorot", "school_synthetic", "school_id")
+    __slots__ = ("registration_id", "event_id", "school", "status", "changed_at", "traceparent", "price_agorot", "starts_at", "cancellation_deadline_hours", "refund_agorot", "school_synthetic", "school_id", "id")
     REGISTRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     SCHOOL_FIELD_NUMBER: _ClassVar[int]
@@ -536,6 +536,7 @@ class RegistrationChange(_message.Message):
     REFUND_AGOROT_FIELD_NUMBER: _ClassVar[int]
     SCHOOL_SYNTHETIC_FIELD_NUMBER: _ClassVar[int]
     SCHOOL_ID_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
     registration_id: str
     event_id: str
     school: str
@@ -548,17 +549,20 @@ class RegistrationChange(_message.Message):
     refund_agorot: int
     school_synthetic: bool
     school_id: str
-    def __init__(self, registration_id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., price_agorot: _Optional[int] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancellation_deadline_hours: _Optional[int] = ..., refund_agorot: _Optional[int] = ..., school_synthetic: _Optional[bool] = ..., school_id: _Optional[str] = ...) -> None: ...
+    id: str
+    def __init__(self, registration_id: _Optional[str] = ..., event_id: _Optional[str] = ..., school: _Optional[str] = ..., status: _Optional[_Union[RegistrationStatus, str]] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., price_agorot: _Optional[int] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancellation_deadline_hours: _Optional[int] = ..., refund_agorot: _Optional[int] = ..., school_synthetic: _Optional[bool] = ..., school_id: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
 
 class ListChangesRequest(_message.Message):
-    __slots__ = ("cursor", "limit", "statuses")
+    __slots__ = ("cursor", "limit", "statuses", "consumer")
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     STATUSES_FIELD_NUMBER: _ClassVar[int]
+    CONSUMER_FIELD_NUMBER: _ClassVar[int]
     cursor: str
     limit: int
     statuses: _containers.RepeatedScalarFieldContainer[RegistrationStatus]
-    def __init__(self, cursor: _Optional[str] = ..., limit: _Optional[int] = ..., statuses: _Optional[_Iterable[_Union[RegistrationStatus, str]]] = ...) -> None: ...
+    consumer: str
+    def __init__(self, cursor: _Optional[str] = ..., limit: _Optional[int] = ..., statuses: _Optional[_Iterable[_Union[RegistrationStatus, str]]] = ..., consumer: _Optional[str] = ...) -> None: ...
 
 class ListChangesResponse(_message.Message):
     __slots__ = ("changes", "cursor")
@@ -567,6 +571,18 @@ class ListChangesResponse(_message.Message):
     changes: _containers.RepeatedCompositeFieldContainer[RegistrationChange]
     cursor: str
     def __init__(self, changes: _Optional[_Iterable[_Union[RegistrationChange, _Mapping]]] = ..., cursor: _Optional[str] = ...) -> None: ...
+
+class AcknowledgeChangesRequest(_message.Message):
+    __slots__ = ("consumer", "ids")
+    CONSUMER_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    consumer: str
+    ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, consumer: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AcknowledgeChangesResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class CheckInRequest(_message.Message):
     __slots__ = ("school", "event", "confirmation_code")

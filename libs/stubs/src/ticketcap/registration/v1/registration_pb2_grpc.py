@@ -129,6 +129,11 @@ class RegistrationServiceStub:
                 request_serializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ListChangesRequest.SerializeToString,
                 response_deserializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ListChangesResponse.FromString,
                 _registered_method=True)
+        self.AcknowledgeChanges = channel.unary_unary(
+                '/ticketcap.registration.v1.RegistrationService/AcknowledgeChanges',
+                request_serializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.AcknowledgeChangesRequest.SerializeToString,
+                response_deserializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.AcknowledgeChangesResponse.FromString,
+                _registered_method=True)
         self.CheckIn = channel.unary_unary(
                 '/ticketcap.registration.v1.RegistrationService/CheckIn',
                 request_serializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.CheckInRequest.SerializeToString,
@@ -293,9 +298,16 @@ class RegistrationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListChanges(self, request, context):
-        """Reads the change feed: changes of registrations in the order of their
-        commits. Each change is returned once when each call sends the cursor of
-        the response before. For the payment service.
+        """Reads the change feed: the changes that a consumer has not acknowledged,
+        those of a registration in the order of their commits. For services.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeChanges(self, request, context):
+        """Acknowledges changes: ListChanges returns them to this consumer no more.
+        Repeating it is a no-op. For services.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -422,6 +434,11 @@ def add_RegistrationServiceServicer_to_server(servicer, server):
                     servicer.ListChanges,
                     request_deserializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ListChangesRequest.FromString,
                     response_serializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.ListChangesResponse.SerializeToString,
+            ),
+            'AcknowledgeChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeChanges,
+                    request_deserializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.AcknowledgeChangesRequest.FromString,
+                    response_serializer=ticketcap_dot_registration_dot_v1_dot_registration__pb2.AcknowledgeChangesResponse.SerializeToString,
             ),
             'CheckIn': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckIn,
@@ -935,6 +952,33 @@ class RegistrationService:
             '/ticketcap.registration.v1.RegistrationService/ListChanges',
             ticketcap_dot_registration_dot_v1_dot_registration__pb2.ListChangesRequest.SerializeToString,
             ticketcap_dot_registration_dot_v1_dot_registration__pb2.ListChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ticketcap.registration.v1.RegistrationService/AcknowledgeChanges',
+            ticketcap_dot_registration_dot_v1_dot_registration__pb2.AcknowledgeChangesRequest.SerializeToString,
+            ticketcap_dot_registration_dot_v1_dot_registration__pb2.AcknowledgeChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -82,9 +82,12 @@ class RegistrationServiceStub:
     For the payment service, which forwards the holder's manage token.
     """
     ListChanges: _aio.UnaryUnaryMultiCallable[_registration_pb2.ListChangesRequest, _registration_pb2.ListChangesResponse]
-    """Reads the change feed: changes of registrations in the order of their
-    commits. Each change is returned once when each call sends the cursor of
-    the response before. For the payment service.
+    """Reads the change feed: the changes that a consumer has not acknowledged,
+    those of a registration in the order of their commits. For services.
+    """
+    AcknowledgeChanges: _aio.UnaryUnaryMultiCallable[_registration_pb2.AcknowledgeChangesRequest, _registration_pb2.AcknowledgeChangesResponse]
+    """Acknowledges changes: ListChanges returns them to this consumer no more.
+    Repeating it is a no-op. For services.
     """
     CheckIn: _aio.UnaryUnaryMultiCallable[_registration_pb2.CheckInRequest, _registration_pb2.CheckInResponse]
     """Checks a confirmed registration in, once. MANAGER and up."""
@@ -268,9 +271,18 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registration_pb2.ListChangesRequest,
         context: _aio.ServicerContext[_registration_pb2.ListChangesRequest, _abc.Awaitable[_registration_pb2.ListChangesResponse]],
     ) -> _abc.Awaitable[_registration_pb2.ListChangesResponse]:
-        """Reads the change feed: changes of registrations in the order of their
-        commits. Each change is returned once when each call sends the cursor of
-        the response before. For the payment service.
+        """Reads the change feed: the changes that a consumer has not acknowledged,
+        those of a registration in the order of their commits. For services.
+        """
+
+    @_abc_1.abstractmethod
+    def AcknowledgeChanges(
+        self,
+        request: _registration_pb2.AcknowledgeChangesRequest,
+        context: _aio.ServicerContext[_registration_pb2.AcknowledgeChangesRequest, _abc.Awaitable[_registration_pb2.AcknowledgeChangesResponse]],
+    ) -> _abc.Awaitable[_registration_pb2.AcknowledgeChangesResponse]:
+        """Acknowledges changes: ListChanges returns them to this consumer no more.
+        Repeating it is a no-op. For services.
         """
 
     @_abc_1.abstractmethod
