@@ -829,7 +829,7 @@ def by_its_holder_(world: World) -> Answered:
     """
     http GET /api/v1/payments/{id} 200
       rpc payment GetPayment OK school.id school.slug=herzl
-        ? sql directory.tagged
+        sql schools.by_slug
         sql tenant.enter
         sql directory.payment
         use money
@@ -846,9 +846,9 @@ def by_an_organiser(world: World) -> Answered:
     """
     http GET /api/v1/payments/{id} 404
       rpc payment GetPayment NOT_FOUND
-        ? sql directory.tagged
-        sql tenant.enter
-        sql directory.payment
+        sql schools.by_slug
+        ? sql tenant.enter
+        ? sql directory.payment
     """,
 )
 def of_none(world: World) -> Answered:
@@ -1020,7 +1020,7 @@ def too_many_that_are_none(world: World) -> Answered:
     """
     http POST /api/v1/payments/{id}/refunds 201
       rpc payment RefundPayment OK school.id school.slug=herzl
-        ? sql directory.tagged
+        sql schools.by_slug
         sql tenant.enter
         sql directory.payment
         use row of payment
@@ -1056,7 +1056,7 @@ def of_a_part(world: World) -> Answered:
 REFUSED_REFUND = """
     http POST /api/v1/payments/{id}/refunds %s
       rpc payment RefundPayment %s school.id school.slug=herzl
-        ? sql directory.tagged
+        sql schools.by_slug
         sql tenant.enter
         sql directory.payment
         use row of payment
@@ -1083,9 +1083,9 @@ def of_what_was_not_paid(world: World) -> Answered:
     """
     http POST /api/v1/payments/{id}/refunds 404
       rpc payment RefundPayment NOT_FOUND
-        ? sql directory.tagged
-        sql tenant.enter
-        sql directory.payment
+        sql schools.by_slug
+        ? sql tenant.enter
+        ? sql directory.payment
     """,
 )
 def by_another_schools_owner(world: World) -> Answered:
@@ -1098,8 +1098,9 @@ def by_another_schools_owner(world: World) -> Answered:
     200,
     """
     http GET /api/v1/schools/{school}/payments.csv 200 school.slug=herzl
-      rpc payment ExportPayments OK school.slug=herzl
-        sql tenant.enter
+      rpc payment ExportPayments OK school.id school.slug=herzl
+        sql schools.by_slug
+        ? sql tenant.enter
         * sql export.entries
     """,
 )

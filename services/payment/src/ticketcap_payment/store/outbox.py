@@ -80,7 +80,7 @@ RETURNING outbox.id, payments.school, outbox.registration_id, outbox.payment_id,
 _DUE: Final = text("""-- outbox.due: Find registrations with due work, a bounded number of each event.
 SELECT school_id, registration_id, event_id FROM (
   SELECT oldest.school_id, oldest.registration_id, payments.event_id, due_at,
-         row_number() OVER (PARTITION BY payments.event_id ORDER BY due_at) AS rank
+         row_number() OVER (PARTITION BY oldest.school_id, payments.event_id ORDER BY due_at) AS rank
   FROM (SELECT DISTINCT ON (school_id, registration_id) school_id, registration_id, payment_id, due_at, leased_until
         FROM outbox WHERE done_at IS NULL ORDER BY school_id, registration_id, id) AS oldest
   JOIN payments ON payments.school_id = oldest.school_id AND payments.id = oldest.payment_id

@@ -1,8 +1,8 @@
 """Begin every key and index with the school's id.
 
 Online: each row gets its school's id in small batches, and each index and foreign key is made beside the old one
-without a lock. One short transaction then puts the new ones in their places. An attempt that was interrupted before it
-is repeated from the start.
+without a lock. Short transactions change the tables between; the last one puts the new ones in their places. An
+attempt that was interrupted before it is repeated from the start.
 
 The release before this one keeps working. It names its school by the slug: a default finds the id, a second policy
 shows its rows, and two unique rules without the school stay, because it names them in ON CONFLICT. A later migration
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 from alembic import op
+from ticketcap_chassis.database.online import build_index, lock_tables
 
 revision = "0007"
 down_revision = "0006"
@@ -55,6 +56,12 @@ class _Index:
         """The name until the index is in its place."""
         return f"new_{self.name}"
 
+    @property
+    def place(self) -> str:
+        """The table, the columns and the condition."""
+        where = f" WHERE {self.where}" if self.where else ""
+        return f"{self.table} (school_id, {self.columns}){where}"
+
 
 _RUNNING = "state IN ('AUTHORISED', 'CAPTURED', 'CREATED', 'REDIRECTED', 'UNKNOWN')"
 _REPLACED = (
@@ -88,11 +95,12 @@ _ADDED = (
 
 
 def upgrade() -> None:
+    _add_column()
     with op.get_context().autocommit_block():
-        _add_column()
         _fill()
-        _make_indexes()
-        _make_foreign_keys()
+    _require_column()
+    _make_indexes()
+    _make_foreign_keys()
     _swap()
 
 
@@ -102,21 +110,21 @@ def _add_column() -> None:
         CREATE OR REPLACE FUNCTION school_of_slug() RETURNS uuid LANGUAGE sql STABLE AS $$
           SELECT coalesce((SELECT id FROM schools WHERE slug = current_setting('ticketcap.school', true)),
                           '{_NO_SCHOOL}'::uuid) $$""")
+    lock_tables(*_KEYS)
     for table in _KEYS:
         op.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS school_id uuid")
         # Not with the column: that would store the default's value of this session in all rows.
         if table != "payments":
             op.execute(f"ALTER TABLE {table} ALTER COLUMN school_id SET DEFAULT school_of_slug()")
+        # Forced row-level security hides the rows from their owner, who runs this.
+        op.execute(f"DROP POLICY IF EXISTS migration ON {table}")
+        op.execute(f"CREATE POLICY migration ON {table} TO CURRENT_USER USING (true) WITH CHECK (true)")
     # The app's grants cover whole tables; those of the jobs name this table's columns.
     op.execute("GRANT SELECT (school_id) ON returns TO payment_jobs")
 
 
 def _fill() -> None:
     """Give each row its school's id."""
-    for table in _KEYS:
-        # Forced row-level security hides the rows from their owner, who runs this.
-        op.execute(f"DROP POLICY IF EXISTS migration ON {table}")
-        op.execute(f"CREATE POLICY migration ON {table} TO CURRENT_USER USING (true) WITH CHECK (true)")
     op.execute("""
         INSERT INTO schools (id, slug, synthetic)
         SELECT DISTINCT ON (school) school_id, school, school_synthetic FROM payments WHERE school_id IS NOT NULL
@@ -130,9 +138,6 @@ def _fill() -> None:
         # It ends: the rows that follow have an id from the start.
         while op.get_bind().execute(batch).rowcount:
             pass
-        op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {table}_has_school")
-        op.execute(f"ALTER TABLE {table} ADD CONSTRAINT {table}_has_school CHECK (school_id IS NOT NULL) NOT VALID")
-        op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {table}_has_school")
 
 
 def _require_schools() -> None:
@@ -149,40 +154,43 @@ def _require_schools() -> None:
         )
 
 
-def _make_indexes() -> None:
+def _require_column() -> None:
+    """Prove that each row has an id, so that the primary keys need no look at the rows under their lock."""
+    lock_tables(*_KEYS)
+    for table in _KEYS:
+        op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {table}_has_school")
+        op.execute(f"ALTER TABLE {table} ADD CONSTRAINT {table}_has_school CHECK (school_id IS NOT NULL) NOT VALID")
     for table in _PARTS:
-        op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {table}_school_id_payment_id_fkey")
+        op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {_foreign_key(table)}")
+    with op.get_context().autocommit_block():
+        for table in _KEYS:
+            op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {table}_has_school")
+
+
+def _make_indexes() -> None:
     for table, key in _KEYS.items():
-        _make_index(_Index(table, f"{table}_pkey", key, unique=True))
+        build_index(f"new_{table}_pkey", f"{table} (school_id, {key})", unique=True)
     for name, (table, columns) in _UNIQUE.items():
-        _make_index(_Index(table, name, _quoted(columns), unique=True))
+        build_index(f"new_{name}", f"{table} (school_id, {_quoted(columns)})", unique=True)
     for index in (*_REPLACED, *_ADDED):
-        _make_index(index)
-
-
-def _make_index(index: _Index) -> None:
-    op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index.new_name}")
-    unique = "UNIQUE " if index.unique else ""
-    where = f" WHERE {index.where}" if index.where else ""
-    op.execute(
-        f"CREATE {unique}INDEX CONCURRENTLY {index.new_name} ON {index.table} (school_id, {index.columns}){where}"
-    )
+        build_index(index.new_name, index.place, unique=index.unique)
 
 
 def _make_foreign_keys() -> None:
+    lock_tables("payments", *_PARTS)
     for table in _PARTS:
-        name = f"{table}_school_id_payment_id_fkey"
         op.execute(
-            f"ALTER TABLE {table} ADD CONSTRAINT {name} FOREIGN KEY (school_id, payment_id)"
+            f"ALTER TABLE {table} ADD CONSTRAINT {_foreign_key(table)} FOREIGN KEY (school_id, payment_id)"
             " REFERENCES payments (school_id, id) NOT VALID"
         )
-        op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+    with op.get_context().autocommit_block():
+        for table in _PARTS:
+            op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {_foreign_key(table)}")
 
 
 def _swap() -> None:
     """Put the new keys, indexes and policies in their places."""
-    # In the order in which the service locks them, and all at once: no transaction waits for it twice.
-    op.execute(f"LOCK TABLE {', '.join(_KEYS)} IN ACCESS EXCLUSIVE MODE")
+    lock_tables(*_KEYS)
     for table in _PARTS:
         op.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_payment_id_fkey")
     for table in _KEYS:
@@ -206,6 +214,10 @@ def _policies() -> Iterator[str]:
     for table in _KEYS:
         yield f"DROP POLICY migration ON {table}"
         yield f"CREATE POLICY own_school ON {table} TO payment_app USING ({own}) WITH CHECK ({own})"
+
+
+def _foreign_key(table: str) -> str:
+    return f"{table}_school_id_payment_id_fkey"
 
 
 def _quoted(columns: tuple[str, ...]) -> str:
