@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from ticketcap_local.traffic import Rush
 from ticketcap_local.traffic import rush as traffic
+from ticketcap_testing.stack import ServiceProcess
 
 from tests.scale.counters import of_each, soon
 from tests.scale.exactness import assert_exact
@@ -35,13 +36,19 @@ _ROUTE: Final = "/api/v1/schools/{school}/events/{event}/registrations"
 Frames = list[dict[str, Any]]
 
 
+def _started(module: str) -> list[str]:
+    """Spread the events whose slug begins with ``spread-`` over the replicas; others go to one of them."""
+    spreading = [sys.executable, "-m", "tests.scale.spreading"]
+    return spreading if module == "ticketcap_gateway" else as_it_is(module)
+
+
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Three registration, two payment and two gateway processes."""
     counts = ReplicaCounts(registration=3, payment=2, gateway=2)
     # A client that left is noticed at the next heartbeat, so a watch ends soon.
     settings = {"METRICS_ADDRESS": "127.0.0.1", "HEARTBEAT_SECONDS": "1"}
-    with run_stack(tmp_path_factory.mktemp("replicas"), settings, counts=counts) as running:
+    with run_stack(tmp_path_factory.mktemp("replicas"), settings, _started, counts=counts) as running:
         yield running
 
 
@@ -59,10 +66,10 @@ class Rushed:
 
 @pytest.fixture(scope="module")
 def rushed(replicas: Stack) -> Rushed:
-    replicas.open_event("rush", capacity=CAPACITY)
+    replicas.open_event("spread-rush", capacity=CAPACITY)
     before = _counters(replicas)
     with ExitStack() as watches:
-        streams = [watches.enter_context(watching(_through(replicas, url), "rush")) for url in replicas.urls]
+        streams = [watches.enter_context(watching(_through(replicas, url), "spread-rush")) for url in replicas.urls]
         outcomes = asyncio.run(_through_both(replicas, seed_of_run()))
         frames = [_frames_until(stream, waitlisted=2 * PARENTS - CAPACITY) for stream in streams]
     expected = [2 * PARENTS, 2 * PARENTS, CAPACITY, 2 * PARENTS - CAPACITY]
@@ -81,7 +88,15 @@ def rushed(replicas: Stack) -> Rushed:
 
 async def _through_both(stack: Stack, seed: int) -> list[Rush]:
     calls = [
-        traffic(url=url, school="herzl", event="rush", parents=PARENTS, concurrency=64, seconds=60, seed=seed + number)
+        traffic(
+            url=url,
+            school="herzl",
+            event="spread-rush",
+            parents=PARENTS,
+            concurrency=64,
+            seconds=60,
+            seed=seed + number,
+        )
         for number, url in enumerate(stack.urls)
     ]
     return list(await asyncio.gather(*calls))
@@ -117,12 +132,12 @@ def test_a_rush_through_both_gateways_is_exact(replicas: Stack, rushed: Rushed) 
     assert [outcome.refusals for outcome in rushed.outcomes] == [Counter(), Counter()]
     answers = [answer for outcome in rushed.outcomes for answer in outcome.answers]
     assert len(answers) == 2 * PARENTS
-    assert_exact(replicas, "rush", answers, capacity=CAPACITY)
+    assert_exact(replicas, "spread-rush", answers, capacity=CAPACITY)
 
 
 def test_both_gateways_streams_are_complete_and_in_order(replicas: Stack, rushed: Rushed) -> None:
     """Versions only grow, no frame oversells, and the last one is the event itself."""
-    event = replicas.event("rush")
+    event = replicas.event("spread-rush")
     for frames in rushed.frames:
         versions = [frame["version"] for frame in frames]
         assert versions == sorted(set(versions))
@@ -145,28 +160,28 @@ def test_the_replicas_counters_add_up(rushed: Rushed) -> None:
 
 def test_one_key_through_both_gateways_is_one_registration(replicas: Stack) -> None:
     """Four requests at once, two through each gateway: one id; a repeat while the first is in flight is refused."""
-    replicas.open_event("keys")
+    replicas.open_event("spread-keys")
     for number in range(REPEATS):
         answers = at_once(
-            [_claim(url, "keys", number, {"Idempotency-Key": f"one-{number}"}) for url in replicas.urls * 2]
+            [_claim(url, "spread-keys", number, {"Idempotency-Key": f"one-{number}"}) for url in replicas.urls * 2]
         )
         created = [answer.json()["id"] for answer in answers if answer.status_code == httpx.codes.CREATED]
         refused = [answer.json()["code"] for answer in answers if answer.status_code != httpx.codes.CREATED]
         assert len(set(created)) == 1
         assert set(refused) <= {"IDEMPOTENCY_IN_FLIGHT"}, refused
-    assert replicas.event("keys")["confirmed"] == REPEATS
-    assert len(replicas.registrations("keys")) == REPEATS
+    assert replicas.event("spread-keys")["confirmed"] == REPEATS
+    assert len(replicas.registrations("spread-keys")) == REPEATS
 
 
 def test_one_phone_through_both_gateways_is_one_registration(replicas: Stack) -> None:
     """Four requests at once with a key each: one is created, three are refused."""
-    replicas.open_event("phones")
+    replicas.open_event("spread-phones")
     for number in range(REPEATS):
-        answers = at_once([_claim(url, "phones", number, {}) for url in replicas.urls * 2])
+        answers = at_once([_claim(url, "spread-phones", number, {}) for url in replicas.urls * 2])
         assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
         assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"ALREADY_REGISTERED"}
-    assert replicas.event("phones")["confirmed"] == REPEATS
-    assert len(replicas.registrations("phones")) == REPEATS
+    assert replicas.event("spread-phones")["confirmed"] == REPEATS
+    assert len(replicas.registrations("spread-phones")) == REPEATS
 
 
 def _claim(url: str, event: str, number: int, headers: dict[str, str]) -> Callable[[], httpx.Response]:
@@ -179,10 +194,10 @@ def test_a_cancellation_through_one_gateway_is_seen_through_the_other(
     replicas: Stack, report: Callable[[str, float], None]
 ) -> None:
     """The first of the waitlist is promoted in the same transaction, and the other gateway's stream tells it."""
-    replicas.open_event("promotion", capacity=1)
-    first, second = (replicas.register("promotion", number).json() for number in (2_000_001, 2_000_002))
+    replicas.open_event("spread-promotion", capacity=1)
+    first, second = (replicas.register("spread-promotion", number).json() for number in (2_000_001, 2_000_002))
     assert (first["status"], second["status"]) == ("CONFIRMED", "WAITLISTED")
-    with watching(_through(replicas, replicas.urls[1]), "promotion") as seen:
+    with watching(_through(replicas, replicas.urls[1]), "spread-promotion") as seen:
         began = time.monotonic()
         cancelled = httpx.post(
             f"{replicas.urls[0]}/api/v1/registrations/{first['id']}/cancel",
@@ -195,7 +210,7 @@ def test_a_cancellation_through_one_gateway_is_seen_through_the_other(
         seconds = time.monotonic() - began
     assert (frame["confirmed"], frame["waitlisted"], frame["promoted"]) == (1, 0, 1)
     report("promotion seen after", seconds)
-    statuses = {row["id"]: row["status"] for row in replicas.registrations("promotion")}
+    statuses = {row["id"]: row["status"] for row in replicas.registrations("spread-promotion")}
     assert statuses == {first["id"]: "CANCELLED", second["id"]: "CONFIRMED"}
 
 
@@ -217,35 +232,60 @@ def test_payments_through_both_gateways_are_captured_once(replicas: Stack) -> No
     assert soon(lambda: sum(of_each(replicas, "payment", "payment_completed_total")) - sum(before), 4) == 4
 
 
-def test_a_registration_replica_killed_in_the_rush(replicas: Stack, seed: int) -> None:
-    """SIGKILL of one of three: parents repeat with the same key, every answer is final, and the sums are right."""
+def test_the_replica_of_an_event_killed_in_its_rush(replicas: Stack, seed: int) -> None:
+    """SIGKILL of the replica to which the gateways send the event: parents repeat with the same key.
+
+    Another replica takes the event over, every answer is final, and the sums are right.
+    """
     replicas.open_event("kill", capacity=CAPACITY)
-    victim = replicas.replicas["registration"][seed % 3]
+    victim, first = _replica_of("kill", replicas)
     with rush(replicas.urls, "kill", 400, seed=seed) as outcome:
         wait_for(outcome, 100)
         victim.kill()
     try:
         assert len(outcome.answers) == outcome.parents, outcome.refusals
-        assert_exact(replicas, "kill", outcome.answers.values(), capacity=CAPACITY)
+        assert_exact(replicas, "kill", [first, *outcome.answers.values()], capacity=CAPACITY)
     finally:
         victim.start()
 
 
+def _replica_of(event: str, stack: Stack) -> tuple[ServiceProcess, dict[str, Any]]:
+    """Register one parent; return the replica that created the registration, and the answer."""
+
+    def created() -> list[float]:
+        return of_each(stack, "registration", "registration_created_total")
+
+    # The page still lacks the counts of the last half second.
+    time.sleep(1)
+    before = created()
+    answer = stack.register(event, 2_500_000)
+    assert answer.status_code == httpx.codes.CREATED, answer.text
+    assert soon(lambda: sum(_growth(before, created())), 1) == 1
+    return stack.replicas["registration"][_growth(before, created()).index(1)], answer.json()
+
+
 def test_without_the_lock_replicas_oversell(tmp_path: Path, seed: int) -> None:
-    """The negative control: without the lock and the CHECK the race is real, and the same comparison fails."""
+    """The negative control: without the lock, the CHECK and the change log's keys the race is real.
+
+    The comparison of the other tests notices it.
+    """
 
     def started(module: str) -> list[str]:
         unlocked = [sys.executable, "-m", "tests.scale.without_lock"]
-        return unlocked if module == "ticketcap_registration" else as_it_is(module)
+        return unlocked if module == "ticketcap_registration" else _started(module)
 
     counts = ReplicaCounts(registration=2)
     with run_stack(tmp_path, {"LANE_BATCH": "10"}, started=started, counts=counts) as stack:
         with psycopg.connect(stack.postgres.url("registration"), autocommit=True) as owner:
             owner.execute("ALTER TABLE events DROP CONSTRAINT events_never_oversold")
-        stack.open_event("race", capacity=20)
-        with rush(stack.urls, "race", 120, seed=seed, slots=60) as outcome:
+            # Two transactions with the same version of an event meet in these keys.
+            owner.execute("ALTER TABLE registration_changes DROP CONSTRAINT registration_changes_pkey")
+            owner.execute("ALTER TABLE unread_changes DROP CONSTRAINT unread_changes_pkey")
+        # Many small batches fill the event, and any two that overlap in two replicas oversell it.
+        stack.open_event("spread-race", capacity=150)
+        with rush(stack.urls, "spread-race", 250, seed=seed, slots=60) as outcome:
             pass
-        statuses = Counter(row["status"] for row in stack.registrations("race"))
-        assert statuses["CONFIRMED"] > 20
+        statuses = Counter(row["status"] for row in stack.registrations("spread-race"))
+        assert statuses["CONFIRMED"] > 150
         with pytest.raises(AssertionError):
-            assert_exact(stack, "race", outcome.answers.values(), capacity=20)
+            assert_exact(stack, "spread-race", outcome.answers.values(), capacity=150)
