@@ -7,10 +7,12 @@ from typing import Final
 
 import pytest
 from ticketcap_chassis.rpc import channel, server
+from ticketcap_chassis.rpc.connection_age import ConnectionAge
 
 _SPEC = find_spec("grpc._cython.cygrpc")
 assert _SPEC is not None
 _LIBRARY: Final = Path(str(_SPEC.origin)).read_bytes()
+OPTIONS: Final = (*channel.OPTIONS, *server.OPTIONS, *ConnectionAge().options)
 
 
 def is_known(name: str) -> bool:
@@ -18,7 +20,9 @@ def is_known(name: str) -> bool:
     return name.encode() + b"\0" in _LIBRARY
 
 
-@pytest.mark.parametrize("name", sorted({name for name, _ in (*channel.OPTIONS, *server.OPTIONS)}))
+@pytest.mark.parametrize(
+    "name", sorted({name for name, _ in (*channel.OPTIONS, *server.OPTIONS, *ConnectionAge().options)})
+)
 def test_every_option_is_one_of_the_librarys(name: str) -> None:
     """Misspelled, it would be as if it had not been set."""
     assert is_known(name)

@@ -98,9 +98,9 @@ async def test_calls_without_an_event_are_spread(client: httpx.AsyncClient, repl
 async def test_an_events_calls_are_right_on_any_replica(
     client: httpx.AsyncClient, replicas: Replicas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The control: without its key an event's calls reach both replicas, and each is answered."""
+    """The control: with round_robin an event's calls reach both replicas, and each is answered."""
     spread = AsyncExitStack()
-    monkeypatch.setattr("ticketcap_gateway.services.registration.event_key", lambda _: "")
+    monkeypatch.setattr("ticketcap_gateway.services.registration.event_key", None)
     async with spread:
         gateway = await spread.enter_async_context(running_gateway(target(replicas)))
         without = await spread.enter_async_context(httpx.AsyncClient(base_url=gateway.url))

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_chassis.errors import NotFound
+from ticketcap_chassis.rpc.connection_age import ConnectionAge
 from ticketcap_testing.gateway import running_gateway
 from ticketcap_testing.service_fakes import FakeRegistration, running_registration, seats
 from ticketcap_testing.stack import free_port
@@ -290,3 +291,27 @@ async def test_the_streams_of_one_event_leave_room_for_others(registration: Fake
             assert (refused.status_code, refused.json()["code"]) == (503, "TOO_MANY_STREAMS")
             async with watching(client) as watcher:
                 await watcher.next()
+
+
+@pytest.mark.parametrize(
+    ("grace", "renew_seconds"),
+    [pytest.param(10, 0.2, id="renewed-in-time"), pytest.param(0.2, 60, id="cut-off-by-the-server")],
+)
+async def test_a_stream_survives_its_connections(grace: float, renew_seconds: float) -> None:
+    """The browser sees every version once and in order, on one stream."""
+    connections = 4
+    age = ConnectionAge(seconds=0.3, grace=grace)
+    async with (
+        running_registration(age=age) as registration,
+        running_gateway(registration.target, watch_renew_seconds=renew_seconds) as gateway,
+        httpx.AsyncClient(base_url=gateway.url) as client,
+        watching(client) as watcher,
+    ):
+        assert (await watcher.next())["version"] == 1
+        for version in range(2, 100):
+            registration.publish(seats(version=version, confirmed=version))
+            assert (await watcher.next())["version"] == version
+            if len(registration.connections) >= connections and version > connections:
+                break
+        assert len(registration.connections) >= connections
+        assert registration.watches >= connections

@@ -673,3 +673,12 @@ NAMES = {
     "seats.lock",
     "seats.write",
 }
+
+
+async def test_a_connection_ends_at_the_age_of_its_setting(database: str) -> None:
+    """The next call opens another one; by default a connection lives far longer than this test waits."""
+    async with replica(database, connection_age_seconds=1) as service:
+        await service.school()
+        async with asyncio.timeout(20):
+            await service.channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+        await service.event()

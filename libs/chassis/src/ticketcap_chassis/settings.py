@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ticketcap_chassis.production import Rule, violations
+from ticketcap_chassis.rpc.connection_age import ConnectionAge
 from ticketcap_chassis.version import VERSION
 
 _MIN_SECRET_LENGTH = 32
@@ -70,10 +71,19 @@ class ServiceSettings(BaseSettings):
 
 
 class ServedSettings(ServiceSettings):
-    """The settings of a service that answers with metrics."""
+    """The settings of a service that serves gRPC and answers with metrics."""
 
     metrics_address: OptionalAddress = ""
     """Address of the page /metrics for Prometheus; empty: no page."""
+    connection_age_seconds: float = Field(default=60.0, ge=1, le=86_400)
+    """The age at which a client's gRPC connection takes no new call, so that its client finds added replicas."""
+    connection_grace_seconds: float = Field(default=90.0, ge=1, le=86_400)
+    """The time that the calls of such a connection have to end; longer than the longest call or stream."""
+
+    @property
+    def connection_age(self) -> ConnectionAge:
+        """The limit of a gRPC connection's age."""
+        return ConnectionAge(seconds=self.connection_age_seconds, grace=self.connection_grace_seconds)
 
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)

@@ -16,6 +16,7 @@ from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2_grpc
 from ticketcap_chassis.errors import NotFound, ServiceError
 from ticketcap_chassis.identity.tokens import ISSUER, TokenVerifier
+from ticketcap_chassis.rpc.connection_age import ConnectionAge
 from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_chassis.rpc.status import to_status
 from ticketcap_gateway.services.payment import SERVICE as PAYMENT_SERVICE
@@ -155,6 +156,7 @@ class _Fake:
     failures: dict[str, ServiceError] = field(default_factory=dict)
     requests: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     metadata: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    connections: set[str] = field(default_factory=set)
     remaining: dict[str, list[float | None]] = field(default_factory=lambda: defaultdict(list))
     delay: float = 0.0
     gate: asyncio.Event | None = None
@@ -166,6 +168,7 @@ class _Fake:
         self.requests[method].append(request)
         self.metadata[method].append(dict(context.invocation_metadata() or ()))
         self.remaining[method].append(context.time_remaining())
+        self.connections.add(context.peer())
         if self.gate is not None:
             await self.gate.wait()
         if self.delay:
@@ -326,8 +329,9 @@ class FakeRegistration(_Fake, registration_pb2_grpc.RegistrationServiceServicer)
         self.watches += 1
         try:
             newest = self.changes[-1] if self.changes else pb.WatchEventResponse(seats=seats(version=1))
-            yield pb.WatchEventResponse(seats=newest.seats)
+            # Before the yield: a change that is published before this resumes is still to be sent.
             sent = len(self.changes)
+            yield pb.WatchEventResponse(seats=newest.seats)
             while not self.watches_end:
                 changed = self.changed
                 for change in list(self.changes)[sent:]:
@@ -424,11 +428,15 @@ def seats(*, version: int, confirmed: int = 60) -> pb.Seats:
 
 @asynccontextmanager
 async def running_registration(
-    fake: FakeRegistration | None = None, *, address: str = "127.0.0.1:0", telemetry: Telemetry | None = None
+    fake: FakeRegistration | None = None,
+    *,
+    address: str = "127.0.0.1:0",
+    telemetry: Telemetry | None = None,
+    age: ConnectionAge | None = None,
 ) -> AsyncIterator[FakeRegistration]:
     """Run a fake registration service that is healthy; stopping it cuts every call off."""
     fake = fake or FakeRegistration()
-    server = GrpcServer(telemetry=telemetry or Telemetry.in_memory(), verifier=TokenVerifier(secret=SECRET))
+    server = GrpcServer(telemetry=telemetry or Telemetry.in_memory(), verifier=TokenVerifier(secret=SECRET), age=age)
     registration_pb2_grpc.add_RegistrationServiceServicer_to_server(fake, server.server)
     port = await server.start(address, [REGISTRATION_SERVICE])
     async with _serving(fake, server, port):

@@ -115,7 +115,7 @@ async def running(
         directory = Directory(engine, jobs_engine, schools)
         verifier = settings.verifier()
         service, deliveries = _service(saga, outbox, directory, Escalations(jobs_engine), verifier)
-        server = GrpcServer(telemetry=telemetry, verifier=verifier)
+        server = GrpcServer(telemetry=telemetry, verifier=verifier, age=settings.connection_age)
         pb_grpc.add_PaymentServiceServicer_to_server(service, server.server)
 
         needs = {engine: roles.APP_NEEDS, jobs_engine: roles.JOBS_NEEDS}

@@ -125,7 +125,7 @@ async def running(
             on_stale=connector_of(engine).replace_connections,
         )
         verifier = settings.verifier()
-        server = GrpcServer(telemetry=telemetry, verifier=verifier)
+        server = GrpcServer(telemetry=telemetry, verifier=verifier, age=settings.connection_age)
         service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, watchers, verifier)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
 

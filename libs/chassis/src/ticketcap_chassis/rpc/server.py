@@ -10,6 +10,7 @@ from ticketcap_observability import Telemetry
 
 from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_chassis.rpc.call_limits import CallLimits
+from ticketcap_chassis.rpc.connection_age import ConnectionAge
 from ticketcap_chassis.rpc.server_interceptor import CallInterceptor
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -33,11 +34,16 @@ class GrpcServer:
     """
 
     def __init__(
-        self, *, telemetry: Telemetry, limits: CallLimits | None = None, verifier: TokenVerifier | None = None
+        self,
+        *,
+        telemetry: Telemetry,
+        limits: CallLimits | None = None,
+        verifier: TokenVerifier | None = None,
+        age: ConnectionAge | None = None,
     ) -> None:
         self.server = grpc.aio.server(
             interceptors=[telemetry.grpc_server_interceptor(), CallInterceptor(limits or CallLimits(), verifier)],
-            options=OPTIONS,
+            options=[*OPTIONS, *(age or ConnectionAge()).options],
         )
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
