@@ -72,6 +72,14 @@ LANES: Final = board(
         "One for each job that one replica runs for all. Zero: the job rests, for 15 seconds at most after a crash.",
         {"{{job}} {{leased_job}}": "sum by (job, leased_job) (job_lease)"},
     ),
+    time_series(
+        "Seat announcements",
+        "Sent after their commits, and dropped, per minute. Watchers of a dropped one read their event within seconds.",
+        {
+            "sent": "60 * sum(rate(seat_announcement_published_total[5m]))",
+            "dropped": "60 * sum(rate(seat_announcement_dropped_total[5m]))",
+        },
+    ),
     percentiles(
         "Time on the waitlist", "Waiting time of promoted registrations.", "waitlist_wait_seconds", window="1h"
     ),

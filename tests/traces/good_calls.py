@@ -220,7 +220,6 @@ def to_less_than_is_sold(world: World) -> Answered:
         use event
         use rows
         sql DELETE events
-        sql events.announce
     """,
 )
 def goes____well(world: World) -> Answered:

@@ -19,6 +19,7 @@ from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_me
 from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_observability import Telemetry, get_logger, schema
 
+from ticketcap_registration.announcements.announcer import Announcer
 from ticketcap_registration.announcements.check import AnnouncementCheck
 from ticketcap_registration.announcements.listener import AnnouncementListener
 from ticketcap_registration.announcements.watchers import Watchers
@@ -41,6 +42,7 @@ from ticketcap_registration.store import roles
 from ticketcap_registration.store.changes import ChangeFeed
 from ticketcap_registration.store.directory import Directory
 from ticketcap_registration.store.events import Events
+from ticketcap_registration.store.notifications import Notifications
 from ticketcap_registration.store.registrations import Registrations
 from ticketcap_registration.store.schools import Schools
 from ticketcap_registration.store.watchkeeping import Watchkeeping
@@ -61,6 +63,7 @@ _ANNOUNCEMENT_HEALTH_SECONDS: Final = 0.25
 _IDENTITY_SECONDS: Final = 1.0
 _LONG_TURN_SECONDS: Final = 600.0
 """How long a turn over all events, or all aged rows, may take; each of its statements is short."""
+_FLUSH_SECONDS: Final = 1.0
 _DAY_SECONDS: Final = 86_400
 _GAUGES: Final = "gauges"
 _LEASED_JOBS: Final = ("audit", _GAUGES, "hold_expiry", "housekeeping")
@@ -112,28 +115,28 @@ async def running(
         directory = Directory(engine, jobs_engine)
         stack.push_async_callback(directory.close)
         watchkeeping = Watchkeeping(jobs_engine)
-        lanes = _lanes(settings, lanes_engine, LaneTelemetry(telemetry))
+        notifications = Notifications(jobs_engine)
+        announcement_telemetry = AnnouncementTelemetry(telemetry)
+        announcer = Announcer(notifications, announcement_telemetry)
+        lanes = _lanes(settings, lanes_engine, LaneTelemetry(telemetry), announcer)
         hold_expiry = HoldExpiry(watchkeeping, lanes)
         stack.push_async_callback(hold_expiry.close)
         watchers = Watchers()
         listener = AnnouncementListener(
             connection_parameters(settings.listen_url),
             watchers,
-            AnnouncementTelemetry(telemetry),
+            announcement_telemetry,
             listen_connector,
             check_seconds=settings.announcement_check_seconds,
             on_stale=connector_of(engine).replace_connections,
         )
         verifier = settings.verifier()
         server = GrpcServer(telemetry=telemetry, verifier=verifier, age=settings.connection_age)
-        service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, watchers, verifier)
+        service = _service(settings, telemetry, engine, jobs_engine, directory, lanes, watchers, announcer, verifier)
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
 
-        leases = JobLeases(jobs_engine, _LEASED_JOBS, seconds=settings.job_lease_seconds)
-        await leases.renew()
         # Before the jobs start, so after they have ended: no turn runs under a lease that was given back.
-        stack.push_async_callback(leases.release)
-        telemetry.gauge(schema.JOB_LEASES, leases.reading)
+        leases = await stack.enter_async_context(_held_leases(settings, telemetry, jobs_engine))
         job_telemetry = JobTelemetry(telemetry, shows_events=partial(leases.holds, _GAUGES))
         isolation = IsolationProbe(engine, service.events, job_telemetry)
         # Not the lanes' pool: it shares role and connector with the first, and a check would wait behind busy lanes.
@@ -142,7 +145,7 @@ async def running(
         identity = IdentityHealth(verifier, server)
         await health.check()
         await identity.check()
-        check = AnnouncementCheck(watchkeeping, listener, server, seconds=settings.announcement_check_seconds)
+        check = AnnouncementCheck(notifications, listener, server, seconds=settings.announcement_check_seconds)
         await check.report()
         for name, seconds, limit, work in (
             ("health", _HEALTH_SECONDS, TURN_SECONDS, health.check),
@@ -160,6 +163,7 @@ async def running(
             turn = leases.turn(name, work) if name in _LEASED_JOBS else work
             await stack.enter_async_context(background(every(seconds, turn, name=name, limit=limit), stop, name=name))
         await stack.enter_async_context(background(listener.run(), stop, name="announcements"))
+        await stack.enter_async_context(background(announcer.run(), stop, name="announcer"))
         await stack.enter_async_context(background(telemetry.watch_loop(), stop, name="loop watch"))
         port = await server.start(settings.listen_address, [SERVICE])
         try:
@@ -168,9 +172,23 @@ async def running(
             watchers.end()
             await server.drain(settings.drain_seconds)
             await lanes.close(settings.drain_seconds)
+            # The other replicas' watchers hear of the last commits here.
+            await announcer.flush(_FLUSH_SECONDS)
 
 
-def _lanes(settings: Settings, engine: AsyncEngine, telemetry: LaneTelemetry) -> Lanes:
+@asynccontextmanager
+async def _held_leases(settings: Settings, telemetry: Telemetry, jobs_engine: AsyncEngine) -> AsyncIterator[JobLeases]:
+    """Take the free leases; give them back when the code inside ends."""
+    leases = JobLeases(jobs_engine, _LEASED_JOBS, seconds=settings.job_lease_seconds)
+    await leases.renew()
+    telemetry.gauge(schema.JOB_LEASES, leases.reading)
+    try:
+        yield leases
+    finally:
+        await leases.release()
+
+
+def _lanes(settings: Settings, engine: AsyncEngine, telemetry: LaneTelemetry, announcer: Announcer) -> Lanes:
     rules = SeatRules(offer_seconds=settings.offer_seconds, waitlist_limit=settings.waitlist_limit)
     limits = LaneLimits(
         queue=settings.lane_queue,
@@ -179,7 +197,7 @@ def _lanes(settings: Settings, engine: AsyncEngine, telemetry: LaneTelemetry) ->
         patient=settings.lane_patient_transactions,
     )
     ordinary, patient = (
-        Batches(SeatTransactions(engine, rules, telemetry, lock_seconds=seconds), telemetry)
+        Batches(SeatTransactions(engine, rules, telemetry, announcer.announce, lock_seconds=seconds), telemetry)
         for seconds in (_LOCK_SECONDS, _PATIENT_LOCK_SECONDS)
     )
     lanes = Lanes(ordinary, limits, patient=patient)
@@ -195,6 +213,7 @@ def _service(
     directory: Directory,
     lanes: Lanes,
     watchers: Watchers,
+    announcer: Announcer,
     verifier: TokenVerifier,
 ) -> RegistrationService:
     manage_tokens, pay_tokens = (_tokens(settings, purpose) for purpose in (Purpose.MANAGE, Purpose.PAY))
@@ -217,6 +236,8 @@ def _service(
             telemetry=claim_telemetry,
         ),
         watchers=watchers,
+        announce=announcer.announce,
+        reread_seconds=settings.announcement_reread_seconds,
         pay_tokens=pay_tokens,
         telemetry=claim_telemetry,
     )

@@ -45,6 +45,8 @@ class Settings(IdentitySettings, ServedSettings, DatabaseSettings):
     hold_expiry_seconds: float = Field(default=1.0, gt=0, le=60)
     announcement_check_seconds: float = Field(default=5.0, gt=0, le=15)
     """How often the listener of seat announcements is checked; after three missed checks its health fails."""
+    announcement_reread_seconds: float = Field(default=15.0, gt=0, le=300)
+    """After this time without an announcement a stream of seats reads its event: an announcement may be lost."""
     audit_seconds: float = Field(default=60.0, gt=0, le=3600)
     housekeeping_seconds: float = Field(default=300.0, gt=0, le=86_400)
     gauges_seconds: float = Field(default=15.0, gt=0, le=3600)

@@ -33,6 +33,13 @@ EVENTS: Final = (
     LogEvent(
         "announcements.stale", "error", REGISTRATION, "The listener received no check: streams are old.", ("seconds",)
     ),
+    LogEvent(
+        "announcements.dropped",
+        "warning",
+        REGISTRATION,
+        "Seat announcements were not sent; watchers read their events again within seconds.",
+        ("count", "reason"),
+    ),
     LogEvent("announcements.unreadable", "warning", REGISTRATION, "A replica of another release announced seats."),
     LogEvent(
         "capacity.audit.drift",

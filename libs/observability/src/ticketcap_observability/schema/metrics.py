@@ -104,6 +104,18 @@ SEAT_ANNOUNCEMENT_AGE: Final = GaugeMetric(
     REGISTRATION,
     "Since the listener of seat announcements last received its own check; a stale one makes streams show old seats.",
 )
+ANNOUNCEMENTS_PUBLISHED: Final = CounterMetric(
+    "seat.announcement.published",
+    "{announcement}",
+    REGISTRATION,
+    "Seat announcements sent after their commits; those of an event that waited together are one.",
+)
+ANNOUNCEMENTS_DROPPED: Final = CounterMetric(
+    "seat.announcement.dropped",
+    "{announcement}",
+    REGISTRATION,
+    "Seat announcements not sent; watchers read their events again within seconds.",
+)
 HOLD_EXPIRED: Final = CounterMetric("hold.expired", "{hold}", REGISTRATION, "Holds that expired.", (_SYNTHETIC,))
 LANE_DEPTH: Final = GaugeMetric("lane.depth", "{command}", REGISTRATION, "Commands that wait, over all lanes.")
 LANE_ACTIVE: Final = GaugeMetric("lane.active", "{lane}", REGISTRATION, "Lanes in which a command waits.")

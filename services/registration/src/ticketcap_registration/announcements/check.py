@@ -14,7 +14,7 @@ from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_observability import get_logger
 
 from ticketcap_registration.announcements.listener import AnnouncementListener
-from ticketcap_registration.store.watchkeeping import Watchkeeping
+from ticketcap_registration.store.notifications import Notifications
 
 SEAT_ANNOUNCEMENTS: Final = "seat_announcements"
 """The listener's name in the health service. It does not count for the service's own: seats need no listener."""
@@ -26,9 +26,9 @@ class AnnouncementCheck:
     """Announces checks to ``listener`` and sets the health of SEAT_ANNOUNCEMENTS by those that it receives."""
 
     def __init__(
-        self, watchkeeping: Watchkeeping, listener: AnnouncementListener, server: GrpcServer, *, seconds: float
+        self, notifications: Notifications, listener: AnnouncementListener, server: GrpcServer, *, seconds: float
     ) -> None:
-        self._watchkeeping = watchkeeping
+        self._notifications = notifications
         self._listener = listener
         self._server = server
         self._seconds = seconds
@@ -43,7 +43,7 @@ class AnnouncementCheck:
         self._listener.connected.clear()
         # The database's own health reports a failure here; the listener grows older meanwhile.
         with contextlib.suppress(ServiceError):
-            await self._watchkeeping.announce(self._listener.check_channel)
+            await self._notifications.send(self._listener.check_channel, [""])
 
     async def report(self) -> None:
         """Set the health by whether the listener is stale; log when it becomes so."""

@@ -21,7 +21,7 @@ from ticketcap_observability import get_logger
 
 from ticketcap_registration.announcements.watchers import Watchers
 from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
-from ticketcap_registration.store.seats import CHANNEL
+from ticketcap_registration.store.notifications import CHANNEL
 from ticketcap_registration.telemetry.announcements import AnnouncementTelemetry
 
 _RECONNECT_SECONDS: Final = 1.0

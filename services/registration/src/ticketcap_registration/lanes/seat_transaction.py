@@ -1,7 +1,7 @@
 """Run the one transaction that changes seats: lock, load, decide, write, commit."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -11,15 +11,28 @@ from ticketcap_registration.domain.errors import EventNotFound
 from ticketcap_registration.domain.event import Event
 from ticketcap_registration.domain.keys import EventKey
 from ticketcap_registration.domain.ledger import Decision, SeatLedger, SeatRules, Snapshot
+from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
 from ticketcap_registration.domain.waitlist import candidates
 from ticketcap_registration.store.seats import SeatConnection, seat_connection
 from ticketcap_registration.telemetry.lanes import LaneTelemetry
 
 
 class SeatTransactions:
-    """Runs commands of one event in one transaction, which waits at most ``lock_seconds`` for a lock."""
+    """Runs commands of one event in one transaction, which waits at most ``lock_seconds`` for a lock.
 
-    def __init__(self, engine: AsyncEngine, rules: SeatRules, telemetry: LaneTelemetry, *, lock_seconds: float) -> None:
+    ``announce`` takes the seats of each commit, and does not wait.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        rules: SeatRules,
+        telemetry: LaneTelemetry,
+        announce: Callable[[SeatAnnouncement], None],
+        *,
+        lock_seconds: float,
+    ) -> None:
+        self._announce = announce
         self._engine = engine
         self._lock_seconds = lock_seconds
         self._rules = rules
@@ -41,6 +54,8 @@ class SeatTransactions:
                 if decision.ledger.touched:
                     with self._telemetry.commit():
                         await connection.commit(decision.ledger)
+                    # After the commit: a listener that hears of the seats can read them.
+                    self._announce(_announcement(decision.ledger))
         return decision
 
     def _must_belong(self, key: EventKey, event: Event) -> None:
@@ -62,3 +77,7 @@ async def _with_candidates(
     """Load the part of the waitlist that the commands can promote from. Most batches need none."""
     needed = candidates(event, snapshot.registrations, commands)
     return replace(snapshot, waiting=await connection.waiting(event, needed)) if needed else snapshot
+
+
+def _announcement(ledger: SeatLedger) -> SeatAnnouncement:
+    return SeatAnnouncement.of(ledger.event, promoted=len(ledger.promoted), decided_at=time.time())

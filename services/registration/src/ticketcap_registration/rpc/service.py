@@ -1,6 +1,8 @@
 """Serve each method: check the caller, call the room that decides, translate."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -65,6 +67,9 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
     lanes: Lanes
     claims: Claims
     watchers: Watchers
+    announce: Callable[[SeatAnnouncement], None]
+    reread_seconds: float
+    """After this time without an announcement a stream reads its event: one may have been lost."""
     pay_tokens: HolderTokens
     telemetry: ClaimTelemetry
 
@@ -128,7 +133,9 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
         return pb.UpdateEventResponse(event=translate.event(event, key.school.slug))
 
     async def DeleteEvent(self, request: pb.DeleteEventRequest, context: Context) -> pb.DeleteEventResponse:
-        await self.events.delete(await self.access.event(request.school, request.event, ADMINS))
+        key = await self.access.event(request.school, request.event, ADMINS)
+        await self.events.delete(key)
+        self.announce(SeatAnnouncement.of_deleted(key.id))
         return pb.DeleteEventResponse()
 
     async def WatchEvent(self, request: pb.WatchEventRequest, context: Context) -> AsyncIterator[pb.WatchEventResponse]:
@@ -139,7 +146,10 @@ class RegistrationService(pb_grpc.RegistrationServiceServicer):
             version = event.version
             yield pb.WatchEventResponse(seats=translate.seats(SeatAnnouncement.of(event)))
             while True:
-                announcement, promoted = await watcher.next()
+                announcement, promoted = None, 0
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self.reread_seconds):
+                        announcement, promoted = await watcher.next()
                 if announcement is not None and announcement.deleted:
                     raise EventNotFound(request.school, request.event)
                 seats = translate.seats(announcement or SeatAnnouncement.of(await self.events.get(key)))

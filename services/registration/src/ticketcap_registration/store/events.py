@@ -3,7 +3,7 @@
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, exists, select, text, tuple_
+from sqlalchemy import delete, exists, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 from ticketcap_chassis.concurrency.fair_semaphore import FairSemaphore
 from ticketcap_chassis.database.errors import ConstraintViolated
@@ -13,18 +13,13 @@ from ticketcap_registration.domain.errors import EventHasRegistrations, EventNot
 from ticketcap_registration.domain.event import Event, must_have_no_registrations
 from ticketcap_registration.domain.idempotency import IdempotencyKey
 from ticketcap_registration.domain.keys import EventKey
-from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
 from ticketcap_registration.domain.states import EventStatus
 from ticketcap_registration.store.idempotency import CreatedOnce
 from ticketcap_registration.store.models import EVENT_SLUG_TAKEN, HAS_REGISTRATIONS, EventRow, RegistrationRow
 from ticketcap_registration.store.rows import event_of
-from ticketcap_registration.store.seats import CHANNEL
 from ticketcap_registration.store.transactions import school_transaction
 
 _COLUMNS: Final = EventRow.__table__.columns
-
-_ANNOUNCE: Final = text("""-- events.announce: Announce an event's deletion when the transaction commits.
-SELECT pg_notify(:channel, :announcement)""")
 
 
 class Events:
@@ -67,16 +62,14 @@ class Events:
             return [event_of(row) for row in (await connection.execute(query)).mappings()]
 
     async def delete(self, key: EventKey) -> None:
-        """Delete an event and announce that; raise EventNotFound or EventHasRegistrations."""
+        """Delete an event; raise EventNotFound or EventHasRegistrations."""
         registered = exists().where(RegistrationRow.school_id == key.school.id, RegistrationRow.event_id == key.id)
         deletion = delete(EventRow).where(EventRow.school_id == key.school.id, EventRow.id == key.id)
-        announcement = {"channel": CHANNEL, "announcement": SeatAnnouncement.of_deleted(key.id).to_json()}
         try:
             async with self._writes.slot(key.id), school_transaction(self._engine, key.school.id) as connection:
                 must_have_no_registrations(key.id, has_any=bool(await connection.scalar(select(registered))))
                 if (await connection.execute(deletion)).rowcount == 0:
                     raise EventNotFound(key.school.slug, str(key.id))
-                await connection.execute(_ANNOUNCE, announcement)
         except ConstraintViolated as violated:
             # A registration was committed between the look and the deletion.
             if violated.constraint == HAS_REGISTRATIONS:

@@ -7,7 +7,6 @@ batch. Look-ups go row by row through an index (LATERAL … LIMIT 1), so a plan 
 was made while a table was empty is still right when it has grown.
 """
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -29,16 +28,12 @@ from ticketcap_registration.domain.event import Event
 from ticketcap_registration.domain.keys import EventKey
 from ticketcap_registration.domain.ledger import SeatLedger, Snapshot
 from ticketcap_registration.domain.registration import Registration
-from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
 from ticketcap_registration.domain.states import WaitlistPolicy
 from ticketcap_registration.domain.waitlist import Candidates
 from ticketcap_registration.store.changes import topic
 from ticketcap_registration.store.models import LIVE_STATUSES, EventRow, RegistrationRow
 from ticketcap_registration.store.rows import event_of
 from ticketcap_registration.store.transactions import SCHOOL_SETTING
-
-CHANNEL: Final = "ticketcap_seats"
-"""The channel of seat announcements (NOTIFY). Releases share it."""
 
 DUE_HOLDS_AT_ONCE: Final = 500
 """Holds that one transaction expires at most; the next one takes the rest."""
@@ -144,10 +139,6 @@ WITH new_registrations AS (
 UPDATE events SET {", ".join(f"{name} = %({name})s" for name in _EVENT_UPDATED)}
 WHERE school_id = %(school_id)s AND id = %(event_id)s"""
 
-# Not in RETURNING of the statement above: a database that is spread over machines would announce on another one.
-ANNOUNCE: Final = f"""-- seats.announce: Announce the event's seats when the transaction commits.
-SELECT pg_notify('{CHANNEL}', %(seats)s)"""
-
 
 _snapshot: Final = TypeAdapter(Snapshot)
 _registrations: Final = TypeAdapter(list[Registration])
@@ -207,14 +198,13 @@ class SeatConnection:
         return sorted(found.values(), key=lambda registration: registration.waitlist_seq or 0)
 
     async def commit(self, ledger: SeatLedger) -> None:
-        """Write the changes of a ledger, announce the event's seats, and commit; raise OutcomeUnknown."""
+        """Write the changes of a ledger and commit; raise OutcomeUnknown."""
         with self._statements.measured(WRITE), unknown_when_lost():
             async with self._connection.pipeline():
                 if ledger.changed:
                     # First: a phone that a cancellation frees here may register again in the statement below.
                     await self._connection.execute(CHANGE, _changed(ledger))
                 await self._connection.execute(WRITE, _written(ledger))
-                await self._connection.execute(ANNOUNCE, {"seats": _announcement(ledger)})
                 await self._connection.commit()
 
 
@@ -261,10 +251,6 @@ def _written(ledger: SeatLedger) -> dict[str, Any]:
         "changes": _list.dump_json(_changes(ledger)).decode(),
         "unread": _list.dump_json(_unread(ledger)).decode(),
     }
-
-
-def _announcement(ledger: SeatLedger) -> str:
-    return SeatAnnouncement.of(ledger.event, promoted=len(ledger.promoted), decided_at=time.time()).to_json()
 
 
 def _json(rows: list[Registration]) -> str:

@@ -79,9 +79,6 @@ FROM (SELECT school_id, count(*) AS events FROM events
       GROUP BY school_id ORDER BY events DESC, school_id LIMIT :limit) AS active
 JOIN schools ON schools.id = active.school_id""")
 
-_ANNOUNCE: Final = text("""-- announcements.check: Announce a check to one replica.
-SELECT pg_notify(:channel, '')""")
-
 _AGED_TABLES: Final = ("idempotency_keys", "registration_changes")
 
 _AGED_SCHOOLS: Final = {
@@ -179,11 +176,6 @@ class Watchkeeping:
         async with open_connection(self._engine) as connection:
             rows = (await connection.execute(_ACTIVE, {"limit": limit})).all()
         return [(_school(row), row.events) for row in rows]
-
-    async def announce(self, channel: str) -> None:
-        """Announce an empty payload on ``channel``."""
-        async with open_transaction(self._engine) as connection:
-            await connection.execute(_ANNOUNCE, {"channel": channel})
 
     async def schools_with_aged(self, table: str, seconds: float) -> list[UUID]:
         """Return schools with rows of ``table`` that are older than ``seconds``; a bounded number."""
