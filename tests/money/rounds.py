@@ -195,8 +195,9 @@ class Round:
         world = self._world
         await world.simulator.delete("/simulator/faults")
         world.steps.begin([])
-        await world.revive()
         for _ in range(int(_SETTLES_SECONDS / 0.2)):
+            # A kill that was under way when the schedule ended may come after the first look.
+            await world.revive()
             await asyncio.sleep(0.2)
             if world.rows("SELECT 1 FROM outbox WHERE done_at IS NULL") or await self._hold_under_way():
                 continue
@@ -216,7 +217,15 @@ class Round:
     async def _hold_under_way(self) -> bool:
         """The feed of changes may still bring work: wait until it has been read to its end."""
         request = reg.ListChangesRequest(consumer="payment", limit=1)
-        answer = await self._world.registration.ListChanges(request, metadata=token("SERVICE", None))
+        try:
+            answer = await self._world.registration.ListChanges(
+                request, metadata=token("SERVICE", None), timeout=_CALL_SECONDS
+            )
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+                raise
+            # Registration starts again: it can't say yet.
+            return True
         return bool(answer.changes)
 
     async def _resolve(self, escalation: dict[str, Any]) -> None:

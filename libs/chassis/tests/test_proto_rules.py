@@ -47,6 +47,11 @@ def rules(field: FieldDescriptor) -> Any:
     return field.GetOptions().Extensions[extension]
 
 
+def text_rules(field: FieldDescriptor) -> Any:
+    """Return the rules of a text, or of each text of a list."""
+    return rules(field).repeated.items.string if field.is_repeated else rules(field).string
+
+
 def texts(of: Descriptor) -> Iterator[FieldDescriptor]:
     return (field for field in of.fields if field.type == FieldDescriptor.TYPE_STRING)
 
@@ -67,7 +72,7 @@ def test_every_text_field_has_a_rule(message: Descriptor) -> None:
     without = [
         field.full_name
         for field in texts(message)
-        if not rules(field).cel and {rule.name for rule, _ in rules(field).string.ListFields()} <= LENGTHS
+        if not rules(field).cel and {rule.name for rule, _ in text_rules(field).ListFields()} <= LENGTHS
     ]
     assert without == []
 
@@ -95,7 +100,10 @@ def holding(way: tuple[FieldDescriptor, ...], value: Any) -> Message:
     for field in way[:-1]:
         found = getattr(message, field.name)
         message = found.add() if field.is_repeated else found
-    setattr(message, way[-1].name, value)
+    if way[-1].is_repeated:
+        getattr(message, way[-1].name).append(value)
+    else:
+        setattr(message, way[-1].name, value)
     return whole
 
 

@@ -24,6 +24,11 @@ from ticketcap_registration.settings import Settings
 from ticketcap_registration.store.migrate import migrate
 from ticketcap_testing.stack import fresh_database
 
+PATIENT: dict[str, Any] = {"database_answer_seconds": 30.0, "database_connect_seconds": 30.0}
+"""Limits that no busy machine reaches."""
+IMPATIENT: dict[str, Any] = {"database_answer_seconds": 2.5, "database_connect_seconds": 2.0}
+"""The limits of production, for tests of a silent database."""
+
 SECRET = "a secret of the tests, long enough for HS256"
 Metadata = tuple[tuple[str, str], ...]
 
@@ -58,6 +63,7 @@ def settings(database: str, **changes: Any) -> Settings:
         "manage_token_secret": "another secret of the tests, also long enough",
         "drain_seconds": 2,
         "hold_expiry_seconds": 0.1,
+        **PATIENT,
     }
     return Settings(**{**plain, **changes})
 

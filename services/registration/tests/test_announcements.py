@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from service_under_test import Replica, migrated_database, replica
+from service_under_test import IMPATIENT, Replica, migrated_database, replica
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_local.postgres import EmbeddedPostgres
 from ticketcap_testing.stack import free_port
@@ -26,7 +26,7 @@ LISTENERS = "FROM pg_stat_activity WHERE application_name = 'ticketcap-announcem
 @pytest.fixture
 async def checked(database: str) -> AsyncIterator[Replica]:
     """A replica that checks its listener often."""
-    async with replica(database, announcement_check_seconds=CHECK_SECONDS) as running:
+    async with replica(database, announcement_check_seconds=CHECK_SECONDS, **IMPATIENT) as running:
         yield running
 
 
@@ -77,7 +77,7 @@ def forms(url: str) -> list[str]:
 async def test_two_hosts_serve_migrate_and_announce(postgres: EmbeddedPostgres, form: int) -> None:
     """Whichever spelling: the pools, the migration and the listener take the host that answers."""
     with migrated_database(postgres, spelled=lambda url: forms(url)[form]) as database:
-        async with replica(forms(database)[form], announcement_check_seconds=CHECK_SECONDS) as service:
+        async with replica(forms(database)[form], announcement_check_seconds=CHECK_SECONDS, **IMPATIENT) as service:
             await service.open()
             async with watching(service) as stream:
                 await stream.read()
@@ -113,7 +113,7 @@ async def test_a_listener_that_can_not_connect_fails_its_health(
 
 async def test_a_new_connection_is_checked_at_once(database: str) -> None:
     """However seldom the checks are: health is not wrong for the time of one."""
-    async with replica(database, announcement_check_seconds=15) as service:
+    async with replica(database, announcement_check_seconds=15, **IMPATIENT) as service:
         await becomes(service, SERVING)
         with psycopg.connect(database, autocommit=True) as owner:
             owner.execute(f"SELECT pg_terminate_backend(pid) {LISTENERS}")
@@ -158,7 +158,10 @@ async def test_a_connection_that_carries_nothing_is_given_up(checked: Replica, d
 async def test_checks_of_one_replica_do_not_reach_another(checked: Replica, database: str) -> None:
     """Each has a channel of its own: no watcher is woken, and nothing is unreadable."""
     await checked.open()
-    async with replica(database, announcement_check_seconds=CHECK_SECONDS) as other, watching(other) as stream:
+    async with (
+        replica(database, announcement_check_seconds=CHECK_SECONDS, **IMPATIENT) as other,
+        watching(other) as stream,
+    ):
         await stream.read()
         waiting = asyncio.ensure_future(stream.read())
         await asyncio.sleep(4 * CHECK_SECONDS)

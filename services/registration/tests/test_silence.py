@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 import psycopg
 import pytest
-from service_under_test import Replica, claim, migrated_database, refusal, replica
+from service_under_test import IMPATIENT, Replica, claim, migrated_database, refusal, replica
 from ticketcap.registration.v1 import registration_pb2 as pb
 from ticketcap_local.postgres import EmbeddedPostgres
 from ticketcap_testing.silent_proxy import SilentProxy
@@ -33,7 +33,7 @@ def database(postgres: EmbeddedPostgres) -> Iterator[str]:
 async def service(database: str, proxy: SilentProxy, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replica]:
     """A replica that waits two seconds for its database, over a way that can fall silent."""
     monkeypatch.setenv("DATABASE_ANSWER_SECONDS", str(ANSWER_SECONDS))
-    async with replica(proxy.led(database), announcement_check_seconds=0.3) as running:
+    async with replica(proxy.led(database), announcement_check_seconds=0.3, **IMPATIENT) as running:
         await running.open(capacity=100)
         yield running
 
@@ -80,7 +80,7 @@ async def test_every_lane_and_look_up_goes_on(service: Replica, proxy: SilentPro
 
 async def test_the_listener_connects_again(service: Replica, proxy: SilentProxy, database: str) -> None:
     """Its connection says nothing any more: watchers look for themselves, and then hear as before."""
-    async with replica(database) as other:
+    async with replica(database, **IMPATIENT) as other:
         stream = service.stub.WatchEvent(pb.WatchEventRequest(school="herzl", event="spring-match"))
         await stream.read()
         proxy.silence()
