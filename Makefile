@@ -25,7 +25,7 @@ $(VENV)/.installed: requirements.lock $(PACKAGES:=/pyproject.toml)
 	  echo "python3 cannot create virtual environments: install Debian's python3-venv, then run make again" >&2; exit 1; }
 	@$(BIN)/python -m uv --version 2>/dev/null | grep -q "^uv $(UV_VERSION)" || \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@echo "installing 145 packages into $(VENV), 500 MB on disk; one to three minutes the first time, seconds from a cache"
+	@echo "installing 151 packages into $(VENV), 500 MB on disk; one to three minutes the first time, seconds from a cache"
 	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
 	@touch $@
@@ -49,12 +49,13 @@ unit: install ## Run the tests without database, process or socket, with coverag
 	@$(BIN)/python tools/coverage_floor.py
 
 .PHONY: lint
-lint: install ## Check style, types, prose, names, layers and protos
+lint: install ## Check style, types, prose, names, SQL, layers and protos
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tools/prose.py
 	$(BIN)/python tools/names.py
+	$(BIN)/python tools/sql.py
 	$(BIN)/lint-imports --no-logo --no-cache tools/layers.toml
 	$(BIN)/python tools/protos.py check
 
