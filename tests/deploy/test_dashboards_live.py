@@ -24,6 +24,7 @@ _TROUBLE_ONLY: Final = {
     'api_error_rate{route!="all"} > 0',
     "sum(tenant_isolation_violation_total)",
     "60 * sum(rate(hold_expired_total[5m]))",
+    "60 * sum(rate(seat_announcement_dropped_total[5m]))",
     "sum by (job, signal) (increase(telemetry_dropped_total[10m]))",
     'sum by (kind) (max by (kind, age, school_synthetic) (payment_unsettled{age!~"under_1m|under_10m|under_1h"}))',
     "sum by (kind, age) (max by (kind, age, school_synthetic) (payment_unsettled))",
