@@ -132,7 +132,7 @@ def at_its_own_address(_postgres: EmbeddedPostgres) -> AbstractContextManager[Ca
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaCounts:
-    """How many processes of each service run."""
+    """The number of processes of each service."""
 
     registration: int = 1
     payment: int = 1

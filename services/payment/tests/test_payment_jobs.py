@@ -1,7 +1,9 @@
 """Run the jobs: requeue stuck work, escalate unpaid seats, report the backlog."""
 
 import asyncio
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import AsyncMock
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,9 +12,11 @@ from payment_under_test import World, state_of
 from service_under_test import SERVICE
 from ticketcap.payment.v1 import payment_pb2 as pb
 from ticketcap.registration.v1 import registration_pb2
+from ticketcap_chassis.database.errors import StoreUnavailable
 from ticketcap_chassis.rpc.server import GrpcServer
 from ticketcap_observability import Telemetry
 from ticketcap_payment.domain.payment import PaymentKey
+from ticketcap_payment.jobs.registration_changes import RegistrationChanges
 from ticketcap_payment.main import drain
 from ticketcap_payment.saga.deliveries import Deliveries
 from ticketcap_payment.saga.delivery import DeliveryResult
@@ -211,3 +215,31 @@ async def test_a_hung_delivery_is_ended_and_its_row_given_back() -> None:
         await asyncio.wait_for(deliveries.start(work), 20)
         assert row.postponed.is_set()
         assert row.leased == turn
+
+
+async def test_a_round_that_failed_is_no_complete_read() -> None:
+    """The turns after the failure finish the round; only a whole round without one makes the feed's age small."""
+    change = SimpleNamespace(id="1", registration_id=UUID(int=1), school_id=UUID(int=2))
+    reads: list[str] = []
+    lost = [StoreUnavailable()]
+
+    async def changes(cursor: str, _limit: int) -> tuple[list[Any], str]:
+        return ([], "") if cursor else ([change], "1")
+
+    async def acknowledge(_ids: list[str]) -> None:
+        if lost:
+            raise lost.pop()
+
+    async def with_payments(_keys: object) -> set[UUID]:
+        return set()
+
+    registration = SimpleNamespace(changes=changes, acknowledge=acknowledge)
+    saga = SimpleNamespace(registration=registration, telemetry=SimpleNamespace(feed_read=lambda: reads.append("read")))
+    job = RegistrationChanges(cast("Any", saga), cast("Any", SimpleNamespace(with_payments=with_payments)))
+    job._apply = AsyncMock()  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        await job.follow()
+    await job.follow()
+    assert reads == []
+    await job.follow()
+    assert reads == ["read"]

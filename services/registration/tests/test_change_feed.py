@@ -152,10 +152,10 @@ async def test_wrong_requests_are_refused(service: Replica) -> None:
     """An unknown consumer, none, and the text of another cursor; each message names the field."""
     ask, say = service.stub.ListChanges, service.stub.AcknowledgeChanges
     for call in (
-        ask(pb.ListChangesRequest(consumer="nobody"), metadata=SERVICE),
+        ask(pb.ListChangesRequest(consumer="unknown"), metadata=SERVICE),
         ask(pb.ListChangesRequest(), metadata=SERVICE),
         ask(pb.ListChangesRequest(consumer="payment", cursor="1.2"), metadata=SERVICE),
-        say(pb.AcknowledgeChangesRequest(consumer="nobody", ids=["1"]), metadata=SERVICE),
+        say(pb.AcknowledgeChangesRequest(consumer="unknown", ids=["1"]), metadata=SERVICE),
         say(pb.AcknowledgeChangesRequest(consumer="payment", ids=["1"]), metadata=SERVICE),
         say(pb.AcknowledgeChangesRequest(consumer="payment"), metadata=SERVICE),
     ):

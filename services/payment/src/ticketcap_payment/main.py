@@ -12,13 +12,13 @@ from typing import Final
 from ticketcap.payment.v1 import payment_pb2_grpc as pb_grpc
 from ticketcap_chassis.database.engine import engine_opener
 from ticketcap_chassis.database.first_connection import require_sessions
-from ticketcap_chassis.database.job_leases import JobLeases
+from ticketcap_chassis.database.job_leases import held_leases
 from ticketcap_chassis.database.row_security import require_row_security
 from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
 from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_memory_back, stop_requested
 from ticketcap_chassis.rpc.server import GrpcServer
-from ticketcap_observability import Telemetry, get_logger, schema
+from ticketcap_observability import Telemetry, get_logger
 
 from ticketcap_payment.jobs.reconciler import Reconciler
 from ticketcap_payment.jobs.registration_changes import RegistrationChanges
@@ -92,11 +92,10 @@ async def running(
         registration = await stack.enter_async_context(
             open_registration(settings.registration_target, settings.identity(_NAME), telemetry)
         )
-        leases = JobLeases(jobs_engine, _LEASED_JOBS, seconds=settings.job_lease_seconds)
-        await leases.renew()
         # Before the jobs start, so after they have ended: no turn runs under a lease that was given back.
-        stack.push_async_callback(leases.release)
-        telemetry.gauge(schema.JOB_LEASES, leases.reading)
+        leases = await stack.enter_async_context(
+            held_leases(jobs_engine, _LEASED_JOBS, seconds=settings.job_lease_seconds, telemetry=telemetry)
+        )
         payment_telemetry = PaymentTelemetry(telemetry, shows_backlog=partial(leases.holds, _BACKLOG))
         yaadpay = _yaadpay(settings, payment_telemetry)
         stack.push_async_callback(yaadpay.close)

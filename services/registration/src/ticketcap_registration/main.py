@@ -11,13 +11,13 @@ from ticketcap_chassis.concurrency.fair_semaphore import FairSemaphore
 from ticketcap_chassis.database.connection_string import connection_parameters
 from ticketcap_chassis.database.engine import connector_of, engine_opener
 from ticketcap_chassis.database.first_connection import require_direct, require_sessions
-from ticketcap_chassis.database.job_leases import JobLeases
+from ticketcap_chassis.database.job_leases import held_leases
 from ticketcap_chassis.database.row_security import require_row_security
 from ticketcap_chassis.health import DatabaseHealth, IdentityHealth
 from ticketcap_chassis.identity.tokens import TokenVerifier
 from ticketcap_chassis.lifecycle import TURN_SECONDS, background, every, give_memory_back, stop_requested
 from ticketcap_chassis.rpc.server import GrpcServer
-from ticketcap_observability import Telemetry, get_logger, schema
+from ticketcap_observability import Telemetry, get_logger
 
 from ticketcap_registration.announcements.announcer import Announcer
 from ticketcap_registration.announcements.check import AnnouncementCheck
@@ -136,7 +136,9 @@ async def running(
         pb_grpc.add_RegistrationServiceServicer_to_server(service, server.server)
 
         # Before the jobs start, so after they have ended: no turn runs under a lease that was given back.
-        leases = await stack.enter_async_context(_held_leases(settings, telemetry, jobs_engine))
+        leases = await stack.enter_async_context(
+            held_leases(jobs_engine, _LEASED_JOBS, seconds=settings.job_lease_seconds, telemetry=telemetry)
+        )
         job_telemetry = JobTelemetry(telemetry, shows_events=partial(leases.holds, _GAUGES))
         isolation = IsolationProbe(engine, service.events, job_telemetry)
         # Not the lanes' pool: it shares role and connector with the first, and a check would wait behind busy lanes.
@@ -174,18 +176,6 @@ async def running(
             await lanes.close(settings.drain_seconds)
             # The other replicas' watchers hear of the last commits here.
             await announcer.flush(_FLUSH_SECONDS)
-
-
-@asynccontextmanager
-async def _held_leases(settings: Settings, telemetry: Telemetry, jobs_engine: AsyncEngine) -> AsyncIterator[JobLeases]:
-    """Take the free leases; give them back when the code inside ends."""
-    leases = JobLeases(jobs_engine, _LEASED_JOBS, seconds=settings.job_lease_seconds)
-    await leases.renew()
-    telemetry.gauge(schema.JOB_LEASES, leases.reading)
-    try:
-        yield leases
-    finally:
-        await leases.release()
 
 
 def _lanes(settings: Settings, engine: AsyncEngine, telemetry: LaneTelemetry, announcer: Announcer) -> Lanes:

@@ -5,14 +5,15 @@ it lives. A replica that dies renews nothing, so another one takes its jobs when
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 from uuid import uuid4
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from ticketcap_observability import get_logger
+from ticketcap_observability import Telemetry, get_logger, schema
 
 from ticketcap_chassis.database.transactions import open_transaction
 from ticketcap_chassis.errors import ServiceError
@@ -34,6 +35,20 @@ _RELEASE: Final = text("""-- job_leases.release: Let the own leases expire now.
 UPDATE job_leases SET expires_at = statement_timestamp() WHERE holder = :holder""")
 
 _log = get_logger(__name__)
+
+
+@asynccontextmanager
+async def held_leases(
+    engine: AsyncEngine, jobs: Sequence[str], *, seconds: float, telemetry: Telemetry
+) -> AsyncIterator["JobLeases"]:
+    """Take the free leases and show them in the gauge; give them back when the code inside ends."""
+    leases = JobLeases(engine, jobs, seconds=seconds)
+    await leases.renew()
+    telemetry.gauge(schema.JOB_LEASES, leases.reading)
+    try:
+        yield leases
+    finally:
+        await leases.release()
 
 
 class JobLeases:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 _TRIES: Final = 600
 _LOCK_MILLISECONDS: Final = 100
-"""How long a try waits for a table. PostgreSQL looks for deadlocks after a second, so it finds and ends none."""
+"""Limit of the wait for the tables in one try. PostgreSQL detects deadlocks after a second: this wait causes none."""
 _PAUSE_SECONDS: Final = 0.1
 
 

@@ -69,7 +69,7 @@ class DatabaseSettings(SessionSettings):
     database_connections: int = Field(default=8, ge=2, le=100)
     database_jobs_connections: int = Field(default=4, ge=2, le=100)
     job_lease_seconds: float = Field(default=10.0, ge=0.5, le=60)
-    """How long the jobs of a replica that died wait for another replica, at most; a third more for the renewal."""
+    """Length of a lease. After a crash another replica takes the jobs within this time and a third more."""
 
     @property
     def own_logins(self) -> bool:

@@ -38,19 +38,26 @@ class RegistrationChanges:
         self._saga = saga
         self._directory = directory
         self._cursor = ""
-        """Where the next turn reads on. Only a turn that reaches the end begins again: each school has its turn."""
+        """The id after which the next turn reads; empty at the start of a round over all unacknowledged changes."""
+        self._round_failed = False
 
     async def follow(self) -> None:
         """Apply the unacknowledged changes, a bounded number of them; raise the first error of those that failed."""
         errors: list[Exception] = []
         for _ in range(_PAGES):
+            starts_round = not self._cursor
             changes, self._cursor = await self._saga.registration.changes(self._cursor, _PAGE)
-            errors += await self._apply_all(changes)
+            # A page counts as failed until it is acknowledged. An exception leaves the mark for the rest of the round.
+            failed_before = self._round_failed and not starts_round
+            self._round_failed = True
+            page_errors = await self._apply_all(changes)
+            self._round_failed = failed_before or bool(page_errors)
+            errors += page_errors
             if not self._cursor:
                 break
         if errors:
             raise errors[0]
-        if not self._cursor:
+        if not self._cursor and not self._round_failed:
             self._saga.telemetry.feed_read()
 
     async def _apply_all(self, changes: Sequence[Change]) -> list[Exception]:

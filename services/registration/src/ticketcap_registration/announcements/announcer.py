@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
-from ticketcap_chassis.errors import ServiceError
 from ticketcap_observability import get_logger
 
 from ticketcap_registration.domain.seat_announcement import SeatAnnouncement
@@ -74,8 +73,8 @@ class Announcer:
                 return
             try:
                 await self._notifications.send(CHANNEL, [announcement.to_json() for announcement in taken])
-            except ServiceError as error:
-                self._drop(len(taken), error.reason)
+            except Exception as error:  # noqa: BLE001 - no failure here may end the service
+                self._drop(len(taken), type(error).__name__)
             except asyncio.CancelledError:
                 self._drop(len(taken), "CancelledError")
                 raise
